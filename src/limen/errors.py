@@ -1,0 +1,9 @@
+"""The one exception users see: what is wrong, with which file or setting, and what to do about it."""
+
+
+class LimenError(Exception):
+    """An error the user can mend. Its text is one line that names the file or setting and the remedy; the command line prints just that."""
+
+
+class UnreadableImage(LimenError):
+    """An image that cannot be used. Training replaces and counts it, evaluation reports it as a failure to acquire."""

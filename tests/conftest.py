@@ -1,0 +1,28 @@
+"""Shared fixtures: one thread count for exact comparisons, and the real faces where they are present."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real faces; tests that use it carry the marker `realdata` and are skipped where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real faces at {REAL_DATA.name}/ beside the checkout")
+    return REAL_DATA
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
