@@ -1,0 +1,35 @@
+"""Writing a file so that whoever reads it finds the whole old one or the whole new one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from limen.errors import LimenError
+
+# torch.save and safetensors report the system's refusal, a full disk for one, as exceptions of their own.
+REFUSALS = (OSError, RuntimeError, SafetensorError)
+
+
+def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+    """Equals `write(path)`, except that `path` changes all at once, when its new content is safely on the disk, or not at all.
+
+    `write` is given a temporary sibling of `path`, which is gone afterwards whatever happened.
+    Raises LimenError where the system refuses, a full disk for one; any other exception of `write` passes through.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except REFUSALS as error:
+        refusal = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = getattr(refusal, "strerror", None) or str(refusal).splitlines()[0]
+        raise LimenError(
+            f"cannot save {path}: {reason}; the earlier file there is unchanged; free some space or choose another --out"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
