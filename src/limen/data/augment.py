@@ -1,0 +1,104 @@
+"""Training augmentations: functions of one uint8 RGB image (H, W, 3) and a numpy Generator.
+
+No function here writes into its input, whose buffer may therefore be shared; where nothing changes, the very same array
+is returned, so a caller who wants to write into the result copies it first. The same image and generator state give the
+same bytes.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from math import exp, log, sqrt
+
+import cv2
+import numpy as np
+
+from limen.errors import LimenError
+
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+ADAFACE_PROBABILITY = 0.2
+INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+LUMA = np.array([0.2989, 0.587, 0.114])
+LEVELS = np.arange(256, dtype=np.float32)
+
+
+def unchanged(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The image itself."""
+    return image
+
+
+def flip(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mirrored left to right with probability 1/2."""
+    return cv2.flip(image, 1) if rng.random() < 0.5 else image
+
+
+def crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random rectangle left where it is, black around it: area U(.2, 1) of the image, aspect ratio log-uniform in 3/4 to 4/3.
+
+    The rectangle is RandomResizedCrop's: ten attempts to draw one that fits, else the whole image.
+    """
+    height, width = image.shape[:2]
+    for _ in range(10):
+        area, ratio = height * width * rng.uniform(0.2, 1.0), exp(rng.uniform(log(3 / 4), log(4 / 3)))
+        w, h = round(sqrt(area * ratio)), round(sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            cropped = np.zeros_like(image)
+            cropped[top : top + h, left : left + w] = image[top : top + h, left : left + w]
+            return cropped
+    return image
+
+
+def low_resolution(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Reduced to U(.2, 1) of its side and enlarged again, each with a random one of the five interpolations."""
+    height, width = image.shape[:2]
+    factor = rng.uniform(0.2, 1.0)
+    down, up = (INTERPOLATIONS[k] for k in rng.integers(len(INTERPOLATIONS), size=2))
+    small = cv2.resize(image, (max(1, int(width * factor)), max(1, int(height * factor))), interpolation=down)
+    return cv2.resize(small, (width, height), interpolation=up)
+
+
+def brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """factor * image, rounded and clipped to 0..255."""
+    return cv2.convertScaleAbs(image, alpha=factor)
+
+
+def contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """factor * image + (1 - factor) * mean luma of the image, rounded and clipped."""
+    mean = float(LUMA @ cv2.mean(image)[:3])
+    return cv2.LUT(image, np.rint(factor * LEVELS + (1 - factor) * mean).clip(0, 255).astype(np.uint8))
+
+
+def saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """factor * image + (1 - factor) * luma of each pixel, rounded and clipped."""
+    return cv2.transform(image, factor * np.eye(3) + (1 - factor) * LUMA)
+
+
+def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast and saturation in random order, each by a factor U(.5, 1.5): torchvision's ColorJitter(.5, .5, .5)."""
+    operations = (brightness, contrast, saturation)
+    factors = rng.uniform(0.5, 1.5, size=3)
+    for k in rng.permutation(3):
+        image = operations[k](image, float(factors[k]))
+    return image
+
+
+def adaface(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """AdaFace's augmentation (Kim et al., CVPR 2022, section 4.1; order and ranges of the release): flip with p = 1/2, then crop,
+    low resolution and photometric change, each with p = .2."""
+    image = flip(image, rng)
+    for operation in (crop, low_resolution, photometric):
+        if rng.random() < ADAFACE_PROBABILITY:
+            image = operation(image, rng)
+    return image
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {"none": unchanged, "flip": flip, "adaface": adaface}
+
+
+def create_augmentation(name: str) -> Augmentation:
+    """The augmentation of that name: "none", "flip" or "adaface". Raises LimenError, naming the nearest, for any other."""
+    if name not in AUGMENTATIONS:
+        nearest = get_close_matches(name.lower(), AUGMENTATIONS, n=1, cutoff=0.0)[0]
+        raise LimenError(f"unknown augmentation '{name}': did you mean '{nearest}'? (known: {', '.join(AUGMENTATIONS)})")
+    return AUGMENTATIONS[name]
