@@ -1,0 +1,121 @@
+"""Receiver operating characteristic: TAR@FAR, equal error rate, and few enough points to draw."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from sklearn.metrics import roc_curve as sklearn_roc_curve
+
+
+class Roc(NamedTuple):
+    """Points of a curve from (0, 0) at threshold infinity to (1, 1); a pair is accepted if `score >= threshold`."""
+
+    far: np.ndarray  # (K,) rising
+    tar: np.ndarray  # (K,) rising
+    threshold: np.ndarray  # (K,) falling
+
+
+def roc_curve(score: np.ndarray, mated: np.ndarray) -> Roc:
+    """All points of the ROC: one for every distinct score, none dropped.
+
+    Args:
+        score: (P,) similarity.
+        mated: (P,) bool.
+
+    Raises:
+        ValueError: NaN among the scores, or one of the two classes absent.
+    """
+    score, mated = _checked(score, mated)
+    return Roc(*sklearn_roc_curve(mated, score, drop_intermediate=False))
+
+
+def tar_at_far(
+    score: np.ndarray, mated: np.ndarray, far: Sequence[float], lookup: Literal["conservative", "nearest"] = "conservative"
+) -> np.ndarray:
+    """(len(far),) true accept rates at the false accept rates asked for.
+
+    "conservative": the largest TAR over all thresholds whose FAR does not exceed the target. A target below 1/N_impostor allows
+    no impostor at all: the number is returned, but rests on nothing (see `impostor_events`).
+    "nearest": the point whose FAR is nearest to the target, which it may exceed, on a curve without its collinear points; where
+    two are equally near, the larger FAR. For comparison with published IJB tables, which are read off this way.
+
+    Raises:
+        ValueError: as `roc_curve`; an unknown lookup.
+    """
+    if lookup == "conservative":
+        roc = roc_curve(score, mated)
+        return roc.tar[last_within(roc.far, far)]
+    if lookup == "nearest":
+        score, mated = _checked(score, mated)
+        false_rate, true_rate, _ = sklearn_roc_curve(mated, score)
+        gap = np.abs(false_rate[::-1] - np.asarray(far, float)[:, None])
+        return true_rate[::-1][gap.argmin(1)]
+    raise ValueError(f'lookup={lookup!r} is unknown: "conservative" or "nearest"')
+
+
+def impostor_events(roc: Roc, far: Sequence[float], impostors: int) -> np.ndarray:
+    """(len(far),) number of impostors accepted at the conservative threshold of each FAR: the events a TAR@FAR rests on."""
+    return np.rint(roc.far[last_within(roc.far, far)] * impostors).astype(int)
+
+
+def last_within(rate: np.ndarray, limit: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Index of the last entry of the rising `rate` that does not exceed each limit; `rate` starts at 0."""
+    return np.searchsorted(rate, np.asarray(limit, float), side="right") - 1
+
+
+@dataclass(frozen=True)
+class EqualErrorRate:
+    value: float  # where the straight line between the two points of the ROC beside the diagonal meets it
+    threshold: float
+    low: float  # `low` <= `value` <= `high`: what breaking tied scores at best and at worst would give
+    high: float
+
+
+def eer(genuine: np.ndarray, impostor: np.ndarray) -> EqualErrorRate:
+    """Equal error rate of similarity scores: false match rate = false non-match rate.
+
+    Args:
+        genuine: (G,) scores of mated pairs.
+        impostor: (I,) scores of non-mated pairs.
+
+    Raises:
+        ValueError: NaN, or an empty side.
+    """
+    roc = roc_curve(np.r_[genuine, impostor], np.r_[np.ones(len(genuine), bool), np.zeros(len(impostor), bool)])
+    after, share = crossing(roc.far, roc.tar)
+    before, miss = after - 1, 1 - roc.tar
+    start = roc.threshold[before] if before else roc.threshold[after]  # the first threshold is infinite
+    value = float(roc.far[before] + share * (roc.far[after] - roc.far[before]))
+    return EqualErrorRate(
+        value=value,
+        threshold=float(start + share * (roc.threshold[after] - start)),
+        low=min(float(max(roc.far[before], miss[after])), value),
+        high=max(float(min(roc.far[after], miss[before])), value),
+    )
+
+
+def crossing(far: np.ndarray, tar: np.ndarray) -> tuple[int, float]:
+    """Where a ROC crosses far = 1 - tar: the first point at or past it, and how far along the segment to that point (0 to 1)."""
+    gap = far + tar - 1
+    after = int(np.argmax(gap >= 0))
+    return after, float(gap[after - 1] / (gap[after - 1] - gap[after]))
+
+
+def thin_roc(roc: Roc, points: int = 400) -> Roc:
+    """At most `points` + 2 points of a ROC for drawing, spread evenly over log FAR, each an exact point of the curve."""
+    smallest = roc.far[np.searchsorted(roc.far, 0, side="right")]
+    kept = last_within(roc.far, np.geomspace(smallest, 1, points))
+    kept = np.unique(np.r_[0, last_within(roc.far, [0.0]), kept, len(roc.far) - 1])
+    return Roc(*(values[kept] for values in roc))
+
+
+def _checked(score: np.ndarray, mated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    score, mated = np.asarray(score), np.asarray(mated, bool)
+    if score.ndim != 1 or score.shape != mated.shape:
+        raise ValueError(f"score and mated must be vectors of one length, not {score.shape} and {mated.shape}")
+    if missing := int(np.isnan(score).sum()):
+        raise ValueError(f"{missing} of {len(score)} scores are NaN: leave failures to acquire out and count them")
+    if mated.all() or not mated.any():
+        raise ValueError(f"a ROC needs mated and non-mated pairs: {int(mated.sum())} of {len(mated)} are mated")
+    return score, mated

@@ -1,0 +1,116 @@
+"""Verification by k folds, the protocol of LFW and of the pair files (`.bin`) that descend from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ACCURACY_GRID = np.arange(0, 4, 0.01)
+VAL_GRID = np.arange(0, 4, 0.001)
+
+
+@dataclass(frozen=True)
+class KFold:
+    """What `kfold_verification` found; F folds, P pairs."""
+
+    accuracy: np.ndarray  # (F,) share of right decisions in each fold
+    thresholds: np.ndarray  # (F,) squared distance below which that fold was accepted
+    val: float  # mean over the folds of the true accept rate at the false accept rate asked for
+    val_std: float
+    far: float  # mean over the folds of the false accept rate really reached
+    val_thresholds: np.ndarray  # (F,)
+    correct: np.ndarray  # (P,) bool: the decision behind `accuracy`, pair by pair
+
+    @property
+    def accuracy_mean(self) -> float:
+        return float(self.accuracy.mean())
+
+    @property
+    def accuracy_std(self) -> float:
+        """Population standard deviation over the folds (ddof 0)."""
+        return float(self.accuracy.std())
+
+
+def contiguous_folds(pairs: int, folds: int) -> np.ndarray:
+    """(pairs,) fold number of every pair: contiguous blocks, the first `pairs % folds` one longer."""
+    if not 2 <= folds <= pairs:
+        raise ValueError(f"{pairs} pairs cannot be cut into {folds} folds: at least 2 folds, and a pair in each")
+    return np.repeat(np.arange(folds), [len(block) for block in np.array_split(np.arange(pairs), folds)])
+
+
+def kfold_verification(distance: np.ndarray, same: np.ndarray, folds: int | np.ndarray = 10, far: float = 1e-3) -> KFold:
+    """Accuracy and VAL over folds, each fold judged at thresholds found on the others.
+
+    Accuracy: the first t of 0, .01, .., 3.99 with the most right decisions on the other folds; accepted if `distance < t`.
+    VAL: t where the false accept rate of the other folds, on the grid 0, .001, .., 3.999, crosses `far` by linear interpolation;
+    where it is never reached, t = 0 and nothing is accepted. A fold without mated (non-mated) pairs has no VAL (FAR) and is left
+    out of its mean.
+
+    Args:
+        distance: (P,) squared Euclidean distance of unit vectors, 0 to 4.
+        same: (P,) bool, true for mated pairs.
+        folds: number of contiguous blocks, or (P,) the fold number of every pair.
+
+    Raises:
+        ValueError: NaN among the distances, fewer pairs than folds, an empty fold.
+
+    Huang et al., Labeled Faces in the Wild, 2007, section "View 2"; VAL: Schroff et al., FaceNet, 2015, section 4.
+    """
+    distance, same = np.asarray(distance), np.asarray(same, bool)
+    if distance.ndim != 1 or distance.shape != same.shape:
+        raise ValueError(f"distance and same must be vectors of one length, not {distance.shape} and {same.shape}")
+    if missing := int(np.isnan(distance).sum()):
+        raise ValueError(f"{missing} of {len(distance)} distances are NaN: leave failures to acquire out and count them")
+    fold = contiguous_folds(len(distance), int(folds)) if np.ndim(folds) == 0 else np.asarray(folds)
+    size = np.bincount(fold)
+    if len(size) < 2 or not size.all():
+        raise ValueError(f"every fold needs a pair, and there must be two folds; sizes are {size.tolist()}")
+
+    accepted = _accepted(distance, fold, same, len(size), ACCURACY_GRID)
+    rejected_impostors = np.bincount(fold[~same], minlength=len(size))[:, None] - accepted[0]
+    right = accepted[1] + rejected_impostors  # (F, T)
+    best = (right.sum(0) - right).argmax(1)
+    thresholds = ACCURACY_GRID[best]
+
+    accepted = _accepted(distance, fold, same, len(size), VAL_GRID)
+    val_thresholds = _thresholds_at(
+        far, accepted[0].sum(0) - accepted[0], (~same).sum() - np.bincount(fold[~same], minlength=len(size))
+    )
+    passed = distance < val_thresholds[fold]
+    val, reached = _rate_per_fold(passed, same, fold, len(size)), _rate_per_fold(passed, ~same, fold, len(size))
+    return KFold(
+        accuracy=right[np.arange(len(size)), best] / size,
+        thresholds=thresholds,
+        val=_mean(val),
+        val_std=float(val.std()) if len(val) else float("nan"),
+        far=_mean(reached),
+        val_thresholds=val_thresholds,
+        correct=(distance < thresholds[fold]) == same,
+    )
+
+
+def _accepted(distance: np.ndarray, fold: np.ndarray, same: np.ndarray, folds: int, grid: np.ndarray) -> np.ndarray:
+    """(2, F, T) number of non-mated [0] and mated [1] pairs of a fold with `distance < t`: one histogram, one cumulative sum."""
+    first_accepting = np.searchsorted(grid, distance, side="right")
+    cell = (same * folds + fold) * (len(grid) + 1) + first_accepting
+    histogram = np.bincount(cell, minlength=2 * folds * (len(grid) + 1)).reshape(2, folds, -1)
+    return histogram.cumsum(2)[..., :-1]
+
+
+def _thresholds_at(far: float, accepted: np.ndarray, impostors: np.ndarray) -> np.ndarray:
+    """(F,) threshold at which `accepted` (F, T) of `impostors` (F,) reaches `far`, 0 where it never does."""
+    thresholds = np.zeros(len(accepted))
+    for fold, (count, total) in enumerate(zip(accepted, impostors, strict=True)):
+        if total and count[-1] / total >= far:
+            thresholds[fold] = np.interp(far, count / total, VAL_GRID)
+    return thresholds
+
+
+def _rate_per_fold(passed: np.ndarray, group: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:
+    """Share of `group` that passed, for the folds that have any."""
+    total = np.bincount(fold[group], minlength=folds)
+    hits = np.bincount(fold[group & passed], minlength=folds)
+    return hits[total > 0] / total[total > 0]
+
+
+def _mean(rates: np.ndarray) -> float:
+    return float(rates.mean()) if len(rates) else float("nan")
