@@ -1,0 +1,7 @@
+"""Readers of faces, synthetic faces, augmentation and the training feed."""
+
+from limen.data.folder import FileSource, FolderSource, list_images
+from limen.data.images import decode_image, read_image
+from limen.data.source import FaceSource, ImageSource, open_source
+
+__all__ = ["FaceSource", "FileSource", "FolderSource", "ImageSource", "decode_image", "list_images", "open_source", "read_image"]

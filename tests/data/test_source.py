@@ -1,0 +1,56 @@
+import sys
+
+import numpy as np
+import pytest
+
+from limen.data import FaceSource, open_source
+from limen.errors import LimenError
+
+
+class GrayFaces:
+    """A source as a user would write it: no limen class in sight."""
+
+    def __init__(self, count=4):
+        self.labels = np.arange(count) // 2
+        self.class_names = [str(label) for label in range(count // 2)]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def image(self, index):
+        return np.full((112, 112, 3), index, np.uint8)
+
+    def locate(self, index):
+        return f"gray {index}"
+
+
+@pytest.fixture
+def own_module(monkeypatch):
+    module = type(sys)("own_faces")
+    module.GrayFaces = GrayFaces
+    monkeypatch.setitem(sys.modules, "own_faces", module)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_a_class_of_ones_own_is_opened_by_its_dotted_path():
+    source = open_source("own_faces:GrayFaces", count=6)
+    assert isinstance(source, FaceSource)
+    assert len(source) == 6
+
+
+@pytest.mark.usefixtures("own_module")
+@pytest.mark.parametrize(
+    ("reader", "options", "message"),
+    [
+        ("foldr", {}, "did you mean folder"),
+        ("webcam", {}, "known are folder, recordio, synthetic"),
+        ("own_faces:GreyFaces", {}, "cannot be imported"),
+        ("no_such_package:Faces", {}, "cannot be imported"),
+        ("own_faces:GrayFaces", {"cuont": 6}, "cuont: .*did you mean count"),
+        ("folder", {"path": "faces", "min_image": 2}, "did you mean min_images"),
+        ("folder", {}, "path: reader 'folder' needs it"),
+    ],
+)
+def test_a_wrong_name_or_option_is_refused_with_the_nearest_known(reader, options, message):
+    with pytest.raises(LimenError, match=message):
+        open_source(reader, **options)
