@@ -1,0 +1,50 @@
+"""Networks from aligned faces, (B, 3, 112, 112) in [-1, 1], to raw features (B, D)."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from limen.backbones.iresnet import IResNet
+from limen.backbones.mobilefacenet import MobileFaceNet
+from limen.backbones.tiny import TinyNet
+from limen.errors import LimenError
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "iresnet18": partial(IResNet, (2, 2, 2, 2)),
+    "iresnet34": partial(IResNet, (3, 4, 6, 3)),
+    "iresnet50": partial(IResNet, (3, 4, 14, 3)),
+    "iresnet100": partial(IResNet, (3, 13, 30, 3)),
+    "iresnet200": partial(IResNet, (6, 26, 60, 6)),
+    "ir18": partial(IResNet, (2, 2, 2, 2), subsample=True, dropout=0.4),
+    "ir34": partial(IResNet, (3, 4, 6, 3), subsample=True, dropout=0.4),
+    "ir50": partial(IResNet, (3, 4, 14, 3), subsample=True, dropout=0.4),
+    "ir101": partial(IResNet, (3, 13, 30, 3), subsample=True, dropout=0.4),
+    "ir_se50": partial(IResNet, (3, 4, 14, 3), subsample=True, squeeze_excite=True, dropout=0.4),
+    "mobilefacenet": MobileFaceNet,
+    "tiny": TinyNet,
+}
+
+__all__ = ["BACKBONES", "create_backbone"]
+
+
+def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.Module:
+    """The network `name` of BACKBONES with fresh weights: (B, 3, 112, 112) float in [-1, 1] -> (B, embedding_size) raw features.
+
+    options   `dropout` for the iresnet and ir families: the rate before their linear layer
+    Raises LimenError for a name or an option that is not known.
+    """
+    if name not in BACKBONES:
+        raise LimenError(f"unknown backbone {name!r}: {_suggest(name, list(BACKBONES))}")
+    known = [parameter for parameter in inspect.signature(BACKBONES[name]).parameters if parameter not in ("depths", "embedding_size")]
+    for option in options.keys() - set(known):
+        raise LimenError(f"unknown option {option!r} of backbone {name}: {_suggest(option, known) if known else 'it takes none'}")
+    return BACKBONES[name](embedding_size=embedding_size, **options)
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
+    return f"did you mean {nearest!r}? Known: {', '.join(known)}"
