@@ -28,6 +28,8 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "tiny": TinyNet,
 }
 
+OPTIONS = ("dropout",)  # what a user may choose; a network's other arguments are what its name means
+
 __all__ = ["BACKBONES", "create_backbone"]
 
 
@@ -39,7 +41,7 @@ def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.
     """
     if name not in BACKBONES:
         raise LimenError(f"unknown backbone {name!r}: {_suggest(name, list(BACKBONES))}")
-    known = [parameter for parameter in inspect.signature(BACKBONES[name]).parameters if parameter not in ("depths", "embedding_size")]
+    known = [option for option in OPTIONS if option in inspect.signature(BACKBONES[name]).parameters]
     for option in options.keys() - set(known):
         raise LimenError(f"unknown option {option!r} of backbone {name}: {_suggest(option, known) if known else 'it takes none'}")
     return BACKBONES[name](embedding_size=embedding_size, **options)

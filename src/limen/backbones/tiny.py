@@ -1,5 +1,7 @@
 """A small plain network for tests, the demo and experiments on a CPU."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -27,7 +29,7 @@ class TinyNet(nn.Module):
     def __init__(self, embedding_size: int = 512):
         super().__init__()
         self.layers = nn.Sequential(*_convolution(3, WIDTHS[0], 8, 4), nn.ReLU(inplace=True), TinyBlock(WIDTHS[0]))
-        for width_in, width in zip(WIDTHS, WIDTHS[1:], strict=False):
+        for width_in, width in pairwise(WIDTHS):
             self.layers.extend([*_convolution(width_in, width, 3, 2), nn.ReLU(inplace=True), TinyBlock(width)])
         self.head = nn.Sequential(
             nn.Flatten(),
