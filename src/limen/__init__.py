@@ -1,0 +1,55 @@
+"""limen: train face recognisers with adaptive margins, score face image quality, and referee both.
+
+These are the public names; each is imported when first asked for, so that `limen --help` does not wait for PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limen import data, heads, margins, metrics
+    from limen.backbones import create_backbone
+    from limen.embedder import Embedder, Embeddings
+    from limen.errors import LimenError
+    from limen.heads import HeadOutput, MarginHead
+    from limen.protocols import Result, evaluate
+    from limen.training import train
+
+__version__ = "0.1.0"
+
+_ROOMS = ("data", "heads", "margins", "metrics")
+_HOME = {
+    "Embedder": "embedder",
+    "Embeddings": "embedder",
+    "HeadOutput": "heads",
+    "LimenError": "errors",
+    "MarginHead": "heads",
+    "Result": "protocols",
+    "create_backbone": "backbones",
+    "evaluate": "protocols",
+    "train": "training",
+}
+
+__all__ = [
+    "Embedder",
+    "Embeddings",
+    "HeadOutput",
+    "LimenError",
+    "MarginHead",
+    "Result",
+    "create_backbone",
+    "data",
+    "evaluate",
+    "heads",
+    "margins",
+    "metrics",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"limen.{name}")
+    if name in _HOME:
+        return getattr(import_module(f"limen.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'limen' has no attribute {name!r}")

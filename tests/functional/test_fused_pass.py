@@ -104,7 +104,7 @@ def test_bfloat16_features_under_autocast_are_accumulated_in_float32(implementat
 
 def test_mismatched_shapes_and_names_are_refused():
     features, centers, labels = problem()
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="needs features"):
         margin_softmax(features, centers[:, 1:], labels, 16.0)
     with pytest.raises(ValueError, match="'dense', 'chunked', 'auto'"):
         margin_softmax(features, centers, labels, 16.0, implementation="sparse")

@@ -1,0 +1,57 @@
+"""AdaFace (Kim et al., CVPR 2022): the margin follows image quality, read from the feature norm."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from limen.functional import sine
+from limen.margins.base import GRADIENTS, Margin, check_choice, pass_gradient
+
+EPSILON = 1e-3  # the release's bound on |cos|, on the angle and on the standard deviation
+
+
+class AdaFace(Margin):
+    """psi = cos(theta - m k) - (m + m k), with k = clip(h * (|z| - norm_mean) / (norm_std + .001), -1, 1) in [-1, 1].
+
+    k = -1 is ArcFace(m), k = 0 CosFace(m). No gradient runs through the norm. As in the release, |z| is clipped to [.001, 100], |cos| to
+    1 - .001 and the turned angle to [.001, pi - .001].
+
+    `norm_mean` and `norm_std` are moving averages of the batch's mean and unbiased standard deviation with weight t_alpha. They start at 20
+    and 100, as released, so that the first steps (about 500 at t_alpha = .01) are practically CosFace(m): `init_from_first_batch` takes
+    the first batch's own statistics instead. They move in training only, and a batch without a standard deviation leaves it as it was.
+    """
+
+    norm_mean: Tensor
+    norm_std: Tensor
+    seen: Tensor
+
+    def __init__(
+        self, m: float = 0.4, h: float = 0.333, t_alpha: float = 0.01, init_from_first_batch: bool = False, gradient: str = "exact"
+    ):
+        super().__init__()
+        self.m, self.h, self.t_alpha = m, h, t_alpha
+        self.init_from_first_batch = init_from_first_batch
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
+        self.register_buffer("norm_mean", torch.tensor(20.0))
+        self.register_buffer("norm_std", torch.tensor(100.0))
+        self.register_buffer("seen", torch.tensor(False))
+
+    def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        norm = norm.detach().clamp(1e-3, 100)
+        if self.training:
+            self._update(norm)
+        k = (self.h * (norm - self.norm_mean) / (self.norm_std + EPSILON)).clamp(-1, 1)
+        cosine = target_cosine.clamp(-1 + EPSILON, 1 - EPSILON)
+        angle = torch.atan2(sine(cosine), cosine) - self.m * k
+        margined = angle.clamp(EPSILON, math.pi - EPSILON).cos() - (self.m + self.m * k)
+        return pass_gradient(margined, target_cosine, self.gradient)
+
+    @torch.no_grad()
+    def _update(self, norm: Tensor) -> None:
+        first = self.init_from_first_batch & ~self.seen
+        weight = torch.where(first, 1.0, self.t_alpha)
+        self.norm_mean.lerp_(norm.mean().to(self.norm_mean), weight.to(self.norm_mean))
+        if len(norm) > 1:
+            self.norm_std.lerp_(norm.std().to(self.norm_std), weight.to(self.norm_std))
+        self.seen.fill_(True)

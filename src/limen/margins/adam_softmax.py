@@ -1,0 +1,37 @@
+"""AdaM-Softmax (Liu et al., AdaptiveFace, CVPR 2019): a margin per class, learnt with the network."""
+
+import torch
+from torch import Tensor, nn
+
+from limen.functional import add_angle
+from limen.margins.base import Margin, check_choice
+
+
+class AdaMSoftmax(Margin):
+    """psi = cos(theta) - m_y with m (C,) learnable; the loss gains -strength * mean(m), which asks for large margins.
+
+    At equilibrium s * (1 - p_c) * n_c / n_mean = strength, with p_c the probability of class c and n_c its size: classes with few samples
+    settle at larger margins. A widely copied strength of 70 with s = 30 has no such point, and all margins run into the clamp.
+
+    Args:
+        num_classes: C.
+        strength: the paper's lambda; s * .1 to s * .3 lets an average class settle inside the range.
+        form: "cosine" is the paper's; "angular" is psi = cos(theta + m_y), in radians.
+
+    Margins start at U(.3, .4) and are held in [0, 1]. Optimisers leave `class_margin` out of weight decay (training does).
+    """
+
+    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine"):
+        super().__init__()
+        self.strength = strength
+        self.form = check_choice("form", form, ("cosine", "angular"))
+        self.class_margin = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))
+
+    def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.class_margin.clamp_(0, 1)
+        margin = self.class_margin[label]
+        return target_cosine - margin if self.form == "cosine" else add_angle(target_cosine, margin)
+
+    def regulariser(self, norm: Tensor) -> Tensor:
+        return -self.strength * self.class_margin.mean()

@@ -1,0 +1,45 @@
+"""What a margin is: a change of the target cosine, on (B,)-vectors. A margin never sees the class centres."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Margin(nn.Module, ABC):
+    """Base of all margins; to write one, implement `forward`. The other methods have defaults that most margins keep.
+
+    With s the scale and L_i the log-sum-exp of the scaled negatives the head computes
+    loss_i = logaddexp(L_i, t_i) - t_i, where t_i = s * margin(cos_iy, |z_i|, y_i).
+    """
+
+    @abstractmethod
+    def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        """psi (B,): the target cosine after the margin, from cos_iy (B,), |z_i| (B,) and y_i (B,) int64."""
+
+    def regulariser(self, norm: Tensor) -> Tensor | None:
+        """A term () added to the mean loss, from |z_i| (B,)."""
+        return None
+
+    def row_scale(self, norm: Tensor) -> Tensor | None:
+        """A scale per row (B,) that takes the place of the head's."""
+        return None
+
+    gate = None  # CurricularFace's change of hard negatives: a method gate(target_cosine) -> (threshold (B,), shift ())
+
+
+GRADIENTS = ("exact", "straight_through")
+
+
+def pass_gradient(margined: Tensor, target_cosine: Tensor, gradient: str) -> Tensor:
+    """`margined`, with its exact gradient or with d margined / d cosine = 1 ("straight_through").
+
+    insightface and CVLface write the margined target without gradient, which loses the factor sin(theta + m) / sin(theta).
+    """
+    return margined if gradient == "exact" else target_cosine + (margined - target_cosine).detach()
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """`value` where it is one of `choices`; otherwise a ValueError that names them."""
+    if value not in choices:
+        raise ValueError(f"{option}={value!r} is not one of {', '.join(map(repr, choices))}")
+    return value

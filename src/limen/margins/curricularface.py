@@ -1,0 +1,33 @@
+"""CurricularFace (Huang et al., CVPR 2020): ArcFace whose hard negatives weigh more as training proceeds."""
+
+import torch
+from torch import Tensor
+
+from limen.functional import add_angle, sine
+from limen.margins.base import GRADIENTS, Margin, check_choice, pass_gradient
+
+
+class CurricularFace(Margin):
+    """psi as ArcFace's; a negative with cos_j > cos(theta_y + m) becomes cos_j * (t + cos_j).
+
+    `t` starts at 0 and is a moving average (weight .01) of the batch's mean target cosine. It moves in training only.
+    """
+
+    t: Tensor
+
+    def __init__(self, m: float = 0.5, gradient: str = "exact"):
+        super().__init__()
+        self.m = m
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
+        self.register_buffer("t", torch.tensor(0.0))
+
+    def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        return pass_gradient(add_angle(target_cosine, self.m), target_cosine, self.gradient)
+
+    @torch.no_grad()
+    def gate(self, target_cosine: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(threshold (B,), shift ()): called by the fused pass once a step, before the negatives are seen."""
+        if self.training:
+            self.t.lerp_(target_cosine.mean().to(self.t), 0.01)
+        angle = torch.tensor(self.m, dtype=target_cosine.dtype)
+        return target_cosine * angle.cos() - sine(target_cosine) * angle.sin(), self.t.to(target_cosine)

@@ -1,0 +1,58 @@
+"""ElasticFace (Boutros et al., CVPR Workshops 2022): margins drawn from a normal distribution, per sample and step."""
+
+import torch
+from torch import Tensor
+
+from limen.functional import add_angle
+from limen.margins.base import Margin, check_choice
+
+
+class _Elastic(Margin):
+    """The draw that both forms share.
+
+    Args:
+        m, std: mean and standard deviation of the margin.
+        plus: the "+" form: the drawn margins are sorted, and the smallest target cosine gets the largest.
+        assignment: "ranked" is the paper's; "released" reproduces the published "+" weights, whose code gathers with the sorting order
+            where its inverse is needed, so that margins go to samples nearly at random.
+    """
+
+    def __init__(self, m: float, std: float, plus: bool, assignment: str):
+        super().__init__()
+        self.m, self.std, self.plus = m, std, plus
+        self.assignment = check_choice("assignment", assignment, ("ranked", "released"))
+
+    def sample(self, count: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """`count` margins from N(m, std^2), (count,)."""
+        return torch.randn(count, device=device, dtype=dtype) * self.std + self.m
+
+    def draw(self, target_cosine: Tensor) -> Tensor:
+        """One margin per sample (B,), in the order that the form asks for."""
+        margins = self.sample(len(target_cosine), target_cosine.device, target_cosine.dtype)
+        if not self.plus:
+            return margins
+        falling = target_cosine.detach().argsort(descending=True)
+        rising_margins = margins.sort().values
+        if self.assignment == "released":
+            return rising_margins[falling]
+        return torch.empty_like(margins).index_copy_(0, falling, rising_margins)
+
+
+class ElasticArcFace(_Elastic):
+    """psi = cos(theta + E), E ~ N(m, std^2) in radians. The paper's "+" form uses std .0175."""
+
+    def __init__(self, m: float = 0.5, std: float = 0.05, plus: bool = False, assignment: str = "ranked"):
+        super().__init__(m, std, plus, assignment)
+
+    def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        return add_angle(target_cosine, self.draw(target_cosine))
+
+
+class ElasticCosFace(_Elastic):
+    """psi = cos(theta) - E, E ~ N(m, std^2). The paper's "+" form uses std .025."""
+
+    def __init__(self, m: float = 0.35, std: float = 0.05, plus: bool = False, assignment: str = "ranked"):
+        super().__init__(m, std, plus, assignment)
+
+    def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        return target_cosine - self.draw(target_cosine)
