@@ -53,7 +53,7 @@ def margin_softmax(
     """
     if features.shape[1:] != centers.shape[1:] or labels.shape != features.shape[:1]:
         raise ValueError(
-f"margin_softmax needs features (B,D), centers (C,D) and labels (B,), not "
+            f"margin_softmax needs features (B,D), centers (C,D) and labels (B,), not "
             f"{tuple(features.shape)}, {tuple(centers.shape)} and {tuple(labels.shape)}"
         )
     dtype = torch.promote_types(torch.promote_types(features.dtype, centers.dtype), torch.float32)

@@ -12,9 +12,7 @@ class MagFace(Margin):
     The loss gains strength * mean(g(a)) with g(a) = a / norm_range[1]^2 + 1 / a, over the batch. Norms keep their gradient in both.
     """
 
-    def __init__(
-        self, m_range: tuple[float, float] = (0.45, 0.8), norm_range: tuple[float, float] = (10.0, 110.0), strength: float = 35.0
-    ):
+    def __init__(self, m_range: tuple[float, float] = (0.45, 0.8), norm_range: tuple[float, float] = (10.0, 110.0), strength: float = 35.0):
         super().__init__()
         self.m_range, self.norm_range, self.strength = tuple(m_range), tuple(norm_range), strength
 
