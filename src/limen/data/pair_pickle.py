@@ -1,0 +1,78 @@
+"""The pickles that verification sets are handed around in, read without running anything that stands in them."""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limen.errors import LimenError
+
+
+def read_pair_pickle(path: Path) -> tuple[list[bytes], np.ndarray]:
+    """The encoded images, 2P of them, and the flags (P,) bool in a `.bin` file of Python 2 or 3.
+
+    Raises:
+        LimenError: the file is damaged, asks for anything but bytes, lists, numbers and arrays, or holds something else.
+    """
+    try:
+        with open(path, "rb") as file:
+            # Only the strings of Python 2 are concerned by the encoding.
+            entries, same = _PlainUnpickler(file, encoding="bytes").load()
+        images, flags = [_as_bytes(entry) for entry in entries], np.asarray(same)
+    except Exception as error:  # A damaged pickle may raise anything.
+        reason = str(error) or type(error).__name__
+        raise LimenError(f"{path}: is no pair file that can be trusted ({reason}); fetch it from its publisher") from error
+    if flags.ndim != 1 or flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
+        raise LimenError(f"{path}: its second part is not a list of true and false; fetch it again")
+    if len(images) != 2 * len(flags) or not images:
+        raise LimenError(f"{path}: holds {len(images)} images for {len(flags)} pairs, not two for each; fetch it again")
+    return images, flags.astype(bool)
+
+
+def _as_bytes(entry: Any) -> bytes:
+    if isinstance(entry, bytes):
+        return entry
+    if isinstance(entry, np.ndarray) and entry.dtype == np.uint8:
+        return entry.tobytes()
+    raise TypeError(f"it holds a {type(entry).__name__} where the bytes of an image should be")
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """`_codecs.encode` as protocol 2 calls it to spell bytes, and in no other way."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it wants the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _plain_dtype(code: str | bytes, *_: Any) -> np.dtype:
+    """numpy's own instance of a plain type, which a pickle cannot alter as it could a copy."""
+    name = code.decode("latin1") if isinstance(code, bytes) else code
+    if not re.fullmatch(r"[biuf]\d|O8?", name):
+        raise pickle.UnpicklingError(f"it wants the array type {name!r}")
+    return np.dtype(name)
+
+
+# Taken from what numpy puts into a pickle, because their place differs between its versions.
+_RECONSTRUCT, _SCALAR, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.float64().__reduce__()[0], np.empty(0).__reduce_ex__(5)[0]
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _latin1,
+    ("__builtin__", "bytes"): bytes,
+    ("builtins", "bytes"): bytes,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _plain_dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
+    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
+}
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it wants to use {module}.{name}")
+        return _ALLOWED[module, name]
