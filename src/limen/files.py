@@ -1,5 +1,6 @@
 """Writing a file so that whoever reads it finds the whole old one or the whole new one."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,3 +34,12 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""From a bundle and aligned images to embeddings: nobody types RGB or BGR, mean or flip at inference."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from limen.bundle import Bundle, load_bundle, save_bundle
+from limen.errors import LimenError
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What `Embedder.embed` gives for N images.
+
+    vectors   (N, D) float32, unit length
+    norms     (N,) float32, length of the raw feature; with flip, half the length of image's plus mirror's
+    quality   (N,) float32 of the model's quality head, higher is better; None where it has none
+    """
+
+    vectors: np.ndarray
+    norms: np.ndarray
+    quality: np.ndarray | None = None
+
+
+class Embedder:
+    """A bundle ready for inference on `device`: in eval mode, in float32, so that an embedding does not depend on its batch.
+
+    `threads` sets PyTorch's number of CPU threads, which is one for the whole process; None leaves it.
+    """
+
+    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", threads: int | None = None):
+        self.bundle = bundle
+        self.device = _usable_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.backbone = bundle.backbone().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        preprocessing = bundle.preprocessing
+        self._mean = torch.tensor(preprocessing.mean, device=self.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(preprocessing.std, device=self.device).view(1, 3, 1, 1)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu", threads: int | None = None) -> "Embedder":
+        """The embedder of a bundle file. Raises LimenError for an unusable file or device."""
+        return cls(load_bundle(path), device, threads)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the bundle file that `load` reads; `description` names that file's SHA-256 from then on."""
+        self.bundle.sha256 = save_bundle(path, self.bundle)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The switches of the embeddings, to be printed beside every number made from them."""
+        return {
+            "model_sha256": self.bundle.sha256,
+            "architecture": asdict(self.bundle.architecture),
+            "preprocessing": asdict(self.bundle.preprocessing),
+        }
+
+    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = 64) -> Embeddings:
+        """Embeds aligned images, (N, size, size, 3) uint8 RGB, whatever colour order the network was trained with.
+
+        The feature is `f(image)`, or with `flip` `f(image) + f(mirror)`, where f is the backbone's raw output; its direction is the vector.
+        `flip=None` is the bundle's rule. Raises LimenError for images of another kind, and where a feature has no direction.
+        """
+        self._check_images(images)
+        flip = self.bundle.preprocessing.flip if flip is None else flip
+        features = [self._features(images[start : start + batch_size], flip) for start in range(0, len(images), batch_size)]
+        feature = torch.cat(features).numpy() if features else np.zeros((0, self.bundle.architecture.embedding_size), np.float32)
+        lengths = np.linalg.norm(feature, axis=1)
+        for index in np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0))):
+            raise LimenError(
+                f"image {index} of {len(images)}: its feature has length {lengths[index]} and so no direction; "
+                "look at the image and at how the model was trained"
+            )
+        return Embeddings(feature / lengths[:, None], lengths / 2 if flip else lengths)
+
+    @torch.inference_mode()
+    def _features(self, images: np.ndarray, flip: bool) -> torch.Tensor:
+        # (B, size, size, 3) seen as (B, 3, size, size) is channels_last without moving a byte
+        pixels = torch.from_numpy(images.copy()).to(self.device).permute(0, 3, 1, 2).float()
+        if self.bundle.preprocessing.colour == "BGR":
+            pixels = pixels.flip(1)
+        inputs = (pixels / 255 - self._mean) / self._std
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 is PyTorch's default for convolutions
+            features = self.backbone(inputs)
+            if flip:
+                features = features + self.backbone(inputs.flip(3))
+        return features.cpu()
+
+    def _check_images(self, images: np.ndarray) -> None:
+        size = self.bundle.preprocessing.size
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            given = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+            raise LimenError(f"images: expected a uint8 RGB array of shape (N, {size}, {size}, 3), values 0 to 255, not {given}")
+
+
+def _usable_device(device: str | torch.device) -> torch.device:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a build of PyTorch without that device's support
+        raise LimenError(f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+    return torch.device(device)
