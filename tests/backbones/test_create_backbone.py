@@ -1,0 +1,135 @@
+"""Every network by name: shapes, memory formats, determinism, gradients, precision; and names that are not known."""
+
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from limen.backbones import BACKBONES, create_backbone
+from limen.errors import LimenError
+
+SMALL = ["iresnet18", "ir18", "mobilefacenet", "tiny"]
+
+# Parameters in millions at 512 dimensions, and residual blocks.
+SIZES = {
+    "iresnet18": (24.0, 8), "iresnet34": (34.1, 16), "iresnet50": (43.6, 24), "iresnet100": (65.2, 49), "iresnet200": (118.9, 98),
+    "ir18": (24.0, 8), "ir34": (34.1, 16), "ir50": (43.6, 24), "ir101": (65.2, 49), "ir_se50": (43.8, 24),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {name: create_backbone(name, embedding_size=24) for name in SMALL}
+
+
+def images(count=2, dtype=torch.float32):
+    return torch.rand(count, 3, 112, 112, dtype=dtype) * 2 - 1
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_shape_and_default_size(name):
+    with torch.device("meta"):
+        assert create_backbone(name)(images()).shape == (2, 512)
+        assert create_backbone(name, embedding_size=7)(images()).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_depth_and_parameters(name):
+    with torch.device("meta"):
+        network = create_backbone(name)
+    millions, blocks = SIZES[name]
+    assert len(network.blocks) == blocks
+    assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.11)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_evaluation_is_deterministic_and_free_of_the_batch(networks, name):
+    network, faces = networks[name].eval(), images(3)
+    with torch.inference_mode():
+        together = network(faces)
+        assert torch.equal(together, network(faces))
+        alone = torch.cat([network(face[None]) for face in faces])
+    torch.testing.assert_close(alone, together, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_channels_last_is_the_same_network(networks, name):
+    network, faces = networks[name].eval(), images()
+    with torch.inference_mode():
+        expected = network(faces)
+        torch.testing.assert_close(network(faces.to(memory_format=torch.channels_last)), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_free_parameter_has_a_finite_gradient(networks, name):
+    network = networks[name].train()
+    network.zero_grad()
+    features = network(images(3))
+    (features * torch.randn_like(features)).sum().backward()
+    for parameter_name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.isfinite().all(), parameter_name
+            assert parameter.grad.any(), parameter_name
+
+
+@pytest.mark.parametrize("name", ["ir18", "tiny"])
+def test_float64_equals_float32(networks, name):
+    network, faces = networks[name].eval(), images()
+    with torch.inference_mode():
+        single = network(faces)
+        double = network.double()(faces.double())
+    network.float()
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["iresnet18", "ir18", "tiny"])
+def test_fresh_features_have_norm_sqrt_d(name):
+    network = create_backbone(name, embedding_size=64)
+    with torch.no_grad():
+        assert network.train()(images(8)).norm(dim=1).mean() == pytest.approx(8, rel=0.1)
+
+
+def test_insightface_fixes_the_last_weight_and_adaface_has_none():
+    last = create_backbone("iresnet18", embedding_size=8).head[-1]
+    assert torch.equal(last.weight, torch.ones(8))
+    assert not last.weight.requires_grad
+    assert last.bias.requires_grad
+    assert create_backbone("ir18", embedding_size=8).head[-1].weight is None
+
+
+def test_dropout_is_an_option_of_the_residual_families():
+    def rate(name, **options):
+        with torch.device("meta"):
+            return next(module.p for module in create_backbone(name, **options).modules() if isinstance(module, nn.Dropout))
+
+    assert rate("iresnet50") == 0
+    assert rate("ir50") == 0.4
+    assert rate("iresnet50", dropout=0.4) == 0.4
+    assert rate("ir50", dropout=0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("iresnet500", {}, "did you mean 'iresnet50'"),
+        ("mobilfacenet", {}, "did you mean 'mobilefacenet'"),
+        ("IR-SE50", {}, "did you mean 'ir_se50'"),
+        ("ir18", {"drop_out": 0.1}, "unknown option 'drop_out' of backbone ir18: did you mean 'dropout'"),
+        ("ir18", {"subsample": False}, "unknown option 'subsample'"),
+        ("tiny", {"dropout": 0.1}, "it takes none"),
+    ],
+)
+def test_what_is_not_known_names_the_nearest(name, options, said):
+    with pytest.raises(LimenError, match=said) as caught:
+        create_backbone(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
+def test_compiled_equals_eager(networks):
+    network, faces = networks["tiny"].eval(), images()
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.compile(network)(faces), network(faces), atol=1e-4, rtol=1e-4)
