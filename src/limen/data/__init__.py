@@ -1,5 +1,7 @@
 """Readers of faces, synthetic faces, augmentation and the training feed."""
 
+from limen.data.augment import Augmentation, create_augmentation
+from limen.data.batches import Batch, BatchOrder, BatchPlan, BatchReader, make_loader, normalise
 from limen.data.folder import FileSource, FolderSource, list_images
 from limen.data.images import decode_image, read_image
 from limen.data.pairs import PairSet, make_pairs, open_pairs, pairs_of
@@ -7,15 +9,23 @@ from limen.data.recordio import RecordIOSource, write_recordio
 from limen.data.source import FaceSource, ImageSource, open_source
 
 __all__ = [
+    "Augmentation",
+    "Batch",
+    "BatchOrder",
+    "BatchPlan",
+    "BatchReader",
     "FaceSource",
     "FileSource",
     "FolderSource",
     "ImageSource",
     "PairSet",
     "RecordIOSource",
+    "create_augmentation",
     "decode_image",
     "list_images",
+    "make_loader",
     "make_pairs",
+    "normalise",
     "open_pairs",
     "open_source",
     "pairs_of",

@@ -1,0 +1,161 @@
+"""The training feed: which images stand in which batch, and reading them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from limen.data.augment import Augmentation
+from limen.data.source import FaceSource
+from limen.errors import LimenError, UnreadableImage
+
+BATCHES_AHEAD = 4
+
+
+class BatchPlan(NamedTuple):
+    """One rank's share of the batch of one step: `indices` (B,) int64 into the source."""
+
+    step: int
+    epoch: int
+    rank: int
+    indices: np.ndarray
+
+
+class Batch(NamedTuple):
+    """One rank's share of a batch: images (B, H, W, 3) uint8 RGB, labels (B,) int64, indices (B,) int64 into the source, and
+    (index, reason) of each image in the plan that could not be read, in whose place another one of the batch stands."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    unreadable: list[tuple[int, str]]
+
+
+class BatchOrder:
+    """The plans of the steps `start_step` to `total_steps`: each epoch a new permutation, its last incomplete batch left out.
+
+    A plan depends on the seed and its step alone, so a run that starts at any step sees what an uninterrupted one would have
+    seen; the ranks of a step hold the global batch between them.
+
+    Args:
+        count: images in the source.
+        batch_size: images in a step, of all ranks together.
+        seed: epoch e is permuted by numpy's default_rng((seed, e)).
+        total_steps, start_step: the steps to make, and how many of them are done.
+        rank, world_size: which of the processes this is, and how many there are.
+
+    Raises:
+        LimenError: `batch_size` is no multiple of `world_size`, or larger than `count`.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int, total_steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if batch_size % world_size:
+            raise LimenError(f"batch_size: {batch_size} images cannot be shared by {world_size} processes; choose a multiple of it")
+        if not 0 < batch_size <= count:
+            raise LimenError(f"batch_size: {batch_size} images cannot be drawn from {count}; choose from 1 to {count}")
+        self.count = count
+        self.batch_size = batch_size
+        self.seed = seed
+        self.total_steps = total_steps
+        self.start_step = start_step
+        self.rank = rank
+        self.world_size = world_size
+        self.steps_per_epoch = count // batch_size
+
+    def __len__(self) -> int:
+        return max(0, self.total_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[BatchPlan]:
+        share = self.batch_size // self.world_size
+        permuted_epoch = None
+        for step in range(self.start_step, self.total_steps):
+            epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+            if epoch != permuted_epoch:
+                permutation = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+                permuted_epoch = epoch
+            start = step_of_epoch * self.batch_size + self.rank * share
+            yield BatchPlan(step, epoch, self.rank, permutation[start : start + share])
+
+
+class BatchReader(Dataset[Batch]):
+    """reader[plan] is the Batch of a BatchPlan, augmented by default_rng((seed, step, rank)), whichever worker reads it.
+
+    An image that cannot be read is replaced by the next of the batch that can, with its label and index.
+
+    Raises:
+        LimenError: no image of a batch can be read.
+    """
+
+    def __init__(self, source: FaceSource, augment: Augmentation | None, seed: int) -> None:
+        self.source = source
+        self.augment = augment
+        self.seed = seed
+
+    def __getitem__(self, plan: BatchPlan) -> Batch:
+        images: dict[int, np.ndarray] = {}
+        unreadable: list[tuple[int, str]] = []
+        for place, index in enumerate(plan.indices.tolist()):
+            try:
+                images[place] = self.source.image(index)
+            except UnreadableImage as error:
+                unreadable.append((index, str(error)))
+        if not images:
+            raise LimenError(f"none of the {len(unreadable)} images of step {plan.step} can be read; the first: {unreadable[0][1]}")
+        readable = np.array(list(images))
+        chosen = readable[np.searchsorted(readable, np.arange(len(plan.indices))) % len(readable)]
+        batch = [images[place] for place in chosen.tolist()]
+        if self.augment is not None:
+            rng = np.random.default_rng((self.seed, plan.step, plan.rank))
+            batch = [self.augment(image, rng) for image in batch]
+        indices = plan.indices[chosen]
+        return Batch(
+            torch.from_numpy(np.stack(batch)), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), unreadable
+        )
+
+
+class BatchLoader(DataLoader[Batch]):
+    """A DataLoader whose worker processes report a LimenError in its one line, as the main process does."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except LimenError as error:
+            # What a worker raises arrives as its whole traceback, whose last line is `limen.errors.LimenError: text`.
+            raise LimenError(str(error).splitlines()[-1].removeprefix("limen.errors.LimenError: ")) from error
+
+
+def make_loader(source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int) -> BatchLoader:
+    """The batches of `order`, read by `workers` processes ahead of time, or by this one where that is 0; the same ones either way."""
+    return BatchLoader(
+        BatchReader(source, augment, seed),
+        sampler=order,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=BATCHES_AHEAD if workers else None,
+        worker_init_fn=_one_thread,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        # DataLoader draws a seed at its start; from the global generator that would shift the margins' draws on resuming.
+        generator=torch.Generator(),
+    )
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """(x / 255 - 0.5) / 0.5 of (B, H, W, 3) uint8: (B, 3, H, W) float32 in [-1, 1], in channels-last memory."""
+    return images.permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5)
+
+
+def _one_thread(worker: int) -> None:
+    """Workers share the cores already; threads of theirs would only fight over them."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _unchanged(batch: Any) -> Any:
+    """In place of DataLoader's own conversion, which would turn the tuples of `unreadable` into lists."""
+    return batch
