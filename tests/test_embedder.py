@@ -134,6 +134,17 @@ def test_a_device_that_is_not_there_is_named(device):
     assert "\n" not in str(caught.value)
 
 
+def test_threads_are_set_and_checked():
+    before = torch.get_num_threads()
+    try:
+        Embedder(make_bundle(), threads=1)
+        assert torch.get_num_threads() == 1
+        with pytest.raises(LimenError, match="threads: 0"):
+            Embedder(make_bundle(), threads=0)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.gpu
 def test_cuda_equals_cpu(images):
     bundle = make_bundle()

@@ -6,6 +6,7 @@ has one entry, `limen`: the JSON of every other field of Bundle. Nothing in it i
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
@@ -37,6 +38,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if not isinstance(self.embedding_size, int) or self.embedding_size < 1:
             raise LimenError(f"architecture.embedding_size: {self.embedding_size!r} is not a whole number above 0")
+        if not isinstance(self.options, dict):
+            raise LimenError(f"architecture.options: {self.options!r} is not a mapping of names to values")
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -62,8 +65,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.colour not in ("RGB", "BGR"):
             raise LimenError(f"preprocessing.colour: {self.colour!r} is not known; it is RGB or BGR")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise LimenError("preprocessing.mean and .std: three numbers each, those of std above 0")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise LimenError("preprocessing.mean and .std: three finite numbers each are needed, those of std above 0")
 
 
 def source_sha256() -> str:

@@ -35,6 +35,8 @@ class Embedder:
         self.bundle = bundle
         self.device = _usable_device(device)
         if threads is not None:
+            if threads < 1:
+                raise LimenError(f"threads: {threads} is not a whole number above 0")
             torch.set_num_threads(threads)
         self.backbone = bundle.backbone().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         preprocessing = bundle.preprocessing

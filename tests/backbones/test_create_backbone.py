@@ -119,9 +119,11 @@ def test_dropout_is_an_option_of_the_residual_families():
         ("ir18", {"drop_out": 0.1}, "unknown option 'drop_out' of backbone ir18: did you mean 'dropout'"),
         ("ir18", {"subsample": False}, "unknown option 'subsample'"),
         ("tiny", {"dropout": 0.1}, "it takes none"),
+        ("ir18", {"dropout": 1.5}, "cannot have options"),
+        ("ir18", {"dropout": "much"}, "cannot have options"),
     ],
 )
-def test_what_is_not_known_names_the_nearest(name, options, said):
+def test_what_is_not_known_is_refused_with_the_nearest_known(name, options, said):
     with pytest.raises(LimenError, match=said) as caught:
         create_backbone(name, **options)
     assert "\n" not in str(caught.value)

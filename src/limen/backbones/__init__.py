@@ -37,14 +37,17 @@ def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.
     """The network `name` of BACKBONES with fresh weights: (B, 3, 112, 112) float in [-1, 1] -> (B, embedding_size) raw features.
 
     options   `dropout` for the iresnet and ir families: the rate before their linear layer
-    Raises LimenError for a name or an option that is not known.
+    Raises LimenError for a name or an option that is not known, and for a value the network refuses.
     """
     if name not in BACKBONES:
         raise LimenError(f"unknown backbone {name!r}: {_suggest(name, list(BACKBONES))}")
     known = [option for option in OPTIONS if option in inspect.signature(BACKBONES[name]).parameters]
     for option in options.keys() - set(known):
         raise LimenError(f"unknown option {option!r} of backbone {name}: {_suggest(option, known) if known else 'it takes none'}")
-    return BACKBONES[name](embedding_size=embedding_size, **options)
+    try:
+        return BACKBONES[name](embedding_size=embedding_size, **options)
+    except (TypeError, ValueError) as error:
+        raise LimenError(f"backbone {name} cannot have options {options}: {error}") from error
 
 
 def _suggest(name: str, known: list[str]) -> str:
