@@ -2,6 +2,7 @@
 
 from limen.metrics.bootstrap import (
     Interval,
+    Statistic,
     bootstrap_interval,
     subject_weights,
     weighted_eer,
@@ -16,6 +17,7 @@ __all__ = [
     "Interval",
     "KFold",
     "Roc",
+    "Statistic",
     "bootstrap_interval",
     "contiguous_folds",
     "eer",

@@ -73,9 +73,7 @@ def weighted_tar_at_far(score: np.ndarray, mated: np.ndarray, far: Sequence[floa
 
     def statistic(weight: np.ndarray) -> np.ndarray:
         false_rate, true_rate = curve(weight)
-        return (
-            true_rate[last_within(false_rate, far)] if np.isfinite(false_rate[-1] + true_rate[-1]) else np.full(len(far), np.nan)
-        )
+        return true_rate[last_within(false_rate, far)] if np.isfinite(false_rate[-1] + true_rate[-1]) else np.full(len(far), np.nan)
 
     return statistic
 

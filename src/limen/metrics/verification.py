@@ -72,9 +72,7 @@ def kfold_verification(distance: np.ndarray, same: np.ndarray, folds: int | np.n
     thresholds = ACCURACY_GRID[best]
 
     accepted = _accepted(distance, fold, same, len(size), VAL_GRID)
-    val_thresholds = _thresholds_at(
-        far, accepted[0].sum(0) - accepted[0], (~same).sum() - np.bincount(fold[~same], minlength=len(size))
-    )
+    val_thresholds = _thresholds_at(far, accepted[0].sum(0) - accepted[0], (~same).sum() - np.bincount(fold[~same], minlength=len(size)))
     passed = distance < val_thresholds[fold]
     val, reached = _rate_per_fold(passed, same, fold, len(size)), _rate_per_fold(passed, ~same, fold, len(size))
     return KFold(

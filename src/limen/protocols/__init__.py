@@ -1,0 +1,26 @@
+"""Protocols: data on disk and an embedder -> a Result. One of your own is any object with `run(embedder) -> Result`."""
+
+from os import PathLike
+
+from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Progress, embed_images
+from limen.protocols.result import Result
+from limen.protocols.verification import PairScores, Verification
+
+__all__ = [
+    "Embedded",
+    "EmbedderLike",
+    "EvaluationProtocol",
+    "PairScores",
+    "Progress",
+    "Result",
+    "Verification",
+    "embed_images",
+    "evaluate",
+]
+
+
+def evaluate(embedder: EmbedderLike, protocol: EvaluationProtocol | str | PathLike[str]) -> Result:
+    """Equals `protocol.run(embedder)`; a path is that of pairs, judged by `Verification`."""
+    if isinstance(protocol, str | PathLike):
+        protocol = Verification(protocol)
+    return protocol.run(embedder)

@@ -1,0 +1,84 @@
+"""What a protocol is, what it asks of an embedder, and the way it gets its vectors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from limen.data.source import ImageSource
+from limen.errors import LimenError, UnreadableImage
+from limen.protocols.result import Result
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+
+class EmbeddingsLike(Protocol):
+    @property
+    def vectors(self) -> np.ndarray:
+        """(N, D) float32 unit vectors."""
+        ...
+
+
+class EmbedderLike(Protocol):
+    """What a protocol needs of an embedder; `limen.Embedder` is one."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The switches of the embedding: preprocessing, fusion, sha256 of the weights."""
+        ...
+
+    def embed(self, images: np.ndarray, flip: bool | None = None) -> EmbeddingsLike:
+        """(N, 112, 112, 3) uint8 RGB -> their embeddings; `flip` adds the mirror image's, None is the model's own rule."""
+        ...
+
+
+class EvaluationProtocol(Protocol):
+    """Anything that judges an embedder. One of your own needs this method and no more."""
+
+    def run(self, embedder: Any) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of the images a protocol asked for; those of all other images, and of failures to acquire, are NaN."""
+
+    vectors: np.ndarray  # (len(source), D) float32
+    failures: list[str]  # file and reason of every image that could not be read
+
+
+def embed_images(
+    embedder: EmbedderLike,
+    source: ImageSource,
+    indices: Sequence[int] | np.ndarray,
+    flip: bool | None = None,
+    progress: Progress | None = None,
+    block: int = 256,
+) -> Embedded:
+    """Embeds each of the images `indices` of `source` once, `block` images in memory at a time.
+
+    Raises:
+        LimenError: not one of the images can be read.
+    """
+    wanted = np.unique(np.asarray(indices))
+    vectors, failures = None, []
+    for start in range(0, len(wanted), block):
+        read, images = [], []
+        for index in wanted[start : start + block]:
+            try:
+                images.append(source.image(int(index)))
+                read.append(index)
+            except UnreadableImage as error:
+                failures.append(str(error))
+        if images:
+            found = embedder.embed(np.stack(images), flip=flip).vectors
+            if vectors is None:
+                vectors = np.full((len(source), found.shape[1]), np.nan, np.float32)
+            vectors[read] = found
+        if progress:
+            progress(min(start + block, len(wanted)), len(wanted))
+    if vectors is None:
+        first = failures[0] if failures else "none was asked for"
+        raise LimenError(f"none of the {len(wanted)} images can be used (first: {first}); check the path of the images")
+    return Embedded(vectors, failures)

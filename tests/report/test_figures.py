@@ -1,0 +1,67 @@
+"""Figures: they show what they are given, and an SVG asks nothing of the world."""
+
+import re
+
+import numpy as np
+import pytest
+
+from limen.protocols import Result
+from limen.report import figure_histogram, figure_overview, figure_roc, figure_training, save_png, to_svg
+
+
+def result(name="lfw", **changes):
+    fields = {
+        "kind": "verification",
+        "headline": "accuracy",
+        "metrics": {"accuracy": 0.99, "threshold_cosine": 0.25},
+        "counts": {"non_mated": 1000},
+        "curves": {
+            "roc": {"far": [0.0, 0.001, 0.01, 1.0], "tar": [0.5, 0.9, 0.95, 1.0]},
+            "histogram": {"edges": [-1.0, 0.0, 1.0], "mated": [1, 9], "non_mated": [8, 2]},
+        },
+    }
+    return Result(name=name, **(fields | changes))
+
+
+def test_the_roc_has_a_log_axis_that_ends_at_one_impostor():
+    axes = figure_roc([result(), result("cfp-fp")]).axes[0]
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim() == (1e-3, 1)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.5, 0.9, 0.95, 1.0])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["lfw", "cfp-fp"]
+
+
+def test_the_histogram_shows_shares_of_each_class():
+    axes = figure_histogram(result()).axes[0]
+    outlines = {patch.get_label(): patch.get_data().values for patch in axes.patches}
+    np.testing.assert_allclose(outlines["mated"], [0.1, 0.9])
+    np.testing.assert_allclose(outlines["non-mated"], [0.8, 0.2])
+
+
+def test_training_rows_without_the_value_are_passed_over():
+    rows = [{"step": 1, "loss": 3.0}, {"step": 2, "accuracy": 0.9}, {"step": 3, "loss": 2.0}]
+    line = figure_training({"run": rows}).axes[0].lines[0]
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 3], [3.0, 2.0])
+
+
+@pytest.mark.parametrize("figure", [figure_roc([]), figure_roc([result(curves={})]), figure_training({}), figure_training({"a": []})])
+def test_nothing_to_draw_is_an_empty_figure(figure):
+    assert to_svg(figure).startswith("<svg")
+
+
+def test_an_svg_refers_to_nothing_outside_and_takes_its_colours_from_the_page():
+    svg = to_svg(figure_overview([result("a & <b>")]))
+    assert "://" not in svg
+    assert not re.search(r'href="(?!#)', svg)
+    assert "var(--series-0)" in svg
+    assert "var(--ink)" in svg
+    assert "a &amp; &lt;b&gt;" in svg
+
+
+def test_the_same_figure_is_the_same_svg():
+    assert to_svg(figure_roc([result()])) == to_svg(figure_roc([result()]))
+
+
+def test_a_png_is_written(tmp_path):
+    save_png(figure_overview([result()]), tmp_path / "overview.png")
+    assert (tmp_path / "overview.png").read_bytes().startswith(b"\x89PNG")
