@@ -49,8 +49,8 @@ class MarginHead(nn.Module):
         self.centers.check(labels)
         features = features.to(torch.promote_types(features.dtype, torch.float32))
         norm = features.norm(dim=1)
-        scale = self.margin.row_scale(norm)
-        scale = self.scale if scale is None else scale
+        row_scale = self.margin.row_scale(norm)
+        scale = self.scale if row_scale is None else row_scale
         target_cosine, negatives, nearest, nearest_index = margin_softmax(
             features, self.centers.weight, labels, scale, self.margin.gate, self.implementation
         )

@@ -1,0 +1,88 @@
+"""What a run says: a line of JSON per logged step, a progress bar on a terminal, TensorBoard if asked."""
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from limen.errors import LimenError
+
+
+class RunLog:
+    """Writes OUT/log.jsonl; a context manager. Resuming at `start_step` forgets the rows a killed run logged beyond it."""
+
+    def __init__(self, folder: Path, start_step: int, total_steps: int, tensorboard: bool = False, quiet: bool = False):
+        self.path = folder / "log.jsonl"
+        kept = [row for row in read_log(self.path) if row["step"] <= start_step] if start_step else []
+        self.file = self.path.open("w")
+        for row in kept:
+            self._append(row)
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty() and not quiet
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self.terminal,
+        )
+        self.task = self.progress.add_task("training", total=total_steps, completed=start_step, status="")
+        self.total_steps = total_steps
+        self.board = _summary_writer(folder) if tensorboard else None
+
+    def __enter__(self) -> "RunLog":
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+        self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+    def advance(self, step: int) -> None:
+        self.progress.update(self.task, completed=step)
+
+    def row(self, step: int, **values: Any) -> None:
+        """One line of the log, and what of it people want to see."""
+        self._append({"step": step, **values})
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        if self.board is not None:
+            for name, value in numbers.items():
+                self.board.add_scalar(name, value, step)
+        shown = ("loss", "lr", "images_per_second", "accuracy")
+        status = "  ".join(f"{name.replace('_', ' ')} {numbers[name]:.4g}" for name in shown if name in numbers)
+        if self.terminal:
+            self.progress.update(self.task, status=status)
+        elif not self.quiet:
+            left = f"  {values['seconds_left'] / 60:.1f} min left" if "seconds_left" in values else ""
+            print(f"step {step}/{self.total_steps}  {status}{left}", file=sys.stderr, flush=True)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log.jsonl; a last line that a killed run left half-written is passed over."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def _summary_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise LimenError("tensorboard: the package is missing; pip install 'limen[tensorboard]'") from error
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -1,0 +1,158 @@
+"""Training from top to bottom."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limen.bundle import save_bundle
+from limen.data import BatchOrder, create_augmentation, make_loader, normalise
+from limen.embedder import Embedder
+from limen.errors import LimenError
+from limen.protocols import Result, Verification
+from limen.training.checkpoint import checkpoints
+from limen.training.log import RunLog
+from limen.training.optimisation import learning_rate_share, set_learning_rate
+from limen.training.recipe import Recipe, check
+from limen.training.run import Run
+
+
+def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False) -> Path:
+    """Trains `recipe` and returns the path of its bundle, OUT/model.safetensors.
+
+    Beside it stand log.jsonl, checkpoints and, where the recipe names pairs, evaluation-NAME.json.
+
+    Args:
+        resume: "auto" goes on from the newest checkpoint in OUT, or starts where there is none; a path goes on from that one; None starts
+            afresh and refuses a folder that holds a run. A run that was killed and resumed gives the weights of one that was not.
+        quiet: no progress on the screen.
+
+    Raises LimenError for settings, files and data that cannot be used, and for a loss that is not finite.
+    """
+    check(recipe)
+    out = Path(recipe.out)
+    start_from = _starting_point(out, resume)
+    protocols = [Verification(pairs, recipe.evaluation.images) for pairs in recipe.evaluation.pairs]
+    run = Run(recipe)
+    if start_from is not None:
+        run.restore(start_from)
+    order = BatchOrder(len(run.source), recipe.batch_size, recipe.seed, run.total_steps, start_step=run.step)
+    loader = make_loader(run.source, order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
+    out.mkdir(parents=True, exist_ok=True)
+
+    with RunLog(out, run.step, run.total_steps, recipe.tensorboard, quiet) as log, _stop_requests() as stop:
+        _steps(run, loader, log, stop, out, protocols)
+        if run.step < run.total_steps:
+            raise LimenError(f"stopped at step {run.step} of {run.total_steps}, saved in {run.save(out)}; go on with --resume auto")
+    run.save(out)
+    bundle = out / "model.safetensors"
+    save_bundle(bundle, run.bundle())
+    return bundle
+
+
+def _steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, protocols: list[Verification]) -> None:
+    recipe, device = run.recipe, run.device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
+    run.backbone.train()
+    run.head.train()
+    clock, logged_step = time.perf_counter(), run.step
+
+    for batch in loader:
+        # ---- the batch; every draw of a step depends on the seed and the step alone, so resuming needs no random state
+        torch.manual_seed(recipe.seed * 1_000_003 + run.step)
+        images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112)
+        labels = batch.labels.to(device, non_blocking=True)  # (B,)
+        share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
+        lr = set_learning_rate(run.optimiser, share)
+
+        # ---- forward
+        with autocast:
+            features = run.forward(images)  # (B, D) raw
+        output = run.head(features.float(), labels)
+        loss = output.loss.item()  # waits for the device: a loss that is not finite must never reach the weights
+        if not math.isfinite(loss):
+            raise LimenError(f"the loss is {loss} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
+
+        # ---- backward, update
+        run.optimiser.zero_grad(set_to_none=True)
+        output.loss.backward()
+        if recipe.optimiser.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm)
+        run.optimiser.step()
+        if run.average is not None:
+            run.average.update_parameters(run.backbone)
+        run.step += 1
+
+        # ---- count, log, evaluate, save
+        run.unreadable.update(batch.unreadable)
+        if len(run.unreadable) > recipe.data.max_unreadable * len(run.source):
+            raise LimenError(
+                f"{len(run.unreadable)} of {len(run.source)} images cannot be read, more than data.max_unreadable "
+                f"{recipe.data.max_unreadable:g}; the last: {next(reversed(run.unreadable.values()))}"
+            )
+        log.advance(run.step)
+        last = run.step == run.total_steps
+        if run.step % recipe.log_every == 0 or last or run.step == 1:
+            seconds, done = time.perf_counter() - clock, run.step - logged_step
+            run.seconds, clock, logged_step = run.seconds + seconds, time.perf_counter(), run.step
+            log.row(
+                run.step,
+                epoch=round(run.step / run.steps_per_epoch, 4),
+                loss=loss,
+                regulariser=output.regulariser.item(),
+                target_cosine=output.target_cosine.mean().item(),
+                nearest_negative=output.nearest_negative.mean().item(),
+                feature_norm=features.detach().float().norm(dim=1).mean().item(),
+                lr=lr,
+                images_per_second=round(done * len(labels) / seconds, 1),
+                seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
+                unreadable=len(run.unreadable),
+            )
+        if protocols and (last or (recipe.evaluation.every and run.step % recipe.evaluation.every == 0)):
+            for result in evaluate_run(run, protocols, out):
+                log.row(run.step, evaluation=result.name, accuracy=result.metrics["accuracy"])
+            clock, logged_step = time.perf_counter(), run.step
+        if run.step % recipe.checkpoint_every == 0:
+            run.save(out)
+        if stop:
+            return
+
+
+def evaluate_run(run: Run, protocols: list[Verification], out: Path) -> list[Result]:
+    """Each protocol on the model as it stands, written to OUT/evaluation-NAME.json."""
+    embedder = Embedder(run.bundle(), run.device)
+    results = [protocol.run(embedder) for protocol in protocols]
+    for result in results:
+        result.save(out / f"evaluation-{result.name}.json")
+    return results
+
+
+def _starting_point(out: Path, resume: str | Path | None) -> Path | None:
+    found = checkpoints(out)
+    if resume is None and (found or (out / "model.safetensors").exists()):
+        raise LimenError(f"{out} holds a run already; go on with it by --resume auto, or choose another --out")
+    if resume == "auto":
+        return found[-1] if found else None
+    return None if resume is None else Path(resume)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that fills when the process is asked to end (Ctrl-C, SIGTERM): the step in progress is finished and saved first."""
+    requests: list[int] = []
+    previous = {}
+    try:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            previous[kind] = signal.signal(kind, lambda number, _: requests.append(number))
+    except ValueError:  # not the main thread, which alone may handle signals
+        pass
+    try:
+        yield requests
+    finally:
+        for kind, handler in previous.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,183 @@
+"""The recipe: everything that decides a training run, as dataclasses read from YAML and the command line."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from limen.errors import LimenError
+from limen.lookup import did_you_mean
+
+
+@dataclass
+class Data:
+    """Where the faces come from and how they are varied."""
+
+    reader: str = "folder"  # folder, recordio, synthetic, or package.module:Class
+    path: str | None = None  # the folder, the .rec file; not for synthetic
+    options: dict[str, Any] = field(default_factory=dict)  # further arguments of the reader
+    augment: str = "flip"  # none, flip, adaface
+    workers: int = 2  # processes that read images ahead of the training step
+    max_unreadable: float = 0.01  # share of the images that may be unreadable before the run stops; they are replaced and counted
+
+
+@dataclass
+class Backbone:
+    """The network: see limen.create_backbone."""
+
+    name: str = "iresnet50"
+    embedding_size: int = 512
+    options: dict[str, Any] = field(default_factory=dict)
+    compile: bool = False  # torch.compile, which needs a C++ compiler on a CPU
+
+
+@dataclass
+class Margin:
+    """The margin: a name of limen.margins, or package.module:Class."""
+
+    name: str = "AdaFace"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Head:
+    """The class-centre head: see limen.MarginHead."""
+
+    scale: float = 64.0
+    implementation: str = "auto"
+
+
+@dataclass
+class Optimiser:
+    """SGD with the papers' schedules. Epochs may be fractions."""
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4  # on weights of two or more dimensions and class centres: not on BatchNorm, biases, PReLU, class margins
+    schedule: str = "milestones"  # milestones, cosine, constant
+    milestones: list[float] = field(default_factory=list)  # epochs after which lr is multiplied by `factor`
+    factor: float = 0.1
+    warmup_epochs: float = 0.0  # lr rises linearly from 0
+    margin_lr: float | None = None  # of learnable class margins; lr where it is not set
+    clip_norm: float | None = None  # largest norm of the backbone's gradient
+    ema: float | None = None  # decay of a moving average of the backbone's weights, which is then evaluated and kept
+
+
+@dataclass
+class Evaluation:
+    """Verification while training."""
+
+    pairs: list[str] = field(default_factory=list)  # .bin files or pairs.txt
+    images: str | None = None  # the folder behind pairs.txt
+    every: int | None = None  # steps; also at the end
+
+
+@dataclass
+class Recipe:
+    """A training run. `limen train --config recipe.yaml --optimiser.lr .05`; any key can be given on the command line."""
+
+    out: str = "runs/limen"  # folder of the log, the checkpoints and the bundle
+    epochs: float = 26.0
+    batch_size: int = 512
+    seed: int = 0
+    device: str = "auto"  # auto: cuda where there is one
+    precision: str = "float32"  # float32, or bf16: autocast of the backbone; the head computes in float32 either way
+    threads: int | None = None  # of the training process on a CPU
+    log_every: int = 20  # steps
+    checkpoint_every: int = 1000  # steps
+    tensorboard: bool = False
+    licence: str = "not stated"  # of the trained weights, kept in the bundle
+    data: Data = field(default_factory=Data)
+    backbone: Backbone = field(default_factory=Backbone)
+    margin: Margin = field(default_factory=Margin)
+    head: Head = field(default_factory=Head)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+CHOICES = {
+    "precision": ("float32", "bf16"),
+    "optimiser.schedule": ("milestones", "cosine", "constant"),
+    "head.implementation": ("auto", "dense", "chunked"),
+}
+POSITIVE = ("epochs", "batch_size", "log_every", "checkpoint_every", "backbone.embedding_size", "head.scale", "optimiser.lr")
+
+
+def load_recipe(config: str | Path | None = None, overrides: list[str] | None = None) -> Recipe:
+    """The recipe of a YAML file, changed by command-line words such as ["--optimiser.lr", ".05"].
+
+    Raises LimenError for a file that cannot be read, an unknown key (the nearest known one is named) or a value of the wrong type.
+    """
+    parser = ArgumentParser(exit_on_error=False, prog="limen train")
+    parser.add_class_arguments(Recipe, as_group=False)
+    values = _read(Path(config)) if config is not None else {}
+    known = known_keys()
+    for word in overrides or []:
+        key = word[2:].split("=")[0]
+        if word.startswith("--") and key not in known and not any(key.startswith(f"{name}.") for name in known if name.endswith("options")):
+            raise LimenError(f"--{key}: no such setting; {did_you_mean(key, known)}")
+    try:
+        chosen = parser.parse_object(values)
+        chosen = parser.parse_args(overrides or [], namespace=chosen)
+        recipe = Recipe(**vars(parser.instantiate_classes(chosen)))
+    except ArgumentError as error:
+        raise LimenError(f"{config or 'recipe'}: {' '.join(str(error).split())}") from error
+    check(recipe)
+    return recipe
+
+
+def known_keys(kind: Any = Recipe, prefix: str = "") -> list[str]:
+    """Every key of a recipe, sections included: "data", "data.path", ..."""
+    keys = []
+    for item in dataclasses.fields(kind):
+        keys.append(prefix + item.name)
+        if dataclasses.is_dataclass(item.type):
+            keys += known_keys(item.type, f"{prefix}{item.name}.")
+    return keys
+
+
+def value_of(recipe: Recipe, key: str) -> Any:
+    """The value of a dotted key."""
+    for name in key.split("."):
+        recipe = getattr(recipe, name)
+    return recipe
+
+
+def check(recipe: Recipe) -> None:
+    """Raises LimenError for a value that cannot be meant."""
+    for key, choices in CHOICES.items():
+        if value_of(recipe, key) not in choices:
+            raise LimenError(f"{key}: {value_of(recipe, key)!r} is not known; {did_you_mean(str(value_of(recipe, key)), choices)}")
+    for key in POSITIVE:
+        if not value_of(recipe, key) > 0:
+            raise LimenError(f"{key}: {value_of(recipe, key)} must be above 0")
+    if not 0 <= recipe.data.max_unreadable < 1:
+        raise LimenError(f"data.max_unreadable: {recipe.data.max_unreadable} is not a share in [0, 1)")
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(config.read_text())
+    except OSError as error:
+        raise LimenError(f"{config}: {error.strerror}; check the path of --config") from error
+    except yaml.YAMLError as error:
+        raise LimenError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise LimenError(f"{config}: a recipe is a mapping of settings, such as 'epochs: 26'")
+    _check_keys(config, values, Recipe, "")
+    return values
+
+
+def _check_keys(config: Path, values: dict[str, Any], kind: Any, prefix: str) -> None:
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if name not in fields:
+            raise LimenError(f"{config}: unknown key '{prefix}{name}'; {did_you_mean(str(name), fields)}")
+        section = fields[name].type
+        if dataclasses.is_dataclass(section):
+            if not isinstance(value, dict):
+                raise LimenError(f"{config}: '{prefix}{name}' is a section with keys of its own, not {value!r}")
+            _check_keys(config, value, section, f"{prefix}{name}.")

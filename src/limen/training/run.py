@@ -1,0 +1,141 @@
+"""The parts of one training run, made from its recipe, and their state as one dictionary."""
+
+import dataclasses
+import inspect
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from limen import margins
+from limen.backbones import create_backbone
+from limen.bundle import Architecture, Bundle, class_names_sha256
+from limen.data import FaceSource, open_source
+from limen.errors import LimenError
+from limen.heads import MarginHead
+from limen.lookup import call, find
+from limen.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from limen.training.optimisation import create_optimiser
+from limen.training.recipe import Recipe
+
+# What may differ between a run and its continuation: it changes no weight.
+FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
+FREE_DATA_KEYS = {"workers", "max_unreadable"}
+
+
+class Run:
+    """Source, network, head and optimiser of a recipe; `step` counts the steps that are done."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.source: FaceSource = open_source(recipe.data.reader, recipe.data.path, **recipe.data.options)
+        self.classes_sha256 = class_names_sha256(self.source.class_names)
+        network = recipe.backbone
+        backbone = create_backbone(network.name, network.embedding_size, **network.options)
+        self.backbone = backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classes = len(self.source.class_names)
+        self.head = MarginHead(
+            classes, network.embedding_size, create_margin(recipe, classes), recipe.head.scale, implementation=recipe.head.implementation
+        ).to(self.device)
+        self.forward = torch.compile(self.backbone) if network.compile else self.backbone
+        self.optimiser = create_optimiser(self.backbone, self.head, recipe.optimiser)
+        decay = recipe.optimiser.ema
+        self.average = (
+            AveragedModel(self.backbone, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay is not None else None
+        )
+        self.steps_per_epoch = len(self.source) // recipe.batch_size
+        self.total_steps = round(recipe.epochs * self.steps_per_epoch)
+        self.step = 0
+        self.unreadable: dict[int, str] = {}
+        self.seconds = 0.0  # of training, over all resumptions
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs. No random state: the draws of a step depend on the seed and the step alone."""
+        return {
+            "recipe": dataclasses.asdict(self.recipe),
+            "classes_sha256": self.classes_sha256,
+            "step": self.step,
+            "seconds": self.seconds,
+            "unreadable": self.unreadable,
+            "backbone": self.backbone.state_dict(),
+            "head": self.head.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+        }
+
+    def save(self, folder: Path) -> Path:
+        """A checkpoint of finite weights; raises LimenError, and writes nothing, where a weight is not."""
+        for name, tensor in [*self.backbone.state_dict().items(), *self.head.state_dict().items()]:
+            if not tensor.isfinite().all():
+                raise LimenError(f"{name} is no longer finite at step {self.step}; {self.remedy(folder)}")
+        return save_checkpoint(folder, self.step, self.state())
+
+    def restore(self, path: Path) -> None:
+        """Goes on where the checkpoint stands. Raises LimenError where it belongs to another run."""
+        state = load_checkpoint(path)
+        differing = _differences(state["recipe"], dataclasses.asdict(self.recipe))
+        if differing:
+            raise LimenError(f"{path}: the run had another {', '.join(differing)}; use its settings, or start afresh in another --out")
+        if state["classes_sha256"] != self.classes_sha256:
+            raise LimenError(f"{path}: the run had other people in {self.recipe.data.path}; use its data, or start afresh in another --out")
+        self.backbone.load_state_dict(state["backbone"])
+        self.head.load_state_dict(state["head"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.step, self.seconds, self.unreadable = state["step"], state["seconds"], state["unreadable"]
+
+    def remedy(self, folder: Path) -> str:
+        """What to do about a run that diverged."""
+        good = checkpoints(folder)
+        last = f"the last good checkpoint is {good[-1]}" if good else "there is no checkpoint yet"
+        return f"{last}; start again with a lower optimiser.lr, warm-up or optimiser.clip_norm"
+
+    def bundle(self) -> Bundle:
+        """The model as it stands: the moving average of the weights where there is one."""
+        network: nn.Module = self.backbone if self.average is None else self.average.module
+        config = self.recipe.backbone
+        return Bundle(
+            architecture=Architecture(config.name, config.embedding_size, config.options),
+            tensors={f"backbone.{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
+            recipe=dataclasses.asdict(self.recipe),
+            training={
+                "steps": self.step,
+                "images": len(self.source),
+                "classes": len(self.source.class_names),
+                "unreadable_images": len(self.unreadable),
+                "hours": round(self.seconds / 3600, 4),
+                "device": str(self.device),
+                "finished": time.strftime("%Y-%m-%d"),
+            },
+            licence=self.recipe.licence,
+            class_names_sha256=self.classes_sha256,
+        )
+
+
+def create_margin(recipe: Recipe, num_classes: int) -> margins.Margin:
+    """The margin of the recipe; one that takes `num_classes` is told."""
+    table = {name: f"limen.margins:{name}" for name in margins.__all__ if name != "Margin"}
+    build = find("margin.name", recipe.margin.name, table)
+    options = dict(recipe.margin.options)
+    if "num_classes" in inspect.signature(build).parameters:
+        options.setdefault("num_classes", num_classes)
+    return call(f"margin {recipe.margin.name}", build, options)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Keys of the recipe that decide the weights and are not the same."""
+    differing = []
+    for key in new.keys() - FREE_KEYS:
+        if key == "data":
+            differing += [f"data.{name}" for name in new[key].keys() - FREE_DATA_KEYS if old[key].get(name) != new[key][name]]
+        elif old.get(key) != new[key]:
+            differing.append(key)
+    return sorted(differing)
