@@ -1,9 +1,11 @@
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
-from limen.data import FaceSource, open_source
+from limen.data import FaceSource, open_source, write_recordio
+from limen.data.source import READERS
 from limen.errors import LimenError
 
 
@@ -38,6 +40,24 @@ def test_a_class_of_ones_own_is_opened_by_its_dotted_path():
     assert len(source) == 6
 
 
+def test_every_known_reader_opens_a_source(tmp_path):
+    generated = open_source("synthetic", identities=2, images_per_identity=1)
+    encoded = [cv2.imencode(".png", generated.image(index))[1].tobytes() for index in range(2)]
+    write_recordio(tmp_path / "records", encoded, generated.labels)
+    for index, image in enumerate(encoded):
+        (tmp_path / "folders" / str(index)).mkdir(parents=True)
+        (tmp_path / "folders" / str(index) / "0.png").write_bytes(image)
+    paths = {"folder": tmp_path / "folders", "recordio": tmp_path / "records", "synthetic": None}
+    options = {"synthetic": {"identities": 2, "images_per_identity": 1}}
+    assert set(paths) == set(READERS)
+    for reader, path in paths.items():
+        source = open_source(reader, path, **options.get(reader, {}))
+        assert isinstance(source, FaceSource)
+        assert source.labels.tolist() == [0, 1]
+        assert len(source) == len(source.class_names) == 2
+        assert (source.image(1).shape, source.image(1).dtype) == ((112, 112, 3), np.uint8)
+
+
 @pytest.mark.usefixtures("own_module")
 @pytest.mark.parametrize(
     ("reader", "options", "message"),
@@ -49,6 +69,7 @@ def test_a_class_of_ones_own_is_opened_by_its_dotted_path():
         ("own_faces:GrayFaces", {"cuont": 6}, "cuont: .*did you mean count"),
         ("folder", {"path": "faces", "min_image": 2}, "did you mean min_images"),
         ("folder", {}, "path: reader 'folder' needs it"),
+        ("synthetic", {"identites": 2}, "did you mean identities"),
     ],
 )
 def test_a_wrong_name_or_option_is_refused_with_the_nearest_known(reader, options, message):

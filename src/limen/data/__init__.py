@@ -7,6 +7,7 @@ from limen.data.images import decode_image, read_image
 from limen.data.pairs import PairSet, make_pairs, open_pairs, pairs_of
 from limen.data.recordio import RecordIOSource, write_recordio
 from limen.data.source import FaceSource, ImageSource, open_source
+from limen.data.synthetic import SyntheticFaces
 
 __all__ = [
     "Augmentation",
@@ -20,6 +21,7 @@ __all__ = [
     "ImageSource",
     "PairSet",
     "RecordIOSource",
+    "SyntheticFaces",
     "create_augmentation",
     "decode_image",
     "list_images",

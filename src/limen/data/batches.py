@@ -85,7 +85,7 @@ class BatchOrder:
 class BatchReader(Dataset[Batch]):
     """reader[plan] is the Batch of a BatchPlan, augmented by default_rng((seed, step, rank)), whichever worker reads it.
 
-    An image that cannot be read is replaced by the next of the batch that can, with its label and index.
+    In place of an image that cannot be read stands a copy of the next of the batch that can, with its label and index.
 
     Raises:
         LimenError: no image of a batch can be read.
@@ -97,25 +97,30 @@ class BatchReader(Dataset[Batch]):
         self.seed = seed
 
     def __getitem__(self, plan: BatchPlan) -> Batch:
-        images: dict[int, np.ndarray] = {}
+        rng = np.random.default_rng((self.seed, plan.step, plan.rank))
+        images = np.empty(0, np.uint8)
+        readable: list[int] = []
         unreadable: list[tuple[int, str]] = []
         for place, index in enumerate(plan.indices.tolist()):
             try:
-                images[place] = self.source.image(index)
+                image = self.source.image(index)
             except UnreadableImage as error:
                 unreadable.append((index, str(error)))
-        if not images:
+                continue
+            if self.augment is not None:
+                image = self.augment(image, rng)
+            if not readable:
+                images = np.empty((len(plan.indices), *image.shape), np.uint8)
+            images[place] = image
+            readable.append(place)
+        if not readable:
             raise LimenError(f"none of the {len(unreadable)} images of step {plan.step} can be read; the first: {unreadable[0][1]}")
-        readable = np.array(list(images))
-        chosen = readable[np.searchsorted(readable, np.arange(len(plan.indices))) % len(readable)]
-        batch = [images[place] for place in chosen.tolist()]
-        if self.augment is not None:
-            rng = np.random.default_rng((self.seed, plan.step, plan.rank))
-            batch = [self.augment(image, rng) for image in batch]
-        indices = plan.indices[chosen]
-        return Batch(
-            torch.from_numpy(np.stack(batch)), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), unreadable
-        )
+        indices = plan.indices
+        if unreadable:
+            following = np.searchsorted(readable, np.arange(len(indices))) % len(readable)
+            chosen = np.array(readable)[following]
+            images, indices = images[chosen], indices[chosen]
+        return Batch(torch.from_numpy(images), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), unreadable)
 
 
 class BatchLoader(DataLoader[Batch]):

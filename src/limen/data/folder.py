@@ -60,7 +60,7 @@ class FolderSource:
 
     def locate(self, index: int) -> str:
         start, end = self._name_bounds[index : index + 2]
-        return str(self.path / self.class_names[self.labels[index]] / os.fsdecode(self._names[start:end].tobytes()))
+        return os.path.join(self.path, self.class_names[self.labels[index]], os.fsdecode(self._names[start:end].tobytes()))
 
 
 class FileSource:

@@ -52,7 +52,7 @@ def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str =
     """decode_image of a file; one that cannot be opened is an UnreadableImage too."""
     where = str(path)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             encoded = file.read()
     except OSError as error:
         raise UnreadableImage(f"{where}: cannot be opened ({error.strerror})") from error
@@ -71,5 +71,5 @@ def _is_cut_short(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         # Neither marker occurs inside a scan, where 0xff is followed by 0; comparing the two passes over the end marker of an
         # embedded thumbnail and over padding after the image.
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0

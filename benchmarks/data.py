@@ -1,0 +1,109 @@
+"""Images a second of the training feed on one core (read, decode, augment, collate), beside bare cv2.imdecode of the same bytes;
+and milliseconds of the k-fold metric on 6,000 pairs.
+
+    python benchmarks/data.py                    JPEGs of synthetic faces
+    python benchmarks/data.py --images DIR       112x112 images of one's own, one folder per person
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from machine import append_row
+
+from limen.data import BatchOrder, BatchReader, FolderSource, RecordIOSource, SyntheticFaces, create_augmentation, write_recordio
+from limen.metrics import kfold_verification
+
+BATCH = 128
+WANTED_RATIO = 0.6
+WANTED_MILLISECONDS = 30
+PAIRS = 6000
+
+
+def write_synthetic(folder: Path, quality: int) -> None:
+    source = SyntheticFaces(identities=64, images_per_identity=20)
+    for index, label in enumerate(source.labels):
+        person = folder / f"{label:03d}"
+        person.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(person / f"{index}.jpg"), cv2.cvtColor(source.image(index), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def seconds_of(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def exhaust(results) -> None:
+    """Go through `results` without keeping them: memory new to the process costs more than an image."""
+    deque(results, maxlen=0)
+
+
+def feed(source, augmentation: str):
+    """A function that reads one epoch of `source` in batches of BATCH."""
+    order = BatchOrder(len(source), BATCH, seed=0, total_steps=len(source) // BATCH)
+    reader = BatchReader(source, create_augmentation(augmentation), seed=0)
+    return lambda: exhaust(reader[plan] for plan in order)
+
+
+def measure(images: Path, rounds: int) -> None:
+    folder = FolderSource(images)
+    encoded = [Path(folder.locate(index)).read_bytes() for index in range(len(folder))]
+    arrays = [np.frombuffer(one, np.uint8) for one in encoded[: len(folder) // BATCH * BATCH]]
+    with tempfile.TemporaryDirectory() as packed:
+        write_recordio(packed, encoded, folder.labels)
+        records = RecordIOSource(packed)
+        calls = {
+            "imdecode": lambda: exhaust(cv2.imdecode(array, cv2.IMREAD_COLOR) for array in arrays),
+            "folder, no augmentation": feed(folder, "none"),
+            "folder, adaface": feed(folder, "adaface"),
+            "recordio, no augmentation": feed(records, "none"),
+            "recordio, adaface": feed(records, "adaface"),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(rounds + 1):
+            for name, call in calls.items():
+                seconds[name].append(seconds_of(call))
+    rates = {name: len(arrays) / statistics.median(times[1:]) for name, times in seconds.items()}  # the first round warms up
+    print(f"{len(arrays)} images of {statistics.mean(map(len, encoded)):.0f} bytes, one core")
+    for name, rate in rates.items():
+        ratio = rate / rates["imdecode"]
+        verdict = "" if name == "imdecode" else "ok" if ratio >= WANTED_RATIO else f"below {WANTED_RATIO}"
+        print(f"{name:27s} {rate:7.0f} images/s  {ratio:5.2f} x imdecode  {verdict}")
+        append_row("data", {"what": name, "images_per_second": round(rate), "ratio": round(ratio, 3), "milliseconds": ""})
+
+
+def measure_folds(rounds: int) -> None:
+    rng = np.random.default_rng(0)
+    same = np.arange(PAIRS) % 2 == 0
+    distance = rng.normal(np.where(same, 1.0, 1.9), 0.2).clip(0, 4)
+    times = [1e3 * seconds_of(lambda: kfold_verification(distance, same)) for _ in range(rounds + 1)]
+    median = statistics.median(times[1:])
+    verdict = "ok" if median < WANTED_MILLISECONDS else f"above {WANTED_MILLISECONDS}"
+    print(f"kfold_verification, {PAIRS} pairs {median:7.1f} ms  {verdict}")
+    append_row("data", {"what": "kfold 6000 pairs", "images_per_second": "", "ratio": "", "milliseconds": round(median, 2)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="folder of people to read in place of synthetic faces")
+    parser.add_argument("--quality", type=int, default=90, help="JPEG quality of the synthetic faces")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as made:
+        if options.images is None:
+            write_synthetic(Path(made), options.quality)
+        measure(options.images or Path(made), options.rounds)
+    measure_folds(options.rounds)
+
+
+if __name__ == "__main__":
+    main()
