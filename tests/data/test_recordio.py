@@ -184,6 +184,12 @@ def test_the_writer_refuses_labels_out_of_order(tmp_path, labels):
         write_recordio(tmp_path, PICTURES[: len(labels)], labels)
 
 
+@pytest.mark.parametrize("count", [5, 7])
+def test_the_writer_refuses_another_number_of_images(tmp_path, count):
+    with pytest.raises(LimenError, match="one image for each of the 6 labels"):
+        write_recordio(tmp_path, (PICTURES * 2)[:count], LABELS)
+
+
 @pytest.mark.realdata
 def test_a_genuine_insightface_file(real_data):
     source = RecordIOSource(real_data / "recordio" / "lfw60")

@@ -180,9 +180,12 @@ def write_recordio(folder: str | PathLike[str], images: Iterable[bytes], labels:
             yield _header_with_labels(key, start, end)
 
     with open(folder / "train.rec", "wb") as records, open(folder / "train.idx", "w", encoding="ascii") as index:
-        for key, payload in enumerate(payloads()):
-            index.write(f"{key}\t{records.tell()}\n")
-            records.write(_framed(payload))
+        try:
+            for key, payload in enumerate(payloads()):
+                index.write(f"{key}\t{records.tell()}\n")
+                records.write(_framed(payload))
+        except ValueError as error:
+            raise LimenError(f"{folder}: give one image for each of the {len(labels)} labels ({error})") from error
     (folder / "property").write_text(f"{len(starts)},{SIZE},{SIZE}\n", encoding="ascii")
 
 
