@@ -8,6 +8,7 @@ from limen.data.synthetic.head import COLUMNS, ROWS, TOP
 DENSITY = 2  # texels to the pixel
 SHAPE = (len(ROWS) * DENSITY, len(COLUMNS) * DENSITY)
 SHIFT = 4  # fractional bits of OpenCV's drawing
+Colour = np.ndarray | tuple[float, float, float]
 
 
 def texels(points: np.ndarray) -> np.ndarray:
@@ -15,38 +16,59 @@ def texels(points: np.ndarray) -> np.ndarray:
     return (np.asarray(points, dtype=np.float32) - (COLUMNS[0], TOP)) * DENSITY
 
 
-def blend(
-    texture: np.ndarray,
-    points: np.ndarray,
-    colour: np.ndarray,
-    opacity: float = 1.0,
-    softness: float = 0.0,
-    thickness: float = 0.0,
-    within: np.ndarray | None = None,
-) -> None:
-    """Lays a polygon, or with a thickness an open line, of points (n, 2) over a float texture; all lengths in pixels of the head.
+def window(points: np.ndarray) -> tuple[slice, slice]:
+    """The part of a texture that holds the points, with room to spare."""
+    corners = texels(points)
+    (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int) - 4, np.ceil(corners.max(0)).astype(int) + 4
+    return slice(top, bottom), slice(left, right)
 
-    softness is the standard deviation of the edge's blur; `within` a polygon outside which nothing is painted.
-    """
-    corners, margin = texels(points), (3 * softness + thickness) * DENSITY + 2
-    low = np.maximum(np.floor(corners.min(0) - margin), 0).astype(int)
-    high = np.ceil(corners.max(0) + margin).astype(int)
-    patch = texture[low[1] : high[1], low[0] : high[0]]
+
+def fill(texture: np.ndarray, points: np.ndarray, colour: Colour, thickness: float = 0.0) -> None:
+    """A polygon, or with a thickness an open line, of points (n, 2) drawn hard on a texture; lengths in pixels of the head."""
+    _draw(texture, texels(points), tuple(map(float, colour)), thickness * DENSITY)
+
+
+def keep_within(patch: np.ndarray, outside: np.ndarray, points: np.ndarray, place: tuple[slice, slice]) -> None:
+    """Puts `outside` back into a patch of a texture beyond the polygon."""
     mask = np.zeros(patch.shape[:2], np.uint8)
+    _draw(mask, texels(points) - (place[1].start, place[0].start), 255, 0)
+    _mix(patch, outside, patch.copy(), mask, 1.0)
+
+
+def paint(
+    texture: np.ndarray, points: np.ndarray, colour: Colour, opacity: float = 1.0, softness: float = 0.0, thickness: float = 0.0
+) -> None:
+    """`blend` on a texture of the head, with all lengths in pixels of the head."""
+    blend(texture, texels(points), colour, opacity, softness * DENSITY, thickness * DENSITY)
+
+
+def blend(image: np.ndarray, corners: np.ndarray, colour: Colour, opacity: float, softness: float, thickness: float = 0.0) -> None:
+    """Lays a polygon, or with a thickness an open line, of corners (n, 2) over an image (H, W, 3), in place.
+
+    softness is the standard deviation of the edge's blur.
+    """
+    margin = 3 * softness + thickness + 2
+    low = np.maximum(np.floor(corners.min(0) - margin), 0).astype(int)
+    high = np.maximum(np.ceil(corners.max(0) + margin), low).astype(int)
+    patch = image[low[1] : high[1], low[0] : high[0]]
+    if patch.size:
+        mask = np.zeros(patch.shape[:2], np.uint8)
+        _draw(mask, corners - low, 255, thickness)
+        _mix(patch, patch, np.minimum(colour, 255).astype(np.float32), cv2.GaussianBlur(mask, (0, 0), softness), opacity)
+
+
+def _draw(image: np.ndarray, corners: np.ndarray, colour: float | tuple[float, ...], thickness: float) -> None:
+    fixed = np.rint(corners * (1 << SHIFT)).astype(np.int32)
     if thickness:
-        cv2.polylines(mask, [_fixed(corners - low)], False, 255, max(1, round(thickness * DENSITY)), cv2.LINE_AA, SHIFT)
+        cv2.polylines(image, [fixed], False, colour, max(1, round(thickness)), cv2.LINE_AA, SHIFT)
     else:
-        cv2.fillPoly(mask, [_fixed(corners - low)], 255, cv2.LINE_AA, SHIFT)
-    if softness:
-        mask = cv2.GaussianBlur(mask, (0, 0), softness * DENSITY)
-    if within is not None:
-        mask = cv2.min(mask, cv2.fillPoly(np.zeros_like(mask), [_fixed(texels(within) - low)], 255, cv2.LINE_AA, SHIFT))
-    patch += (np.asarray(colour, np.float32) - patch) * (mask[..., None] * np.float32(opacity / 255))
+        cv2.fillPoly(image, [fixed], colour, cv2.LINE_AA, SHIFT)
 
 
-def _fixed(corners: np.ndarray) -> np.ndarray:
-    """OpenCV's fixed-point coordinates."""
-    return np.rint(corners * (1 << SHIFT)).astype(np.int32)
+def _mix(into: np.ndarray, below: np.ndarray, above: np.ndarray, mask: np.ndarray, opacity: float) -> None:
+    """below + opacity mask (above - below), written into an array."""
+    alpha = cv2.cvtColor(mask.astype(np.float32), cv2.COLOR_GRAY2RGB) * np.float32(opacity / 255)
+    into[:] = below + (above - below.astype(np.float32)) * alpha
 
 
 def noise(rng: np.random.Generator, rows: int, columns: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:

@@ -15,10 +15,10 @@ class Occlusion(IntEnum):
     SUNGLASSES = 1
     SCARF = 2
     HAT = 3
-    BAR = 4
+    HAND = 4
 
 
-SIZES = {Occlusion.SUNGLASSES: (0.14, 0.2), Occlusion.SCARF: (0.25, 0.45), Occlusion.HAT: (0.1, 0.25), Occlusion.BAR: (0.12, 0.25)}
+SIZES = {Occlusion.SUNGLASSES: (0.14, 0.2), Occlusion.SCARF: (0.25, 0.45), Occlusion.HAT: (0.1, 0.25), Occlusion.HAND: (0.25, 0.45)}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def draw_conditions(seed: int, person: int, image: int, difficulty: float) -> Co
     rng = np.random.default_rng((seed, 1, person, image))
 
     def normal(spread: float, limit: float) -> float:
-        return float(np.clip(difficulty * spread * rng.normal(), -limit, limit))
+        return max(-limit, min(limit, difficulty * spread * float(rng.normal())))
 
     def rare(probability: float) -> float:
         """Zero, or with a probability that grows with the difficulty a value in [0, 1]."""
@@ -70,8 +70,9 @@ def draw_conditions(seed: int, person: int, image: int, difficulty: float) -> Co
 
     occluded, kind = rng.random() < 0.1 * difficulty, Occlusion(int(rng.integers(1, len(Occlusion))))
     occlusion_size = float(rng.uniform(*SIZES[kind]))
-    severity = float(min(1.0, difficulty * rng.random() ** 3))
-    blur, coarse, noise, compression, exposure = severity * rng.random(5) ** 1.5
+    severity = float(min(1.0, difficulty * rng.random() ** 4))
+    shares = severity * rng.random(5) ** 1.5
+    blur, coarse, noise, compression, exposure = np.where(shares < 0.02, 0, shares)
     return Conditions(
         yaw=normal(0.25, 0.75),
         pitch=normal(0.1, 0.35),
@@ -81,7 +82,7 @@ def draw_conditions(seed: int, person: int, image: int, difficulty: float) -> Co
         shift_y=normal(0.8, 3),
         light_azimuth=normal(0.6, 1.3),
         light_elevation=0.5 + normal(0.3, 0.6),
-        light_contrast=float(np.clip(0.45 + normal(0.12, 0.3), 0.15, 0.8)),
+        light_contrast=0.45 + normal(0.12, 0.3),
         warmth=normal(0.07, 0.2),
         smile=normal(0.4, 1),
         mouth_open=rare(0.35),
@@ -95,5 +96,5 @@ def draw_conditions(seed: int, person: int, image: int, difficulty: float) -> Co
         resolution=round(SIDE * (1 - 0.88 * float(coarse))),
         noise=round(30 * float(noise), 3),
         compression=round(100 - 92 * float(compression)),
-        exposure=round(2 ** (1.6 * float(exposure) * float(rng.choice((-1, 1)))), 4),
+        exposure=round(2 ** (1.3 * float(exposure) * float(rng.choice((-1, 1)))), 4),
     )

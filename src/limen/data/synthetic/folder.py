@@ -34,7 +34,7 @@ def save_folder(source: SyntheticFaces, path: str | Path, progress: Callable[[in
                 person = source.class_names[label]
                 name = f"{person}/{index % source.images_per_identity + 1:04d}.png"
                 cv2.imwrite(str(root / name), cv2.cvtColor(source.image(index), cv2.COLOR_RGB2BGR))
-                table.writerow([name, person, *(f"{values[index]:g}" for values in truths.values())])
+                table.writerow([name, person, *(float(values[index]) for values in truths.values())])
                 if progress is not None:
                     progress(index + 1, len(source))
         os.replace(root, path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from limen.data.synthetic.canvas import SHAPE, enlarge, noise
+from limen.data.synthetic.canvas import enlarge, noise
 from limen.data.synthetic.head import COLUMNS, ROWS
 from limen.data.synthetic.identity import Identity
 
@@ -20,17 +20,17 @@ def hair_length(person: Identity) -> float:
 
 
 def paint_hair(person: Identity, rng: np.random.Generator) -> np.ndarray:
-    """The texture of the hair, float32 (rows, columns, 4): colour, and cover from 0 to 1."""
+    """The texture of the hair, uint8 (rows, columns, 4): colour and cover."""
     curly = person.hair_curl > 0.75
     knots = (64, 58) if curly else (4 + round(6 * person.hair_curl), 90)
     streaks = noise(rng, *knots) + 0.5 * noise(rng, knots[0] // 2 + 2, knots[1] * 2)
-    crown = np.exp(-0.5 * ((ROWS + 50 - 0.12 * np.abs(COLUMNS)[:, None].T.mean()) / 7) ** 2)[:, None].astype(np.float32)
-    light = 1 + 0.16 * streaks + 0.25 * enlarge(np.repeat(crown, len(COLUMNS), 1)) * (1 + 0.4 * streaks)
+    gleam = enlarge(np.exp(-0.5 * ((ROWS[:, None] + 46 - 0.25 * np.abs(COLUMNS)) / 6) ** 2))
+    light = 1 + 0.16 * streaks + 0.3 * gleam * (1 + 0.4 * streaks)
     edge = _edge(person) + 1.1 * noise(rng, 1, 60, (1, len(COLUMNS)))[0]
     cover = ((edge - ROWS[:, None]) / 3.5 + 0.5).astype(np.float32)
     cover = (enlarge(cover) + 0.22 * streaks).clip(0, 1)
     colour = person.hair_colour.astype(np.float32) * light[..., None].clip(0.35, 2)
-    return np.dstack([colour.clip(0, 255), cover]).astype(np.float32).reshape(*SHAPE, 4)
+    return np.dstack([colour.clip(0, 255), 255 * cover]).astype(np.uint8)
 
 
 def _edge(person: Identity) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from limen.data.synthetic.identity import Identity
 
-TOP, BOTTOM, STEP = -76.0, 84.0, 0.25
+TOP, BOTTOM, STEP = -76.0, 84.0, 0.5
 HEIGHTS = np.arange(TOP, BOTTOM, STEP, dtype=np.float32)
 RADIUS, SPAN = 40.0, 1.75  # texture column: RADIUS pixels to the radian, longitudes -SPAN to SPAN
 COLUMNS = np.arange(-RADIUS * SPAN, RADIUS * SPAN + 1, dtype=np.float32)
@@ -86,19 +86,20 @@ class Shell:
         reach = np.hypot(self.width * cos(yaw), self.depth * sin(yaw)) * np.sign(self.width)
         turn = np.arctan2(self.depth * sin(yaw), np.maximum(self.width, 0.5) * cos(yaw)).astype(np.float32)
         softness = (1 / np.hypot(1, np.gradient(reach, STEP))).astype(np.float32)
+        reach, sink, rise = reach.astype(np.float32), np.float32(sin(pitch)), np.float32(1 / cos(pitch))
         towards: np.ndarray | float = RADIUS * 0.85
         for _ in range(2):
-            y = (v - towards * np.float32(sin(pitch))) / np.float32(cos(pitch))
-            at = ((y - np.float32(TOP)) / np.float32(STEP)).clip(0, len(HEIGHTS) - 1).astype(np.int32)
-            across = reach[at]
-            towards = np.sqrt(np.maximum(across * across - u * u, 0))
-        cover = ((across - np.abs(u)) * softness[at] + np.float32(0.5)).clip(0, 1)
-        across = np.maximum(across, np.float32(0.5))
-        phi = np.arcsin((u / across).clip(-1, 1)) - turn[at]
+            y = (v - towards * sink) * rise
+            at = ((y - np.float32(TOP)) * np.float32(1 / STEP)).astype(np.intp)
+            across = reach.take(at, mode="clip")
+            towards = np.sqrt(np.maximum(across * np.abs(across) - u * u, 0))
+        cover = ((across - np.abs(u)) * softness.take(at, mode="clip") + np.float32(0.5)).clip(0, 1)
+        inverse, turned = 1 / np.maximum(across, np.float32(0.5)), turn.take(at, mode="clip")
+        phi = np.arcsin((u * inverse).clip(-1, 1)) - turned
         if self.relief is not None:
             lift = sample(self.relief, phi, y)
-            phi = np.arcsin(((u - lift * np.sin(phi + np.float32(yaw))) / across).clip(-1, 1)) - turn[at]
-            y = y - lift * np.float32(sin(pitch))
+            phi = np.arcsin(((u - lift * np.sin(phi + np.float32(yaw))) * inverse).clip(-1, 1)) - turned
+            y = y - lift * sink
         return phi, y, cover
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from limen.data.synthetic.canvas import DENSITY, SHAPE, blend, enlarge, noise
+from limen.data.synthetic.canvas import DENSITY, SHAPE, enlarge, noise, paint
 from limen.data.synthetic.head import COLUMNS, ROWS, bumps, mirrored
 from limen.data.synthetic.identity import Identity
 
 
 def paint_skin(person: Identity, rng: np.random.Generator) -> np.ndarray:
-    """The texture of the bare head, float32 (rows, columns, 3), without eyes, brows and mouth."""
+    """The texture of the bare head, uint8 (rows, columns, 3), without eyes, brows and mouth."""
     tip, eye, mouth, wing = person.nose_length, person.eye_spacing, person.mouth_height, person.nose_width
     shadow = bumps(
         np.array(
@@ -29,12 +29,10 @@ def paint_skin(person: Identity, rng: np.random.Generator) -> np.ndarray:
     grain = 1 + 0.012 * noise(rng, 24, 22) + 0.012 * noise(rng, 110, 100)
     tone = enlarge(1 - shadow) * grain
     flush = enlarge(blush)[..., None] * np.array([4, -12, -9], np.float32) * (1 - 0.5 * person.melanin)
-    skin = (person.skin_colour.astype(np.float32) + flush) * tone[..., None]
+    skin = ((person.skin_colour.astype(np.float32) + flush) * tone[..., None]).clip(0, 255).astype(np.uint8)
     _lines(skin, person)
     _marks(skin, person, rng)
-    if person.beard_density > 0:
-        _beard(skin, person, rng)
-    return skin.clip(0, 255)
+    return _beard(skin, person, rng) if person.beard_density > 0 else skin
 
 
 def _lines(skin: np.ndarray, person: Identity) -> None:
@@ -43,25 +41,25 @@ def _lines(skin: np.ndarray, person: Identity) -> None:
     tip, wing, mouth = person.nose_length, person.nose_width, person.mouth_height
     for side in (-1, 1):
         fold = [(wing + 1.5, tip - 1), (wing + 5, tip + 6), (person.mouth_width + 2.5, mouth - 4), (person.mouth_width + 3.5, mouth + 2)]
-        blend(skin, np.array(fold) * (side, 1), dark, 0.15 + 0.4 * person.lines, 1.0, 0.8)
+        paint(skin, np.array(fold) * (side, 1), dark, 0.06 + 0.34 * person.lines, 1.2, 1.0)
         angle = np.linspace(0, 2 * np.pi, 12)
-        nostril = np.stack([side * 0.5 * wing + 0.24 * wing * np.cos(angle), tip + 3.4 + 0.9 * np.sin(angle)], axis=1)
-        blend(skin, nostril, 0.3 * person.skin_colour, 0.85, 0.45)
+        nostril = np.array([side * 0.46 * wing + 0.2 * wing * np.cos(angle), tip + 3.6 + 0.8 * np.sin(angle)]).T
+        paint(skin, nostril, 0.3 * person.skin_colour, 0.7, 0.5)
         rim = [(wing * 0.98, tip - 2.5), (wing * 1.12, tip + 0.8), (wing * 0.95, tip + 3.0), (wing * 0.7, tip + 3.6)]
-        blend(skin, np.array(rim) * (side, 1), dark, 0.5, 0.6, 0.6)
+        paint(skin, np.array(rim) * (side, 1), dark, 0.35, 0.7, 0.6)
 
 
 def _marks(skin: np.ndarray, person: Identity, rng: np.random.Generator) -> None:
     """Freckles over nose and cheeks, and moles anywhere."""
     angle = np.linspace(0, 2 * np.pi, 8)
-    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    circle = np.array([np.cos(angle), np.sin(angle)]).T
     for place in rng.normal((0, 14), (16, 6), (int(50 * max(0.0, person.freckles)), 2)):
-        blend(skin, place + rng.uniform(0.3, 0.6) * circle, person.skin_colour * (0.76, 0.66, 0.6), 0.6, 0.3)
-    for place in rng.uniform((-34, -26), (34, 56), (int(person.moles), 2)):
-        blend(skin, place + rng.uniform(0.6, 1.2) * circle, person.skin_colour * 0.36, 0.85, 0.3)
+        paint(skin, place + rng.uniform(0.3, 0.6) * circle, person.skin_colour * (0.76, 0.66, 0.6), 0.6, 0.3)
+    for place in rng.uniform((-34, -26), (34, 56), (int(max(0.0, person.moles)), 2)):
+        paint(skin, place + rng.uniform(0.6, 1.2) * circle, person.skin_colour * 0.36, 0.85, 0.3)
 
 
-def _beard(skin: np.ndarray, person: Identity, rng: np.random.Generator) -> None:
+def _beard(skin: np.ndarray, person: Identity, rng: np.random.Generator) -> np.ndarray:
     """Hair below a line from the sideburns under the cheeks to the upper lip, thin to full."""
     mouth, away = person.mouth_height, np.abs(COLUMNS)
     line = np.interp(away, [0, 7, person.mouth_width + 4, 34, 46, 56], [mouth - 9, mouth - 9, mouth - 4, mouth - 8, mouth - 26, -6])
@@ -69,4 +67,4 @@ def _beard(skin: np.ndarray, person: Identity, rng: np.random.Generator) -> None
     cover *= 1 - bumps(np.array([(0, mouth + 0.5, 0.62 * person.mouth_width, 2.6, 1.0)])).clip(0, 1)
     strands = (0.5 + 0.22 * noise(rng, 90, SHAPE[1] // DENSITY)).clip(0, 1)
     alpha = enlarge(cover) * (0.25 + 0.75 * strands) * min(1.0, 1.5 * person.beard_density)
-    skin += alpha[..., None] * (0.85 * person.hair_colour.astype(np.float32) - skin)
+    return (skin + alpha[..., None] * (0.85 * person.hair_colour.astype(np.float32) - skin)).astype(np.uint8)
