@@ -1,0 +1,68 @@
+"""Floor 5: the `limen` command. One file per command; each says what it needs in `add_arguments` and does it in `run`."""
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import limen
+from limen.errors import LimenError
+
+COMMANDS = {
+    "demo": "generate faces, train two margins on them, evaluate on unseen people, write a report",
+    "train": "train a recogniser from a recipe",
+    "evaluate": "judge a model on pairs of images",
+    "embed": "embeddings of images, as a .npz file",
+    "compare": "similarity of two images",
+    "info": "what a model file holds",
+    "data": "generate and inspect data",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0 done, 1 failed with one line on standard error, 2 wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="limen", description="Train face recognisers with adaptive margins, and referee them.")
+    parser.add_argument("--version", action="version", version=f"limen {limen.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        # Only the chosen command is imported: `limen --help` need not wait for PyTorch.
+        module = import_module(f"limen.cli.{name}") if name == chosen else None
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=(module.__doc__ if module else summary),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if module is not None:
+            module.add_arguments(command)
+        command.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options, extra = parser.parse_known_args(words)
+    command_module = import_module(f"limen.cli.{options.command}")
+    if extra and not getattr(command_module, "TAKES_SETTINGS", False):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    options.settings = extra
+    try:
+        result = command_module.run(options)
+    except (LimenError, KeyboardInterrupt) as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"limen: {error}" if isinstance(error, LimenError) else "limen: interrupted", file=sys.stderr)
+        return 1
+    try:
+        print(_json(result) if options.json else command_module.text(result), flush=True)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+    return 0
+
+
+def _json(result: Any) -> str:
+    from limen.protocols.result import plain  # here, for `limen --help` would wait for what it imports
+
+    return json.dumps(plain(result), indent=2, allow_nan=False)

@@ -3,7 +3,7 @@
 from os import PathLike
 
 from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Progress, embed_images
-from limen.protocols.result import Result
+from limen.protocols.result import Result, save_json
 from limen.protocols.verification import PairScores, Verification
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Verification",
     "embed_images",
     "evaluate",
+    "save_json",
 ]
 
 

@@ -43,12 +43,7 @@ class Result:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes strict JSON, all at once; NaN becomes null. Raises LimenError where the system refuses."""
-        text = json.dumps(_plain(asdict(self)), indent=2, allow_nan=False) + "\n"
-
-        def write(file: Path) -> None:
-            file.write_text(text, encoding="utf-8")
-
-        atomic_write(Path(path), write)
+        save_json(asdict(self), path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Result":
@@ -69,14 +64,24 @@ class Result:
         return result
 
 
-def _plain(value: Any) -> Any:
-    """Python's own types, null for what JSON cannot say."""
+def save_json(value: Any, path: str | PathLike[str]) -> None:
+    """Writes strict JSON, all at once; NaN becomes null. Raises LimenError where the system refuses."""
+    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+
+    def write(file: Path) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    atomic_write(Path(path), write)
+
+
+def plain(value: Any) -> Any:
+    """`value` in types that strict JSON knows; NaN and infinity become None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)

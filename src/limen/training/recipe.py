@@ -122,7 +122,7 @@ def load_recipe(config: str | Path | None = None, overrides: list[str] | None = 
     try:
         chosen = parser.parse_object(values)
         chosen = parser.parse_args(overrides or [], namespace=chosen)
-        recipe = Recipe(**vars(parser.instantiate_classes(chosen)))
+        recipe = Recipe(**vars(parser.instantiate(chosen)))
     except ArgumentError as error:
         raise LimenError(f"{config or 'recipe'}: {' '.join(str(error).split())}") from error
     check(recipe)

@@ -132,8 +132,9 @@ def create_margin(recipe: Recipe, num_classes: int) -> margins.Margin:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Keys of the recipe that decide the weights and are not the same."""
+    free = FREE_KEYS - {"epochs"} if new["optimiser"]["schedule"] == "cosine" else FREE_KEYS  # a cosine ends with the last epoch
     differing = []
-    for key in new.keys() - FREE_KEYS:
+    for key in new.keys() - free:
         if key == "data":
             differing += [f"data.{name}" for name in new[key].keys() - FREE_DATA_KEYS if old[key].get(name) != new[key][name]]
         elif old.get(key) != new[key]:

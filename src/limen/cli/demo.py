@@ -1,0 +1,100 @@
+"""The whole of limen in a few minutes: generated faces, two margins trained on them, both judged on people they never saw.
+
+  limen demo
+  limen demo --out my-demo --minutes 10
+
+Leaves DIR/report.html to look at, DIR/result.json, DIR/model.safetensors (AdaFace's) and the faces themselves. No download, no GPU.
+Started again on the same folder it goes on where it was stopped.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limen.cli.evaluate import text as text  # says the same things
+from limen.cli.evaluate import write_results
+from limen.cli.progress import progress_bar
+from limen.data import open_source, pairs_of
+from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.embedder import Embedder
+from limen.protocols import PairScores, Result, Verification
+from limen.report import Section, face_grid, figure_overview, figure_training, save_png
+from limen.training import Recipe, read_log, train
+from limen.training.recipe import Backbone, Data, Margin, Optimiser
+
+TRAIN_PEOPLE, TEST_PEOPLE, IMAGES_EACH, PAIRS = 240, 80, 20, 3000
+DIFFICULTY = 0.7
+EPOCHS_PER_MINUTE = 3.0  # of both runs together, on two cores
+MARGINS = ("AdaFace", "ArcFace")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="limen-demo", metavar="DIR", help="folder for everything it makes (limen-demo)")
+    parser.add_argument("--minutes", type=float, default=3.5, help="about how long it may take on two cores: sets the epochs (3.5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the people and of the training (0)")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    out = Path(options.out)
+    faces, unseen = out / "faces", out / "unseen"
+    for folder, first, people in ((faces, 0, TRAIN_PEOPLE), (unseen, TRAIN_PEOPLE, TEST_PEOPLE)):
+        if not folder.exists():
+            with progress_bar(f"drawing {folder.name}") as progress:
+                save_folder(SyntheticFaces(people, IMAGES_EACH, options.seed, first, DIFFICULTY), folder, progress)
+
+    protocol = Verification(pairs_of(open_source("folder", unseen), PAIRS, options.seed))
+    results, logs, scores = [], {}, {}
+    for margin in MARGINS:
+        bundle = train(_recipe(out, faces, margin, options), resume="auto")
+        embedder = Embedder.load(bundle)
+        scores[margin] = protocol.score(embedder)
+        result = protocol.judge(scores[margin], {"model": margin, **embedder.description})
+        results.append(result)
+        logs[margin] = read_log(bundle.parent / "log.jsonl")
+    shutil.copyfile(out / MARGINS[0].lower() / "model.safetensors", out / "model.safetensors")
+    save_png(figure_overview(results), out / "overview.png")
+    sections = [
+        _people(SyntheticFaces(TRAIN_PEOPLE, IMAGES_EACH, options.seed, 0, DIFFICULTY)),
+        Section("Training", figure_training(logs), "Loss of each run; margins make losses differ, so compare accuracies, not losses."),
+        *_extremes(protocol, scores[MARGINS[0]], results[0]),
+    ]
+    return write_results(out, f"{len(MARGINS)} margins on {TEST_PEOPLE} unseen generated people", results, sections) | {
+        "bundle": str(out / "model.safetensors")
+    }
+
+
+def _recipe(out: Path, faces: Path, margin: str, options: argparse.Namespace) -> Recipe:
+    return Recipe(
+        out=str(out / margin.lower()),
+        epochs=max(1.0, round(EPOCHS_PER_MINUTE * options.minutes / len(MARGINS), 1)),
+        batch_size=64,
+        seed=options.seed,
+        log_every=10,
+        checkpoint_every=100,
+        licence="Apache-2.0",
+        data=Data(path=str(faces), augment="flip", workers=1),
+        backbone=Backbone("tiny", 128),
+        margin=Margin(margin, {"m": 0.3}),
+        optimiser=Optimiser(lr=0.05, schedule="cosine", warmup_epochs=0.5, clip_norm=5.0),
+    )
+
+
+def _people(source: SyntheticFaces, people: int = 6, images: int = 8) -> Section:
+    rows = [np.hstack([source.image(person * IMAGES_EACH + k) for k in range(images)]) for person in range(people)]
+    return Section("The people", face_grid(rows, [source.class_names[k] for k in range(people)]), "Some of those trained on, a row each.")
+
+
+def _extremes(protocol: Verification, scores: PairScores, result: Result, count: int = 6) -> list[Section]:
+    """The pairs the model finds hardest, of each kind."""
+    pairs, cosine = protocol.pair_set, 1 - scores.distance / 2
+    sections = []
+    for title, same, sign in (("Least alike of one person", True, 1), ("Most alike of two people", False, -1)):
+        kind = np.flatnonzero(pairs.same == same)
+        hardest = kind[np.argsort(sign * cosine[kind])][:count]
+        images = [np.hstack([pairs.source.image(pairs.first[k]), pairs.source.image(pairs.second[k])]) for k in hardest]
+        text = f"By {result.label}: the {'mated' if same else 'non-mated'} pairs it is most wrong about."
+        sections.append(Section(title, face_grid(images, [f"cosine {cosine[k]:.2f}" for k in hardest]), text))
+    return sections

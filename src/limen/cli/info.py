@@ -1,0 +1,39 @@
+"""What a model file holds: architecture, preprocessing, recipe, training, hashes, licence.
+
+limen info model.safetensors
+limen info model.safetensors --json
+"""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from limen.bundle import load_bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    bundle = load_bundle(options.model)
+    return {
+        "file": options.model,
+        "sha256": bundle.sha256,
+        "architecture": asdict(bundle.architecture),
+        "parameters": sum(tensor.numel() for tensor in bundle.tensors.values()),
+        "preprocessing": asdict(bundle.preprocessing),
+        "licence": bundle.licence,
+        "training": bundle.training,
+        "class_names_sha256": bundle.class_names_sha256,
+        "source_sha256": bundle.source_sha256,
+        "created": bundle.created,
+        "recipe": bundle.recipe,
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    plain = result | {"preprocessing": {name: list(v) if isinstance(v, tuple) else v for name, v in result["preprocessing"].items()}}
+    return yaml.safe_dump(plain, sort_keys=False).rstrip()

@@ -1,0 +1,42 @@
+"""Train a recogniser from a recipe.
+
+  limen train --config recipes/small/adaface.yaml --data.path faces/ --out runs/first
+  limen train --config recipes/small/adaface.yaml --data.path faces/ --out runs/first --resume auto
+
+Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
+The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json and the bundle, model.safetensors.
+"""
+
+import argparse
+import dataclasses
+from typing import Any
+
+import yaml
+
+from limen.training import load_recipe, read_log, train
+
+TAKES_SETTINGS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
+    parser.add_argument(
+        "--resume", metavar="auto|CHECKPOINT", help="auto: go on from the newest checkpoint in the run's folder, if there is one"
+    )
+    parser.add_argument("--print-config", action="store_true", help="print the whole recipe and stop")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    recipe = load_recipe(options.config, options.settings)
+    if options.print_config:
+        return {"recipe": dataclasses.asdict(recipe)}
+    bundle = train(recipe, options.resume)
+    evaluations = [row for row in read_log(bundle.parent / "log.jsonl") if "evaluation" in row]
+    return {"bundle": str(bundle), "evaluations": evaluations}
+
+
+def text(result: dict[str, Any]) -> str:
+    if "recipe" in result:
+        return yaml.safe_dump(result["recipe"], sort_keys=False).rstrip()
+    accuracies = [f"{row['evaluation']} at step {row['step']}: accuracy {100 * row['accuracy']:.2f} %" for row in result["evaluations"]]
+    return "\n".join([*accuracies, result["bundle"]])

@@ -1,0 +1,54 @@
+"""Which parameters decay, and the learning rate over the steps."""
+
+import math
+
+import pytest
+import torch
+
+from limen import MarginHead, create_backbone, margins
+from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
+from limen.training.recipe import Optimiser
+
+
+def test_decay_spares_norms_biases_and_margins():
+    backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.AdaMSoftmax(5))
+    optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1, margin_lr=0.5))
+    decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    rates = {id(p): group["peak_lr"] for group in optimiser.param_groups for p in group["params"]}
+    everything = [*backbone.parameters(), *head.parameters()]
+    assert len(decays) == len(everything)
+    for parameter in everything:
+        learnt_margin = parameter is head.margin.class_margin
+        assert decays[id(parameter)] == (5e-4 if parameter.ndim >= 2 else 0.0)
+        assert rates[id(parameter)] == (0.5 if learnt_margin else 0.1)
+
+
+def test_one_step_is_sgd_with_decay_on_weights_alone():
+    backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace())
+    optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1, momentum=0.9, weight_decay=0.01))
+    set_learning_rate(optimiser, 0.5)
+    before = [p.detach().clone() for p in backbone.parameters()]
+    for parameter in backbone.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    for old, new in zip(before, backbone.parameters(), strict=True):
+        torch.testing.assert_close(new.detach(), old - 0.05 * (1 + (0.01 * old if old.ndim >= 2 else 0)))
+
+
+def test_milestones_after_a_linear_warm_up():
+    config = Optimiser(schedule="milestones", milestones=[2, 1], warmup_epochs=0.5)
+    shares = [learning_rate_share(config, step, 4, 12) for step in range(12)]
+    assert shares == pytest.approx([0.5, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
+
+
+def test_cosine_falls_from_the_peak_to_nothing():
+    config = Optimiser(schedule="cosine", warmup_epochs=1)
+    shares = [learning_rate_share(config, step, 4, 24) for step in range(24)]
+    assert shares[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert shares[4] == 1
+    assert shares[14] == pytest.approx(0.5)
+    assert shares[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 19 / 20)))
+
+
+def test_constant_stays():
+    assert {learning_rate_share(Optimiser(schedule="constant"), step, 4, 12) for step in range(12)} == {1.0}

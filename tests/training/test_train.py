@@ -1,0 +1,234 @@
+"""Training runs, whole: what they leave behind, resuming to the bit, and every way they may fail."""
+
+import dataclasses
+import errno
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from limen import Embedder, LimenError
+from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.training import Recipe, load_recipe, read_log, train
+from limen.training.checkpoint import checkpoints, load_checkpoint
+from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """8 people, 8 images each."""
+    return save_folder(SyntheticFaces(8, 8, difficulty=0.5), tmp_path_factory.mktemp("train") / "faces")
+
+
+def recipe(faces, out, **changes):
+    plain = Recipe(
+        out=str(out),
+        epochs=2,
+        batch_size=16,
+        device="cpu",
+        threads=1,
+        log_every=1,
+        checkpoint_every=3,
+        data=Data(path=str(faces), workers=0, augment="adaface"),
+        backbone=Backbone("tiny", 16),
+        margin=Margin("ElasticArcFace", {}),
+        optimiser=Optimiser(lr=0.05, schedule="milestones", milestones=[1.5], clip_norm=5.0),
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def weights(folder):
+    state = load_checkpoint(checkpoints(folder)[-1])
+    tensors = {f"{part}.{name}": t for part in ("backbone", "head", "average") for name, t in (state[part] or {}).items()}
+    momenta = {f"momentum.{k}": v["momentum_buffer"] for k, v in state["optimiser"]["state"].items()}
+    return tensors | momenta
+
+
+def assert_bit_identical(left, right):
+    left, right = weights(left), weights(right)
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.equal(tensor, right[name]), name
+
+
+def test_a_run_leaves_a_bundle_a_log_and_checkpoints(faces, tmp_path):
+    bundle = train(recipe(faces, tmp_path / "run"), quiet=True)
+    rows = read_log(bundle.parent / "log.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert {"loss", "lr", "images_per_second", "target_cosine", "unreadable"} <= rows[0].keys()
+    assert rows[-1]["lr"] == pytest.approx(0.005)
+    assert [path.name for path in checkpoints(bundle.parent)] == ["checkpoint-00000006.pt", "checkpoint-00000008.pt"]
+    embedder = Embedder.load(bundle)
+    assert embedder.bundle.training["steps"] == 8
+    assert embedder.bundle.recipe["margin"]["name"] == "ElasticArcFace"
+    vectors = embedder.embed(np.stack([SyntheticFaces(2, 1).image(k) for k in range(2)])).vectors
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_a_killed_and_resumed_run_is_bit_identical(faces, tmp_path):
+    """SIGKILL, whenever it falls, with random margins, augmentation, worker processes and a moving average of the weights."""
+    ema = Optimiser(lr=0.05, schedule="cosine", ema=0.9)
+    whole = recipe(faces, tmp_path / "whole", epochs=3, optimiser=ema, checkpoint_every=2)
+    train(whole, quiet=True)
+    killed = tmp_path / "killed"
+    config = tmp_path / "recipe.yaml"
+    config.write_text(yaml.safe_dump(dataclasses.asdict(dataclasses.replace(whole, out=str(killed)))))
+    command = [sys.executable, "-m", "limen", "train", "--config", str(config), "--resume", "auto", "--data.workers", "1"]
+    for after_step in (3, 7):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            rows = read_log(killed / "log.jsonl")
+            if rows and rows[-1]["step"] >= after_step:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.005)
+        assert process.wait() == -signal.SIGKILL
+    train(load_recipe(config), resume="auto", quiet=True)
+    assert_bit_identical(tmp_path / "whole", killed)
+    assert [row["step"] for row in read_log(killed / "log.jsonl")] == list(range(1, 13))
+
+
+def test_sigterm_saves_and_says_how_to_go_on(faces, tmp_path):
+    config = tmp_path / "recipe.yaml"
+    config.write_text(yaml.safe_dump(dataclasses.asdict(recipe(faces, tmp_path / "run", epochs=500, checkpoint_every=10_000))))
+    command = [sys.executable, "-m", "limen", "train", "--config", str(config)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(read_log(tmp_path / "run" / "log.jsonl")) < 2:
+        time.sleep(0.01)
+    process.terminate()
+    error = process.communicate(timeout=60)[1].splitlines()[-1]
+    assert process.returncode == 1
+    assert error.startswith("limen: stopped at step")
+    assert "--resume auto" in error
+    assert len(checkpoints(tmp_path / "run")) == 1
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(faces, tmp_path):
+    settings = recipe(faces, tmp_path / "run", epochs=1)
+    train(settings, quiet=True)
+    with pytest.raises(LimenError, match="holds a run already; go on with it by --resume auto"):
+        train(settings, quiet=True)
+
+
+def test_resuming_refuses_another_recipe_and_other_people(faces, tmp_path):
+    train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
+    with pytest.raises(LimenError, match=r"the run had another batch_size, data\.augment"):
+        train(recipe(faces, tmp_path / "run", batch_size=8, data=Data(path=str(faces), workers=0)), resume="auto", quiet=True)
+    longer = train(recipe(faces, tmp_path / "run", epochs=2), resume="auto", quiet=True)
+    assert Embedder.load(longer).bundle.training["steps"] == 8
+    (faces / "synthetic-00000").rename(faces / "renamed")
+    try:
+        with pytest.raises(LimenError, match="other people"):
+            train(recipe(faces, tmp_path / "run", epochs=3), resume="auto", quiet=True)
+    finally:
+        (faces / "renamed").rename(faces / "synthetic-00000")
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_rate_and_checkpoint(faces, tmp_path):
+    from limen.training import loop
+
+    class Poisoned(loop.Run):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.head.register_forward_pre_hook(lambda _, inputs: (inputs[0] * (torch.nan if self.step == 4 else 1), inputs[1]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Run", Poisoned)
+        with pytest.raises(
+            LimenError, match=r"the loss is nan at step 5 \(lr 0.05\); the last good checkpoint is .*checkpoint-00000003.pt"
+        ):
+            train(recipe(faces, tmp_path / "run"), quiet=True)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(faces, tmp_path, monkeypatch):
+    real_save = torch.save
+
+    def full(state, path):
+        if state["step"] > 3:
+            path.write_bytes(b"half a checkpoint")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_save(state, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(LimenError, match="No space left on device; the earlier file there is unchanged"):
+        train(recipe(faces, tmp_path / "run"), quiet=True)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000003.pt"]
+    assert load_checkpoint(checkpoints(tmp_path / "run")[0])["step"] == 3
+    assert not list((tmp_path / "run").glob("*.tmp"))
+    monkeypatch.undo()
+    train(recipe(faces, tmp_path / "run"), resume="auto", quiet=True)
+    train(recipe(faces, tmp_path / "whole"), quiet=True)
+    assert_bit_identical(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR."])
+def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "checkpoint-00000001.pt"
+    path.write_bytes(content)
+    with pytest.raises(LimenError, match="damaged or not a checkpoint"):
+        load_checkpoint(path)
+
+
+def test_unreadable_images_are_counted_up_to_the_stated_share(tmp_path):
+    faces = save_folder(SyntheticFaces(4, 8, difficulty=0.5), tmp_path / "faces")
+    for name in ("0003.png", "0005.png"):
+        (faces / "synthetic-00001" / name).write_bytes(b"no image")
+    allowed = Data(path=str(faces), workers=0, max_unreadable=0.07)
+    bundle = train(recipe(faces, tmp_path / "run", epochs=1, batch_size=8, data=allowed), quiet=True)
+    assert Embedder.load(bundle).bundle.training["unreadable_images"] == 2
+    refused = Data(path=str(faces), workers=0, max_unreadable=0.05)
+    with pytest.raises(LimenError, match=r"2 of 32 images cannot be read, more than data.max_unreadable 0.05; the last: .*\.png"):
+        train(recipe(faces, tmp_path / "strict", epochs=1, batch_size=8, data=refused), quiet=True)
+
+
+def test_evaluation_while_training(faces, tmp_path):
+    images = [(faces / f"synthetic-{person:05d}" / f"{k:04d}.png").read_bytes() for person in range(8) for k in (1, 2)]
+    mated, non_mated = [(2 * p, 2 * p + 1) for p in range(8)], [(2 * p, (2 * p + 3) % 16) for p in range(8)]
+    chosen = [pair for both in zip(mated, non_mated, strict=True) for pair in both] * 2  # 32 pairs, in ten folds
+    pairs = tmp_path / "people.bin"
+    pairs.write_bytes(pickle.dumps(([images[k] for pair in chosen for k in pair], [True, False] * 16)))
+    settings = recipe(faces, tmp_path / "run", evaluation=Evaluation([str(pairs)], every=4))
+    bundle = train(settings, quiet=True)
+    rows = [row for row in read_log(bundle.parent / "log.jsonl") if "evaluation" in row]
+    assert [(row["step"], row["evaluation"]) for row in rows] == [(4, "people"), (8, "people")]
+    stored = json.loads((bundle.parent / "evaluation-people.json").read_text())
+    assert stored["metrics"]["accuracy"] == rows[-1]["accuracy"]
+    plain = train(recipe(faces, tmp_path / "plain"), quiet=True)
+    assert_bit_identical(bundle.parent, plain.parent)  # looking changes nothing
+
+
+def test_bf16_and_tensorboard(faces, tmp_path):
+    bundle = train(recipe(faces, tmp_path / "run", epochs=1, precision="bf16", tensorboard=True), quiet=True)
+    assert all(np.isfinite(row["loss"]) for row in read_log(bundle.parent / "log.jsonl"))
+    assert list((bundle.parent / "tensorboard").glob("events.*"))
+
+
+def test_training_teaches(faces, tmp_path):
+    settings = recipe(faces, tmp_path / "run", epochs=12, margin=Margin("CosFace", {"m": 0.1}), data=Data(path=str(faces), workers=0))
+    rows = read_log(train(settings, quiet=True).parent / "log.jsonl")
+    assert rows[-1]["target_cosine"] > 0.5 > rows[0]["target_cosine"] + 0.3
+
+
+def test_fewer_images_than_a_batch(faces, tmp_path):
+    with pytest.raises(LimenError, match="batch_size: 512 images cannot be drawn from 64"):
+        train(recipe(faces, tmp_path / "run", batch_size=512), quiet=True)
+
+
+def test_gray_pictures_train_too(tmp_path):
+    for person in "ab":
+        (tmp_path / "faces" / person).mkdir(parents=True)
+        for k in range(4):
+            picture = np.random.default_rng(k).integers(0, 255, (112, 112), np.uint8)
+            cv2.imwrite(str(tmp_path / "faces" / person / f"{k}.png"), picture)
+    settings = recipe(tmp_path / "faces", tmp_path / "run", epochs=1, batch_size=4, data=Data(path=str(tmp_path / "faces"), workers=0))
+    assert train(settings, quiet=True).exists()
