@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from limen.data.synthetic import Occlusion, SyntheticFaces, degrade, render, save_folder
+from limen.data.synthetic import Occlusion, SyntheticFaces, degrade, render, save_folder, sitter
 from limen.data.synthetic.conditions import draw_conditions
 from limen.data.synthetic.head import RADIUS, Shell, head_shell
 from limen.data.synthetic.identity import draw_identity
@@ -43,7 +43,7 @@ def test_source_has_labels_names_and_images_of_the_stated_form(faces):
 
 def test_same_bytes_in_any_order_range_and_process(faces):
     forward = digest(faces, [0, 7, 12, 39])
-    render.sitter.cache_clear()
+    sitter.sitter.cache_clear()
     assert digest(faces, [39, 12, 7, 0]) == forward
     assert digest(SyntheticFaces(4, 5, seed=3, first_identity=1), [2])[2] == forward[7]
     program = (
