@@ -79,7 +79,7 @@ def _mouth(texture: np.ndarray, person: Identity, conditions: Conditions) -> Non
     """Two lips that part over teeth; a smile widens them and lifts the corners."""
     smile, opened, lip = conditions.smile, conditions.mouth_open, person.lip_colour
     x = person.mouth_width * (1 + 0.12 * smile - 0.08 * opened) * ARC
-    seam = person.mouth_height - 2.6 * smile * ARC**2 + 0.7 * smile + 0.35 * WAVE
+    seam = person.mouth_height - (2.6 * smile + 0.7) * ARC**2 + 0.7 * smile + 0.35 * WAVE
     parted, gap = seam + 7 * opened * ARCH**0.7, 0.9 * opened * ARCH
     top = seam - gap - person.upper_lip * (1 - 0.15 * smile) * BOW
     bottom = parted + person.lower_lip * (1 - 0.12 * smile) * ARCH**0.6

@@ -1,22 +1,35 @@
 """Hair: its colour and cover on a shell around the skull."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from limen.data.synthetic.canvas import enlarge, noise
 from limen.data.synthetic.head import COLUMNS, ROWS
 from limen.data.synthetic.identity import Identity
 
-CUTS = {"bald": 0.08, "short": 0.5, "medium": 0.75, "long": 1.0}  # upper end of each on hair_cut, which femininity lengthens
+
+class Cut(NamedTuple):
+    """A kind of haircut: heights in pixels below the eyes, and how far from the middle the forehead ends."""
+
+    length: float
+    side: float
+    temple: float
+    bald: bool = False
 
 
-def cut(person: Identity) -> str:
-    position = person.hair_cut * 0.62 + 0.38 * (person.femininity > 0.5)
-    return next(name for name, end in CUTS.items() if position <= end)
+CUTS = ((0.08, Cut(4, -20, 40, bald=True)), (0.5, Cut(8, 2, 40)), (0.75, Cut(45, 40, 34)), (1.0, Cut(110, 110, 34)))
+
+
+def cut(person: Identity) -> Cut:
+    """Longer for women: each entry of CUTS reaches up to a place between shortest, 0, and longest, 1."""
+    place = person.hair_cut * 0.62 + 0.38 * (person.femininity > 0.5)
+    return next(kind for end, kind in CUTS if place <= end)
 
 
 def hair_length(person: Identity) -> float:
-    """How far down the hair reaches at the sides, pixels below the eyes."""
-    return {"bald": 4.0, "short": 8.0, "medium": 45.0, "long": 110.0}[cut(person)] + 6 * person.hair_curl
+    """How far down the hair reaches, pixels below the eyes."""
+    return cut(person).length + 6 * person.hair_curl
 
 
 def paint_hair(person: Identity, rng: np.random.Generator) -> np.ndarray:
@@ -35,12 +48,11 @@ def paint_hair(person: Identity, rng: np.random.Generator) -> np.ndarray:
 
 def _edge(person: Identity) -> np.ndarray:
     """The height where the hair ends, one for each column."""
-    style, away = cut(person), np.abs(COLUMNS)
-    front = -66.0 if style == "bald" else person.hairline
-    side = {"bald": -20.0, "short": 2.0, "medium": 40.0, "long": 110.0}[style]
-    inner = 40 if style in ("bald", "short") else 34
-    edge = np.interp(away, [0, 16, 27, inner, inner + 9], [front, front - 1, front - person.temples + 3, -20, side])
-    if style != "bald":
-        sweep = np.interp(COLUMNS, [-36, 26 * person.parting, 36], [1, 0, 1])
-        edge += (14 if person.femininity > 0.5 else 6) * (sweep - 0.5) * (away < inner) * (person.hair_volume / 6) * 0.8
+    kind, away = cut(person), np.abs(COLUMNS)
+    front = -66.0 if kind.bald else person.hairline
+    ends = [front, front - 1, front - person.temples + 3, -20, kind.side]
+    edge = np.interp(away, [0, 16, 27, kind.temple, kind.temple + 9], ends)
+    if not kind.bald:
+        parted = np.interp(COLUMNS, [-36, 26 * person.parting, 36], [0.5, -0.5, 0.5]) * (away < kind.temple)
+        edge += (11 if person.femininity > 0.5 else 5) * parted * person.hair_volume / 6
     return edge.astype(np.float32)

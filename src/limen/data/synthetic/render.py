@@ -57,10 +57,11 @@ def photograph(seed: int, number: int, image: int, conditions: Conditions) -> np
     far_cover = outline * hair_texture[:, 0, 3].take(((y - TOP) * DENSITY).astype(np.intp), mode="clip")
     frame = lay(frame, hair_colour, far_cover, 0.6 * hair_light)
 
-    across = (u - 8 * sin(yaw)) / (0.74 * person.width)
-    neck = ((1 - np.abs(across)) * 24).clip(0, 1) * ((v - 25) / 8).clip(0, 1)
+    lower = frame[SIDE // 2 :]
+    across = (u[SIDE // 2 :] - 8 * sin(yaw)) / (0.74 * person.width)
+    neck = ((1 - np.abs(across)) * 24).clip(0, 1) * ((v[SIDE // 2 :] - 25) / 8).clip(0, 1)
     throat = cloth if occlusion == Occlusion.SCARF else person.skin_colour.astype(np.float32)
-    frame = lay(frame, np.broadcast_to(throat, frame.shape), neck, 0.68 - 0.3 * across * across)
+    lower[:] = lay(lower, np.broadcast_to(throat, lower.shape), neck, 0.68 - 0.3 * across * across)
     for side in (-1, 1):
         ear = a * (EAR + side * (person.width + 1) * cos(yaw)) + b
         blend(frame, np.array([ear.real, ear.imag]).T, 0.8 * person.skin_colour, opacity=1, softness=0.8)
