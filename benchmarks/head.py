@@ -2,10 +2,10 @@
 
     python benchmarks/head.py [--classes 85742] [--batch 128] [--size 512] [--rounds 7]
 
-One run, interleaved rounds, median. Baselines: `products` is the bare logits, d/dz and d/dW products of the same sizes; `plain` is the common
-formulation (one-hot margin matrix, acos and cos over the whole matrix, F.cross_entropy). Memory is the process's peak above its level before the
-call, each implementation in a process of its own; what dense and chunked need beyond the gradient of the centres is their scratch.
-Appends rows to benchmarks/results/head.csv.
+One run, interleaved rounds, median. Baselines: `products` is the bare logits, d/dz and d/dW products of the same sizes; `plain` is the
+common formulation (one-hot margin matrix, acos and cos over the whole matrix, F.cross_entropy). Memory is the peak of the process above its
+level before the call, each implementation in a process of its own; what dense and chunked need beyond the gradient of the centres is their
+scratch. Appends rows to benchmarks/results/head.csv.
 """
 
 import argparse

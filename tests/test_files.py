@@ -75,8 +75,7 @@ def test_an_exception_leaves_the_old_file_and_no_temporary(tmp_path, raised, see
         atomic_write(path, write)
     if seen is LimenError:
         assert str(caught.value) == (
-            f"cannot save {path}: No space left on device; the earlier file there is unchanged; "
-            "free some space or choose another --out"
+            f"cannot save {path}: No space left on device; the earlier file there is unchanged; free some space or choose another --out"
         )
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]

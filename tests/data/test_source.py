@@ -62,14 +62,14 @@ def test_every_known_reader_opens_a_source(tmp_path):
 @pytest.mark.parametrize(
     ("reader", "options", "message"),
     [
-        ("foldr", {}, "did you mean folder"),
-        ("webcam", {}, "known are folder, recordio, synthetic"),
+        ("foldr", {}, "did you mean 'folder'"),
+        ("webcam", {}, "known: folder, recordio, synthetic"),
         ("own_faces:GreyFaces", {}, "cannot be imported"),
         ("no_such_package:Faces", {}, "cannot be imported"),
-        ("own_faces:GrayFaces", {"cuont": 6}, "cuont: .*did you mean count"),
-        ("folder", {"path": "faces", "min_image": 2}, "did you mean min_images"),
-        ("folder", {}, "path: reader 'folder' needs it"),
-        ("synthetic", {"identites": 2}, "did you mean identities"),
+        ("own_faces:GrayFaces", {"cuont": 6}, "'cuont' .*did you mean 'count'"),
+        ("folder", {"path": "faces", "min_image": 2}, "did you mean 'min_images'"),
+        ("folder", {}, "reader folder: it needs 'path'"),
+        ("synthetic", {"identites": 2}, "did you mean 'identities'"),
     ],
 )
 def test_a_wrong_name_or_option_is_refused_with_the_nearest_known(reader, options, message):

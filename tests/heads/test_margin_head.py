@@ -70,7 +70,8 @@ def test_nearest_negative_is_the_best_other_class():
     torch.testing.assert_close(out.nearest_negative, others.values)
     assert torch.equal(out.nearest_negative_index, others.indices)
     torch.testing.assert_close(out.target_cosine, cosine.gather(1, labels[:, None]).squeeze(1))
-    assert not (out.target_cosine.requires_grad or out.nearest_negative.requires_grad)
+    assert not out.target_cosine.requires_grad
+    assert not out.nearest_negative.requires_grad
 
 
 @pytest.mark.parametrize("bad", [-1, C])

@@ -18,12 +18,8 @@ def test_kfold_equals_the_peers_evaluate(name):
     distance = np.square(vectors[0::2] - vectors[1::2]).sum(1)
     found = metrics.kfold_verification(distance, golden["issame"], folds=int(golden["nrof_folds"]))
     np.testing.assert_allclose(found.accuracy, golden["out_accuracy"], atol=1e-12)
-    np.testing.assert_allclose(
-        [found.accuracy_mean, found.accuracy_std], [golden["out_acc_mean"], golden["out_acc_std"]], atol=1e-12
-    )
-    np.testing.assert_allclose(
-        [found.val, found.val_std, found.far], [golden["out_val"], golden["out_val_std"], golden["out_far"]]
-    )
+    np.testing.assert_allclose([found.accuracy_mean, found.accuracy_std], [golden["out_acc_mean"], golden["out_acc_std"]], atol=1e-12)
+    np.testing.assert_allclose([found.val, found.val_std, found.far], [golden["out_val"], golden["out_val_std"], golden["out_far"]])
     if "out_best_thresholds" in golden:
         np.testing.assert_allclose(found.thresholds, golden["out_best_thresholds"], atol=1e-12)
 

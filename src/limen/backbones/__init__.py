@@ -1,6 +1,5 @@
 """Networks from aligned faces, (B, 3, 112, 112) in [-1, 1], to raw features (B, D)."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,7 @@ from limen.backbones.iresnet import IResNet
 from limen.backbones.mobilefacenet import MobileFaceNet
 from limen.backbones.tiny import TinyNet
 from limen.errors import LimenError
+from limen.lookup import call, did_you_mean
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "iresnet18": partial(IResNet, (2, 2, 2, 2)),
@@ -40,16 +40,8 @@ def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.
     Raises LimenError for a name or an option that is not known, and for a value the network refuses.
     """
     if name not in BACKBONES:
-        raise LimenError(f"unknown backbone {name!r}: {_suggest(name, list(BACKBONES))}")
+        raise LimenError(f"backbone {name!r} is not known; {did_you_mean(name, BACKBONES)}")
     known = [option for option in OPTIONS if option in inspect.signature(BACKBONES[name]).parameters]
     for option in options.keys() - set(known):
-        raise LimenError(f"unknown option {option!r} of backbone {name}: {_suggest(option, known) if known else 'it takes none'}")
-    try:
-        return BACKBONES[name](embedding_size=embedding_size, **options)
-    except (TypeError, ValueError) as error:
-        raise LimenError(f"backbone {name} cannot have options {options}: {error}") from error
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
-    return f"did you mean {nearest!r}? Known: {', '.join(known)}"
+        raise LimenError(f"backbone {name}: {option!r} is not one of its options; {did_you_mean(option, known)}")
+    return call(f"backbone {name}", BACKBONES[name], {"embedding_size": embedding_size, **options})

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(_json(result) if options.json else command_module.text(result), flush=True)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
     return 0
 
 

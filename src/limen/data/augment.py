@@ -6,13 +6,13 @@ same bytes.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from math import exp, log, sqrt
 
 import cv2
 import numpy as np
 
 from limen.errors import LimenError
+from limen.lookup import did_you_mean
 
 Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -99,6 +99,5 @@ AUGMENTATIONS: dict[str, Augmentation] = {"none": unchanged, "flip": flip, "adaf
 def create_augmentation(name: str) -> Augmentation:
     """The augmentation of that name: "none", "flip" or "adaface". Raises LimenError, naming the nearest, for any other."""
     if name not in AUGMENTATIONS:
-        nearest = get_close_matches(name.lower(), AUGMENTATIONS, n=1, cutoff=0.0)[0]
-        raise LimenError(f"unknown augmentation '{name}': did you mean '{nearest}'? (known: {', '.join(AUGMENTATIONS)})")
+        raise LimenError(f"augmentation {name!r} is not known; {did_you_mean(name, AUGMENTATIONS)}")
     return AUGMENTATIONS[name]

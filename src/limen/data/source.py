@@ -1,15 +1,12 @@
 """What a source of labelled faces is, and how one is opened by name."""
 
-import difflib
-import inspect
-from collections.abc import Iterable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from limen.errors import LimenError
+from limen.lookup import call, find
 
 
 @runtime_checkable
@@ -59,34 +56,5 @@ def open_source(reader: str, path: str | PathLike[str] | None = None, **options:
     Raises:
         LimenError: an unknown reader or option (the nearest known one is named), or an argument missing.
     """
-    build = _load(reader)
     arguments = options if path is None else {"path": path, **options}
-    accepted = inspect.signature(build).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-    for name in arguments:
-        if name not in accepted and not takes_any:
-            raise LimenError(f"{name}: reader {reader!r} has no such option; {_nearest(name, accepted)}")
-    for name, parameter in accepted.items():
-        required = parameter.default is parameter.empty and parameter.kind not in (
-            parameter.VAR_KEYWORD,
-            parameter.VAR_POSITIONAL,
-        )
-        if required and name not in arguments:
-            raise LimenError(f"{name}: reader {reader!r} needs it; set it")
-    return build(**arguments)
-
-
-def _load(reader: str) -> Any:
-    module_name, colon, class_name = READERS.get(reader, reader).partition(":")
-    if not colon:
-        raise LimenError(f"reader: {reader!r} is not known; {_nearest(reader, READERS)}, or package.module:Class for your own")
-    try:
-        return getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise LimenError(f"reader: {reader!r} cannot be imported ({error}); check its spelling and the Python path") from error
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    return call(f"reader {reader}", find("data.reader", reader, READERS), arguments)

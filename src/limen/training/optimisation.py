@@ -14,8 +14,8 @@ from limen.training.recipe import Optimiser
 def create_optimiser(backbone: nn.Module, head: MarginHead, config: Optimiser) -> torch.optim.SGD:
     """SGD over three kinds of parameters; each group keeps its `peak_lr`, which `set_learning_rate` scales.
 
-    Weight decay acts on the backbone's weights of two or more dimensions and on the class centres, not on BatchNorm, biases and PReLU slopes,
-    nor on what a margin learns, which also has a learning rate of its own (`margin_lr`).
+    Weight decay acts on the backbone's weights of two or more dimensions and on the class centres: not on BatchNorm, biases and PReLU
+    slopes, nor on what a margin learns, which also has a learning rate of its own (`margin_lr`).
     """
     weights = [p for p in backbone.parameters() if p.requires_grad and p.ndim >= 2]
     others = [p for p in backbone.parameters() if p.requires_grad and p.ndim < 2]

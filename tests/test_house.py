@@ -1,0 +1,76 @@
+"""The floors of the house: a room imports only from lower floors, and rooms on one floor leave each other alone."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "limen"
+FLOORS = [
+    {"errors", "files", "lookup"},  # below the house: what every room may use
+    {"functional", "metrics"},
+    {"margins", "backbones", "data"},
+    {"heads", "quality"},
+    {"bundle", "embedder", "protocols"},
+    {"training"},
+    {"report", "cli", "__main__"},
+]
+# Neighbours on one floor that may meet, in this direction alone.
+NEIGHBOURS = {("files", "errors"), ("lookup", "errors"), ("embedder", "bundle"), ("cli", "report"), ("__main__", "cli")}
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ONLY_HERE = {  # package -> the only places that may import it
+    "torch.distributed": {"heads/collectives.py", "training/distributed.py"},
+    "jsonargparse": {"training/recipe.py"},
+    "safetensors": {"bundle.py", "files.py"},
+    "matplotlib": {"report/figures.py", "report/html.py"},
+    "jinja2": {"report/html.py"},
+    "sklearn": {"metrics/roc.py", "metrics/verification.py"},
+}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    """Every module imported, wherever in the file it is."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "limen")
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in FILES} - {"__init__"} <= set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) != "__init__"], ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_room_imports_from_lower_floors_only(path):
+    room = room_of(path)
+    for module in imports_of(path):
+        if not module.startswith("limen."):
+            continue
+        other = module.split(".")[1]
+        lower = FLOOR_OF[other] < FLOOR_OF[room]
+        assert other == room or lower or (room, other) in NEIGHBOURS, f"{room} (floor {FLOOR_OF[room]}) imports {module}"
+
+
+def test_metrics_know_no_torch():
+    for path in (SOURCE / "metrics").glob("*.py"):
+        assert not [module for module in imports_of(path) if module.split(".")[0] == "torch"], path
+
+
+@pytest.mark.parametrize("package", ONLY_HERE)
+def test_a_package_is_wrapped_in_one_place(package):
+    users = {str(path.relative_to(SOURCE)) for path in FILES for module in imports_of(path) if re.match(rf"{package}(\.|$)", module)}
+    assert users <= ONLY_HERE[package]
+
+
+def test_files_stay_small():
+    """A file of ours is about 120 lines and asks to be split near 350."""
+    lengths = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in FILES}
+    assert max(lengths.values()) <= 350, max(lengths, key=lengths.get)
