@@ -104,7 +104,7 @@ DAMAGES = {
     "backbone": (lambda path: described(path, lambda d: d["architecture"].update(name="tiney")), "did you mean 'tiny'"),
     "mean": (lambda path: described(path, lambda d: d["preprocessing"].update(mean=["a", "b", "c"])), "description is damaged"),
     "options": (lambda path: described(path, lambda d: d["architecture"].update(options=3)), "not a mapping"),
-    "option": (lambda path: described(path, lambda d: d["architecture"].update(options={"dropout": 0.4})), "'dropout' is not one of its options"),
+    "option": (lambda path: described(path, lambda d: d["architecture"].update(options={"dropout": 0.4})), "not one of its options"),
     "embedding size": (lambda path: described(path, lambda d: d["architecture"].update(embedding_size=8)),
                        r"misshaped backbone.head.1.weight \(float32 \[16, 6272\], not float32 \[8, 6272\]\)"),
     "no embedding size": (lambda path: described(path, lambda d: d["architecture"].update(embedding_size="8")), "whole number"),
