@@ -7,19 +7,20 @@ from limen.data.synthetic.head import COLUMNS, ROWS, TOP
 
 DENSITY = 2  # texels to the pixel
 SHAPE = (len(ROWS) * DENSITY, len(COLUMNS) * DENSITY)
+ORIGIN = np.array([COLUMNS[0], TOP])
 SHIFT = 4  # fractional bits of OpenCV's drawing
 Colour = np.ndarray | tuple[float, float, float]
 
 
 def texels(points: np.ndarray) -> np.ndarray:
     """Texture coordinates (n, 2) of points given in pixels of the head."""
-    return (np.asarray(points, dtype=np.float32) - (COLUMNS[0], TOP)) * DENSITY
+    return (points - ORIGIN) * DENSITY
 
 
 def window(points: np.ndarray) -> tuple[slice, slice]:
     """The part of a texture that holds the points, with room to spare."""
     corners = texels(points)
-    (left, top), (right, bottom) = np.floor(corners.min(0)).astype(int) - 4, np.ceil(corners.max(0)).astype(int) + 4
+    (left, top), (right, bottom) = corners.min(0).astype(int) - 4, corners.max(0).astype(int) + 4
     return slice(top, bottom), slice(left, right)
 
 
@@ -48,8 +49,8 @@ def blend(image: np.ndarray, corners: np.ndarray, colour: Colour, opacity: float
     softness is the standard deviation of the edge's blur.
     """
     margin = 3 * softness + thickness + 2
-    low = np.maximum(np.floor(corners.min(0) - margin), 0).astype(int)
-    high = np.maximum(np.ceil(corners.max(0) + margin), low).astype(int)
+    low = np.maximum(corners.min(0) - margin, 0).astype(int)
+    high = np.maximum(corners.max(0) + margin, low).astype(int)
     patch = image[low[1] : high[1], low[0] : high[0]]
     if patch.size:
         mask = np.zeros(patch.shape[:2], np.uint8)

@@ -72,7 +72,7 @@ def draw_conditions(seed: int, person: int, image: int, difficulty: float) -> Co
     occlusion_size = float(rng.uniform(*SIZES[kind]))
     severity = float(min(1.0, difficulty * rng.random() ** 4))
     shares = severity * rng.random(5) ** 1.5
-    blur, coarse, noise, compression, exposure = np.where(shares < 0.02, 0, shares)
+    blur, coarse, noise, compression, exposure = np.where(shares < 0.05, 0, shares)
     return Conditions(
         yaw=normal(0.25, 0.75),
         pitch=normal(0.1, 0.35),

@@ -8,7 +8,8 @@ from limen.data.synthetic.identity import Identity
 
 ARC = np.linspace(-1, 1, 17)
 ARCH = 1 - ARC**2
-CIRCLE = np.exp(2j * np.pi * np.arange(24) / 24)
+TURN = 2 * np.pi * np.arange(24) / 24
+CIRCLE = np.array([np.cos(TURN), np.sin(TURN)]).T
 WAVE = ARCH * np.cos(3 * np.pi * ARC)
 BOW = ARCH**0.7 * (1 - 0.32 * np.exp(-((ARC / 0.13) ** 2)) + 0.15 * np.exp(-(((np.abs(ARC) - 0.25) / 0.15) ** 2)))
 BROW = (1 - (0.5 * (ARC + 1)) ** 3) * np.minimum(1, 2 + 1.5 * ARC)
@@ -16,7 +17,7 @@ WHITE, BLACK = np.full(3, 240.0), np.full(3, 14.0)
 
 
 def disc(x: float, y: float, radius: float) -> np.ndarray:
-    return np.array([x + radius * CIRCLE.real, y + radius * CIRCLE.imag]).T
+    return (x, y) + radius * CIRCLE
 
 
 def between(x: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
@@ -96,10 +97,10 @@ def _mouth(texture: np.ndarray, person: Identity, conditions: Conditions) -> Non
 def _sunglasses(texture: np.ndarray, person: Identity, conditions: Conditions) -> None:
     """Two dark lenses, a bridge and the bows."""
     half, frame = 0.5 * SIDE * conditions.occlusion_size, np.array([20.0, 19, 22])
-    power = np.sign(CIRCLE.real) * np.abs(CIRCLE.real) ** 0.6 + 1j * np.sign(CIRCLE.imag) * np.abs(CIRCLE.imag) ** 0.7
+    rounded = np.sign(CIRCLE) * np.abs(CIRCLE) ** (0.6, 0.7)
     for side in (-1, 1):
         middle = side * person.eye_spacing
-        lens = line(middle + 13.5 * power.real, 1 + half * power.imag)
+        lens = (middle, 1) + rounded * (13.5, half)
         paint(texture, lens, frame, 0.97, 0.2)
         paint(texture, lens * (0.5, 0.35) + (0.5 * middle - 3, -0.3 * half), (96, 100, 112), 0.35, 1.5)
         paint(texture, np.array([(middle + side * 12, -2), (side * 66, -4)]), frame, 0.95, 0.2, 1.6)

@@ -27,7 +27,7 @@ def illuminate(normal: np.ndarray, conditions: Conditions, gloss: float) -> np.n
     right, down, front = sin(azimuth) * cos(elevation), -sin(elevation), cos(azimuth) * cos(elevation)
     down, front = down * cos(pitch) + front * sin(pitch), front * cos(pitch) - down * sin(pitch)
     right, front = right * cos(yaw) - front * sin(yaw), front * cos(yaw) + right * sin(yaw)
-    facing, sky = cv2.split(cv2.transform(normal, np.array([[right, down, front], [0, -0.3, 0.7]], np.float32)))
+    facing, sky = (normal @ np.array(direction, np.float32) for direction in ((right, down, front), (0, -0.3, 0.7)))
     share, diffuse = conditions.light_contrast, np.maximum((facing + np.float32(0.25)) * np.float32(0.8), 0)
     highlight = np.square(np.square(np.square(np.square(np.maximum(facing, 0)))))
     return (1 - share) * (0.6 + 0.5 * sky) + 1.5 * share * diffuse + gloss * share * highlight
