@@ -76,4 +76,4 @@ def photograph(seed: int, number: int, image: int, conditions: Conditions) -> np
 
     if occlusion == Occlusion.HAND:
         raise_hand(frame, conditions, rng)
-    return cv2.convertScaleAbs(cv2.multiply(frame, (1 + conditions.warmth, 1, 1 - conditions.warmth, 0)))
+    return cv2.convertScaleAbs(cv2.multiply(frame, np.array([1 + conditions.warmth, 1, 1 - conditions.warmth, 0])))
