@@ -34,7 +34,7 @@ def assert_same(left, right, tolerance):
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("the_gate", [None, gate])
-@pytest.mark.parametrize(("batch", "classes", "block"), [(1, 2, 1), (7, 23, 5), (8, 24, 8), (5, 31, 64), (3, 2, 2048)])
+@pytest.mark.parametrize(("batch", "classes", "block"), [(1, 2, 1), (7, 23, 5), (8, 24, 8), (5, 31, 64), (3, 2, 2048), (4, 300, 128)])
 def test_equals_the_naive_formula(monkeypatch, implementation, the_gate, batch, classes, block):
     monkeypatch.setattr(module, "CPU_BLOCK", block)
     features, centers, labels = problem(batch, classes)

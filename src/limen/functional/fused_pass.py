@@ -4,16 +4,19 @@ The public function is defined by `margin_softmax_naive`, the slow lines it equa
 matrix products, `chunked` recomputes it and costs four; both work on a block of classes while it is in the cache.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from limen.functional.workspace import room
+
 Gate = Callable[[Tensor], tuple[Tensor, Tensor]]  # target cosine (B,) -> threshold (B,), shift ()
 
-CPU_BLOCK = 2048  # classes: 1 MiB of logits at B = 128, which stays in a core's second-level cache
+CPU_BLOCK = 4096  # classes: 2 MiB of logits at B = 128, which stay in the second-level cache of two cores
+GROUP = 64  # classes whose maximum is taken together
 SCRATCH_BYTES = 32 << 20  # a block of logits and its copy on other devices
 DENSE_BUDGET_BYTES = 1 << 30  # "auto" keeps the (B, C) block up to this size
 
@@ -92,8 +95,7 @@ class _MarginSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, features, centers, labels, scale, gate, dense):
-        tiny = torch.finfo(features.dtype).tiny
-        absent = _absent(features.dtype)
+        tiny, absent = torch.finfo(features.dtype).tiny, _absent(features.dtype)
         direction = features / features.norm(dim=1, keepdim=True).clamp_min(tiny)  # (B, D)
         own = centers[labels.clamp_min(0)]  # (B, D)
         target_cosine = (direction * own).sum(1) / own.norm(dim=1).clamp_min(tiny) * (labels >= 0)
@@ -103,25 +105,28 @@ class _MarginSoftmax(torch.autograd.Function):
         inverse_norm = centers.new_empty(len(centers))  # (C,) 1 / |W_j|
         nearest = torch.full_like(scale, absent)  # running maximum of x
         nearest_index = torch.zeros_like(labels)
-        top = torch.full_like(scale, absent)  # running maximum of the gated x, and the sum of exponentials below it
-        total = torch.zeros_like(scale)
-        kept = []
-        for first, last, rows in _blocks(labels, centers):
-            block = centers[first:last]
-            torch.reciprocal(torch.linalg.vector_norm(block, dim=1).clamp_min_(tiny), out=inverse_norm[first:last])
-            x = _logits(scaled, block, inverse_norm[first:last], labels, rows, first)  # (B, block)
-            _update_nearest(x, first, nearest, nearest_index)
+        top, total = nearest.clone(), torch.zeros_like(scale)  # running maximum of the gated x, and the sum of exponentials below it
+        dense = dense and any(ctx.needs_input_grad)
+        blocks = _blocks(labels, centers)
+        width = blocks[0][1]
+        logits = room((len(features) * (len(centers) if dense else width),), features)
+        scratch = room((len(features) * width,), features)
+        for first, last, rows in blocks:
+            block, norm = centers[first:last], inverse_norm[first:last]
+            x = torch.mm(scaled, block.T, out=_part(logits, len(features), first if dense else 0, last - first))  # (B, block)
+            torch.reciprocal(torch.linalg.vector_norm(block, dim=1).clamp_min_(tiny), out=norm)  # after: the product fetched the block
+            _finish_logits(x, norm, labels, rows, first)
+            peak = _update_nearest(x, first, nearest, nearest_index)
             gated = _gated(x, scale, threshold, shift)
-            previous, top = top, torch.maximum(top, gated.amax(1))
-            total = total * torch.exp(previous - top) + torch.sub(gated, top[:, None]).exp_().sum(1)
-            if dense and any(ctx.needs_input_grad):
-                kept.append(x)
+            previous, top = top, torch.maximum(top, peak if gated is x else gated.amax(1))
+            below = torch.sub(gated, top[:, None], out=_part(scratch, len(features), 0, last - first)).exp_()
+            total = total * torch.exp(previous - top) + below.sum(1)
         alone = nearest <= absent  # a single class has no negatives
         logsumexp = torch.where(alone, -torch.inf, top + total.log())
         nearest = torch.where(alone, -torch.inf, nearest / scale)
 
         ctx.save_for_backward(features, centers, labels, scale, target_cosine, logsumexp, inverse_norm, threshold, shift)
-        ctx.kept = kept
+        ctx.logits = logits if dense else None
         ctx.mark_non_differentiable(nearest, nearest_index)
         return target_cosine, logsumexp, nearest, nearest_index
 
@@ -133,39 +138,51 @@ class _MarginSoftmax(torch.autograd.Function):
 
 
 def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[Tensor | None, ...]:
+    """With P the softmax over the negatives (times the gate's slope) and g the gradient of L, the gradient of cos_ij is s_i g_i P_ij.
+
+    s stays outside the (B, block) matrices, and so does the target: its B entries are added at the end.
+    """
     features, centers, labels, scale, target_cosine, logsumexp, inverse_norm, threshold, shift = ctx.saved_tensors
     needs_centers, needs_scale = ctx.needs_input_grad[1], ctx.needs_input_grad[3]
-    kept, ctx.kept = iter(ctx.kept), []  # overwritten below; a second backward pass recomputes them
+    logits, ctx.logits = ctx.logits, None  # overwritten below; a second backward pass computes them again
     feature_norm = features.norm(dim=1, keepdim=True).clamp_min(torch.finfo(features.dtype).tiny)
     direction = features / feature_norm
     scaled = direction * scale[:, None]
-    along = torch.zeros_like(features)  # sum_j H_ij W_j / |W_j| with H = (gradient of cos) / s
-    grad_centers = torch.empty_like(centers) if needs_centers else None
+    along = torch.zeros_like(features)  # sum_j g_i P_ij W_j / |W_j|
+    grad_centers = room(tuple(centers.shape), centers) if needs_centers else None
     grad_scale = torch.zeros_like(scale) if needs_scale else None
-    for first, last, rows in _blocks(labels, centers):
+    blocks = _blocks(labels, centers)
+    width = blocks[0][1]
+    scratch = room((len(features) * width,), features)
+    recomputed = room((len(features) * (width if logits is None else 0),), features)
+    for first, last, rows in blocks:
         block, norm = centers[first:last], inverse_norm[first:last]
-        x = next(kept, None)
-        if x is None:
-            x = _logits(scaled, block, norm, labels, rows, first)
-        gated = _gated(x, scale, threshold, shift)
-        h = torch.sub(gated, logsumexp[:, None]).exp_()  # softmax over the negatives, (B, block)
-        if grad_scale is not None:
-            grad_scale += torch.einsum("bc,bc->b", h, gated)
-        if threshold is not None:
-            h *= _gate_slope(x, scale, threshold, shift)
-        h *= grad_logsumexp[:, None]
-        columns = labels[rows] - first
-        h[rows, columns] = grad_target[rows] / scale[rows]
-        x[rows, columns] = target_cosine[rows] * scale[rows]
-        if grad_centers is not None:
-            radial = x.mul_(h).sum(0).mul_(norm * norm)  # gradient along W_j, which normalising removes
-            h *= norm
-            torch.mm(h.T, scaled, out=grad_centers[first:last]).addcmul_(block, radial[:, None], value=-1)
+        if logits is None:
+            x = torch.mm(scaled, block.T, out=_part(recomputed, len(features), 0, last - first))
+            _finish_logits(x, norm, labels, rows, first)
         else:
-            h *= norm
-        along.addmm_(h, block)
-    along *= scale[:, None]
+            x = _part(logits, len(features), first, last - first)
+        gated = _gated(x, scale, threshold, shift)
+        p = torch.sub(gated, logsumexp[:, None], out=_part(scratch, len(features), 0, last - first)).exp_()  # (B, block)
+        if grad_scale is not None:
+            grad_scale += torch.einsum("bc,bc->b", p, gated)
+        if threshold is not None:
+            p *= _gate_slope(x, scale, threshold, shift)
+        p *= grad_logsumexp[:, None]
+        x *= p
+        p *= norm
+        along.addmm_(p, block)
+        if grad_centers is not None:
+            radial = x.sum(0).mul_(norm).mul_(norm)  # the part along W_j, which normalising removes
+            torch.mul(block, radial.neg_()[:, None], out=grad_centers[first:last]).addmm_(p.T, scaled)
+
+    own = torch.where(labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
+    own_norm = inverse_norm[labels.clamp_min(0), None]
+    own_direction = centers[labels.clamp_min(0)] * own_norm
+    along = along * scale[:, None] + own * own_direction
     grad_features = (along - direction * (along * direction).sum(1, keepdim=True)) / feature_norm
+    if grad_centers is not None:
+        grad_centers.index_add_(0, labels.clamp_min(0), own * own_norm * (direction - target_cosine[:, None] * own_direction))
     if grad_scale is not None:
         grad_scale *= grad_logsumexp / scale
     return grad_features, grad_centers, None, grad_scale, None, None
@@ -175,29 +192,42 @@ def _absent(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).min / 4
 
 
-def _blocks(labels: Tensor, centers: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+def _blocks(labels: Tensor, centers: Tensor) -> list[tuple[int, int, Tensor]]:
     """(first, last, rows): a range of classes and the rows of the batch whose own class lies in it. One transfer to the host in all."""
     count = len(centers)
     size = CPU_BLOCK if centers.device.type == "cpu" else max(CPU_BLOCK, SCRATCH_BYTES // (centers.element_size() * max(1, len(labels))))
     edges = [*range(0, count, size), count]
     ordered, order = labels.sort()
     bounds = torch.searchsorted(ordered, torch.tensor(edges, device=labels.device)).tolist()
-    for k in range(len(edges) - 1):
-        yield edges[k], edges[k + 1], order[bounds[k] : bounds[k + 1]]
+    return [(edges[k], edges[k + 1], order[bounds[k] : bounds[k + 1]]) for k in range(len(edges) - 1)]
 
 
-def _logits(scaled: Tensor, block: Tensor, inverse_norm: Tensor, labels: Tensor, rows: Tensor, first: int) -> Tensor:
-    x = torch.mm(scaled, block.T).mul_(inverse_norm)
+def _part(buffer: Tensor, rows: int, first: int, width: int) -> Tensor:
+    """The contiguous (rows, width) part of a flat buffer that starts at class `first`."""
+    return buffer[first * rows : (first + width) * rows].view(rows, width)
+
+
+def _finish_logits(x: Tensor, inverse_norm: Tensor, labels: Tensor, rows: Tensor, first: int) -> None:
+    """s * u_i W_j to s * cos_ij, the rows' own classes marked absent."""
+    x.mul_(inverse_norm)
     x[rows, labels[rows] - first] = _absent(x.dtype)
-    return x
 
 
-def _update_nearest(x: Tensor, first: int, nearest: Tensor, nearest_index: Tensor) -> None:
-    """Looks for the index only in rows whose maximum rose: a maximum without its index is ten times cheaper on a CPU."""
-    rose = (x.amax(1) > nearest).nonzero().flatten()
+def _update_nearest(x: Tensor, first: int, nearest: Tensor, nearest_index: Tensor) -> Tensor:
+    """Updates the running maximum and its class, and returns the maximum of this block (B,).
+
+    `argmax` is ten times dearer than `amax` on a CPU: it looks only at rows whose maximum rose, and there only at the group that holds it.
+    """
+    group = GROUP if x.shape[1] % GROUP == 0 else x.shape[1]
+    grouped = x.view(len(x), -1, group)
+    peaks = grouped.amax(2)  # (B, groups)
+    peak = peaks.amax(1)
+    rose = (peak > nearest).nonzero().flatten()
     if len(rose):
-        values, indices = x[rose].max(1)
-        nearest[rose], nearest_index[rose] = values, indices + first
+        best = peaks[rose].argmax(1)
+        nearest[rose] = peak[rose]
+        nearest_index[rose] = grouped[rose, best].argmax(1) + best * group + first
+    return peak
 
 
 def _gated(x: Tensor, scale: Tensor, threshold: Tensor | None, shift: Tensor | None) -> Tensor:
