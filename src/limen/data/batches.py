@@ -98,29 +98,31 @@ class BatchReader(Dataset[Batch]):
 
     def __getitem__(self, plan: BatchPlan) -> Batch:
         rng = np.random.default_rng((self.seed, plan.step, plan.rank))
-        images = np.empty(0, np.uint8)
-        readable: list[int] = []
-        unreadable: list[tuple[int, str]] = []
+        batch = np.empty((0, 0, 0, 3), np.uint8)
+        unreadable: dict[int, str] = {}  # by place in the batch
         for place, index in enumerate(plan.indices.tolist()):
             try:
-                image = self.source.image(index)
+                image = self._read(index, rng)
             except UnreadableImage as error:
-                unreadable.append((index, str(error)))
+                unreadable[place] = str(error)
                 continue
-            if self.augment is not None:
-                image = self.augment(image, rng)
-            if not readable:
-                images = np.empty((len(plan.indices), *image.shape), np.uint8)
-            images[place] = image
-            readable.append(place)
-        if not readable:
-            raise LimenError(f"none of the {len(unreadable)} images of step {plan.step} can be read; the first: {unreadable[0][1]}")
-        indices = plan.indices
-        if unreadable:
-            following = np.searchsorted(readable, np.arange(len(indices))) % len(readable)
-            chosen = np.array(readable)[following]
-            images, indices = images[chosen], indices[chosen]
-        return Batch(torch.from_numpy(images), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), unreadable)
+            if not len(batch):
+                batch = np.empty((len(plan.indices), *image.shape), np.uint8)
+            batch[place] = image  # at once, while it is in the cache
+        if not len(batch):
+            raise LimenError(f"none of the {len(unreadable)} images of step {plan.step} can be read; the first: {unreadable[0]}")
+        indices = plan.indices.copy()
+        readable = np.setdiff1d(np.arange(len(indices)), list(unreadable))
+        for place in unreadable:
+            stand_in = readable[np.searchsorted(readable, place) % len(readable)]
+            indices[place] = indices[stand_in]
+            batch[place] = self._read(int(indices[place]), rng)
+        reasons = [(int(plan.indices[place]), reason) for place, reason in unreadable.items()]
+        return Batch(torch.from_numpy(batch), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), reasons)
+
+    def _read(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        image = self.source.image(index)
+        return image if self.augment is None else self.augment(image, rng)
 
 
 class BatchLoader(DataLoader[Batch]):

@@ -1,5 +1,6 @@
 """Encoded bytes to one kind of picture: 8-bit RGB of the size wanted. What cannot become one is an UnreadableImage that says why."""
 
+import os
 from os import PathLike
 
 import cv2
@@ -52,8 +53,11 @@ def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str =
     """decode_image of a file; one that cannot be opened is an UnreadableImage too."""
     where = str(path)
     try:
-        with open(path, "rb", buffering=0) as file:
-            encoded = file.read()
+        descriptor = os.open(path, os.O_RDONLY)  # a file object would cost as much as reading a small image
+        try:
+            encoded = os.read(descriptor, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise UnreadableImage(f"{where}: cannot be opened ({error.strerror})") from error
     return decode_image(encoded, where, size, on_other_size)
