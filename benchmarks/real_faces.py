@@ -59,7 +59,7 @@ def difference(protocol, correct, baseline):
     pairs = protocol.pair_set
     subjects = pairs.subject[pairs.first], pairs.subject[pairs.second]
     interval = metrics.bootstrap_interval(metrics.weighted_mean(correct.astype(float) - baseline), *subjects)
-    return 100 * interval.value, 100 * interval.low, 100 * interval.high
+    return tuple(100 * end.item() for end in (interval.value, interval.low, interval.high))
 
 
 def main():

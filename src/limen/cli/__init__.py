@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options, extra = parser.parse_known_args(words)
+    flags = {word for word in words if word in ("--json", "--debug")}  # wherever they stand, after a sub-command too
+    options, extra = parser.parse_known_args([word for word in words if word not in flags])
+    options.json, options.debug = "--json" in flags, "--debug" in flags
     command_module = import_module(f"limen.cli.{options.command}")
     if extra and not getattr(command_module, "TAKES_SETTINGS", False):
         parser.error(f"unrecognized arguments: {' '.join(extra)}")

@@ -9,6 +9,7 @@ Started again on the same folder it goes on where it was stopped.
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     faces, unseen = out / "faces", out / "unseen"
     for folder, first, people in ((faces, 0, TRAIN_PEOPLE), (unseen, TRAIN_PEOPLE, TEST_PEOPLE)):
         if not folder.exists():
+            print(f"drawing {people * IMAGES_EACH} faces of {people} people in {folder}", file=sys.stderr)
             with progress_bar(f"drawing {folder.name}") as progress:
                 save_folder(SyntheticFaces(people, IMAGES_EACH, options.seed, first, DIFFICULTY), folder, progress)
 
-    protocol = Verification(pairs_of(open_source("folder", unseen), PAIRS, options.seed))
+    protocol = Verification(pairs_of(open_source("folder", unseen), PAIRS, options.seed, name="unseen people"))
     results, logs, scores = [], {}, {}
     for margin in MARGINS:
+        print(f"training with {margin}'s margin on {TRAIN_PEOPLE} generated people", file=sys.stderr)
         bundle = train(_recipe(out, faces, margin, options), resume="auto")
         embedder = Embedder.load(bundle)
         scores[margin] = protocol.score(embedder)

@@ -1,0 +1,149 @@
+"""The command line: every command's help, exit status, one-line errors and JSON, on a model trained for a second."""
+
+import json
+import re
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from limen.cli import COMMANDS, main
+from limen.data.synthetic import SyntheticFaces, save_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """faces/ and a model trained on them by the command itself."""
+    folder = tmp_path_factory.mktemp("cli")
+    save_folder(SyntheticFaces(6, 8, difficulty=0.3), folder / "faces")
+    words = [
+        "train",
+        "--data.path",
+        str(folder / "faces"),
+        "--out",
+        str(folder / "run"),
+        "--epochs",
+        "2",
+        "--batch_size",
+        "16",
+        "--data.workers=0",
+    ]
+    assert main([*words, "--backbone.name", "tiny", "--backbone.embedding_size", "32", "--threads", "1", "--device", "cpu"]) == 0
+    return folder
+
+
+@pytest.fixture
+def model(folder):
+    return str(folder / "run" / "model.safetensors")
+
+
+def answer(capsys, *words):
+    """The JSON a command prints."""
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def failure(capsys, *words):
+    """The one line of an error; exit status 1."""
+    assert main(list(words)) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("limen: ")
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out.split("\n\n", 1)[1]  # after the usage
+    assert re.search(rf"^ *limen {command}\b", shown, re.MULTILINE)
+
+
+def test_wrong_usage_exits_with_2(capsys):
+    for words in ([], ["trian"], ["info"], ["info", "a", "--nonsense"]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 2
+
+
+def test_info(capsys, model):
+    found = answer(capsys, "info", model)
+    assert found["architecture"] == {"name": "tiny", "embedding_size": 32, "options": {}}
+    assert len(found["sha256"]) == 64
+    assert main(["info", model]) == 0
+    assert "embedding_size: 32" in capsys.readouterr().out
+
+
+def test_embed_keeps_the_good_and_names_the_bad(capsys, folder, model, tmp_path):
+    shutil.copytree(folder / "faces" / "synthetic-00001", tmp_path / "images")
+    (tmp_path / "images" / "broken.jpg").write_bytes(b"no image")
+    found = answer(capsys, "embed", model, str(tmp_path / "images"), "--out", str(tmp_path / "e.npz"))
+    assert (found["embedded"], len(found["failures"])) == (8, 1)
+    assert "broken.jpg" in found["failures"][0]
+    stored = np.load(tmp_path / "e.npz")
+    np.testing.assert_allclose(np.linalg.norm(stored["vectors"], axis=1), 1, rtol=1e-5)
+    assert stored["norms"].shape == stored["files"].shape == (8,)
+
+
+def test_embed_resizes_only_when_told(capsys, model, tmp_path):
+    cv2.imwrite(str(tmp_path / "large.png"), np.random.default_rng(0).integers(0, 255, (150, 130, 3), np.uint8))
+    words = ["embed", model, str(tmp_path / "large.png"), "--out", str(tmp_path / "e.npz")]
+    assert "130x150" in failure(capsys, *words)
+    assert answer(capsys, *words, "--resize")["embedded"] == 1
+
+
+def test_compare_is_one_for_an_image_and_itself(capsys, folder, model):
+    image = str(next((folder / "faces" / "synthetic-00002").glob("*.png")))
+    assert answer(capsys, "compare", model, image, image)["similarity"] == pytest.approx(1, abs=1e-5)
+
+
+def test_evaluate_writes_json_and_a_report(capsys, folder, model, tmp_path):
+    for person in (folder / "faces").glob("synthetic-*"):
+        (tmp_path / "lfw" / person.name).mkdir(parents=True)
+        for k in (1, 2, 3):
+            shutil.copy(person / f"{k:04d}.png", tmp_path / "lfw" / person.name / f"{person.name}_{k:04d}.png")
+    names = sorted(person.name for person in (tmp_path / "lfw").iterdir())
+    block = [f"{name}\t1\t{k}" for name in names for k in (2, 3)]
+    block += [f"{a}\t{k}\t{b}\t{k}" for a, b in zip(names, names[1:] + names[:1], strict=True) for k in (1, 2)]
+    (tmp_path / "pairs.txt").write_text("\n".join(["2\t12", *block, *block]))
+    words = ["evaluate", model, "--pairs", str(tmp_path / "pairs.txt"), "--images", str(tmp_path / "lfw"), "--out", str(tmp_path / "out")]
+    found = answer(capsys, *words, "--replicates", "50")
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())["results"][0]
+    assert stored["metrics"]["accuracy"] == found["results"][0]["metrics"]["accuracy"]
+    assert stored["counts"]["pairs"] == 48
+    assert stored["switches"]["model_sha256"]
+    assert "<svg" in (tmp_path / "out" / "report.html").read_text()
+    assert main(words) == 0
+    assert "Accuracy" in capsys.readouterr().out
+
+
+def test_data_synthesize_and_inspect(capsys, tmp_path):
+    made = answer(capsys, "data", "synthesize", "--identities", "2", "--images", "3", "--out", str(tmp_path / "faces"))
+    assert made["images"] == 6
+    (tmp_path / "faces" / "synthetic-00000" / "bad.png").write_bytes(b"")
+    seen = answer(capsys, "data", "inspect", str(tmp_path / "faces"), "--check")
+    assert (seen["identities"], seen["images"], seen["unreadable"]) == (2, 7, 1)
+    assert "bad.png" in seen["unreadable_images"][0]
+
+
+def test_errors_are_one_line_that_helps(capsys, folder, model, tmp_path):
+    assert "nowhere.safetensors" in failure(capsys, "info", "nowhere.safetensors")
+    assert "did you mean 'optimiser.lr'" in failure(capsys, "train", "--optimiser.lrs", "1")
+    assert "--resume auto" in failure(capsys, "train", "--data.path", str(folder / "faces"), "--out", str(folder / "run"))
+    assert "nowhere.bin" in failure(capsys, "evaluate", model, "--pairs", "nowhere.bin", "--out", str(tmp_path))
+    assert "nowhere" in failure(capsys, "data", "inspect", "nowhere")
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert main(["info", "nowhere.safetensors", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_print_config_reads_back(capsys, tmp_path):
+    assert main(["train", "--print-config", "--margin.name", "ArcFace"]) == 0
+    (tmp_path / "recipe.yaml").write_text(capsys.readouterr().out)
+    found = answer(capsys, "train", "--config", str(tmp_path / "recipe.yaml"), "--print-config")
+    assert found["recipe"]["margin"]["name"] == "ArcFace"

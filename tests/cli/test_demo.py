@@ -1,0 +1,32 @@
+"""The demo, cut down to seconds: everything it promises is there, and it goes on where it was stopped."""
+
+import json
+
+import pytest
+
+from limen import Embedder
+from limen.cli import demo, main
+
+
+@pytest.fixture
+def _small(monkeypatch):
+    for name, value in {"TRAIN_PEOPLE": 12, "TEST_PEOPLE": 6, "IMAGES_EACH": 8, "PAIRS": 120, "DIFFICULTY": 0.2}.items():
+        monkeypatch.setattr(demo, name, value)
+
+
+@pytest.mark.usefixtures("_small")
+def test_demo(capsys, tmp_path):
+    words = ["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.1", "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    stored = json.loads((tmp_path / "demo" / "result.json").read_text())["results"]
+    assert [result["switches"]["model"] for result in stored] == ["AdaFace", "ArcFace"]
+    assert stored[0]["metrics"]["accuracy"] > 0.5
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert page.count("<svg") >= 4
+    assert "data:image/png" in page
+    assert Embedder.load(told["bundle"]).bundle.training["classes"] == 12
+    log = tmp_path / "demo" / "adaface" / "log.jsonl"
+    before = log.read_text()
+    assert main(words) == 0  # trained already: judges and reports again
+    assert log.read_text() == before
