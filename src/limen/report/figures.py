@@ -134,7 +134,7 @@ def _draw_histogram(axes: Axes, result: Result) -> None:
     if "threshold_cosine" in result.metrics:
         axes.axvline(result.metrics["threshold_cosine"], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
     axes.set(xlabel="cosine", ylabel="share of pairs", ylim=(0, None))
-    _legend(axes, "upper right")
+    _legend(axes, "upper left")
 
 
 def _legend(axes: Axes, place: str) -> None:
