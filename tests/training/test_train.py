@@ -3,11 +3,13 @@
 import dataclasses
 import errno
 import json
+import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import cv2
 import numpy as np
@@ -189,6 +191,34 @@ def test_unreadable_images_are_counted_up_to_the_stated_share(tmp_path):
     refused = Data(path=str(faces), workers=0, max_unreadable=0.05)
     with pytest.raises(LimenError, match=r"2 of 32 images cannot be read, more than data.max_unreadable 0.05; the last: .*\.png"):
         train(recipe(faces, tmp_path / "strict", epochs=1, batch_size=8, data=refused), quiet=True)
+
+
+class WrongLabels(SyntheticFaces):
+    """A reader of one's own that numbers people from 1."""
+
+    def __init__(self):
+        super().__init__(4, 4)
+        self.labels = self.labels + 1
+
+
+def test_a_label_without_a_class_is_named_with_its_image(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "own", types.SimpleNamespace(WrongLabels=WrongLabels))
+    wrong = Data(reader="own:WrongLabels", workers=0)
+    with pytest.raises(LimenError, match=r"synthetic identity 3 image 0 .*: label 4 is outside \[0, 4\), as are 3 others"):
+        train(recipe(None, tmp_path / "run", data=wrong), quiet=True)
+
+
+class Killer(SyntheticFaces):
+    """A reader whose process is killed, as the system does when memory runs out."""
+
+    def image(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_reading_process_ends_the_run_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "own", types.SimpleNamespace(Killer=Killer))
+    with pytest.raises(LimenError, match="a process that reads images was ended from outside"):
+        train(recipe(None, tmp_path / "run", data=Data(reader="own:Killer", workers=1)), quiet=True)
 
 
 def test_evaluation_while_training(faces, tmp_path):

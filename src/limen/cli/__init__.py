@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.settings = extra
     try:
         result = command_module.run(options)
-    except (LimenError, KeyboardInterrupt) as error:
+    except (LimenError, OSError, KeyboardInterrupt) as error:
         if options.debug:
             traceback.print_exc()
-        print(f"limen: {error}" if isinstance(error, LimenError) else "limen: interrupted", file=sys.stderr)
+        print(f"limen: {'interrupted' if isinstance(error, KeyboardInterrupt) else error}", file=sys.stderr)
         return 1
     try:
         print(_json(result) if options.json else command_module.text(result), flush=True)

@@ -1,5 +1,6 @@
 """The training feed: which images stand in which batch, and reading them."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -134,6 +135,13 @@ class BatchLoader(DataLoader[Batch]):
         except LimenError as error:
             # What a worker raises arrives as its whole traceback, whose last line is `limen.errors.LimenError: text`.
             raise LimenError(str(error).splitlines()[-1].removeprefix("limen.errors.LimenError: ")) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise LimenError(
+                "a process that reads images was ended from outside, for want of memory perhaps; "
+                "resume from the last checkpoint (--resume auto), with fewer data.workers"
+            ) from error
 
 
 def make_loader(source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int) -> BatchLoader:
@@ -161,6 +169,7 @@ def _one_thread(worker: int) -> None:
     """Workers share the cores already; threads of theirs would only fight over them."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the training process decides when to end
 
 
 def _unchanged(batch: Any) -> Any:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -36,6 +37,7 @@ class Run:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.source: FaceSource = open_source(recipe.data.reader, recipe.data.path, **recipe.data.options)
+        _check_labels(self.source)
         self.classes_sha256 = class_names_sha256(self.source.class_names)
         network = recipe.backbone
         backbone = create_backbone(network.name, network.embedding_size, **network.options)
@@ -118,6 +120,15 @@ class Run:
             licence=self.recipe.licence,
             class_names_sha256=self.classes_sha256,
         )
+
+
+def _check_labels(source: FaceSource) -> None:
+    """Raises LimenError for a label that has no class: on an accelerator it would end the process without a word."""
+    classes = len(source.class_names)
+    outside = np.flatnonzero((source.labels < 0) | (source.labels >= classes))
+    if len(outside):
+        where, label = source.locate(int(outside[0])), source.labels[outside[0]]
+        raise LimenError(f"{where}: label {label} is outside [0, {classes}), as are {len(outside) - 1} others; number the people from 0")
 
 
 def create_margin(recipe: Recipe, num_classes: int) -> margins.Margin:
