@@ -1,4 +1,4 @@
-"""limen: train face recognisers with adaptive margins, score face image quality, and referee both.
+"""limen: train face recognisers with adaptive margins, and referee them.
 
 These are the public names; each is imported when first asked for, so that `limen --help` does not wait for PyTorch.
 """

@@ -24,7 +24,7 @@ from limen.files import atomic_write, file_sha256
 
 FORMAT = 1
 COPY_REMEDY = "copy or download it again"
-IMPORT_REMEDY = "`limen import` makes one from a published checkpoint"
+TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def load_bundle(path: str | Path) -> Bundle:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("limen")
             if text is None:
-                raise LimenError(f"it is a safetensors file but not a limen bundle; {IMPORT_REMEDY}")
+                raise LimenError(f"it is a safetensors file but not a limen bundle; {TRAIN_REMEDY}")
             description = _parse(text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
         bundle = Bundle(tensors=tensors, sha256=file_sha256(path), **description)
@@ -158,7 +158,7 @@ def load_bundle(path: str | Path) -> Bundle:
         reason = (
             f"it is truncated or damaged ({error}); {COPY_REMEDY}"
             if _begins_as_bundle(path)
-            else f"it is not a limen bundle; {IMPORT_REMEDY}"
+            else f"it is not a limen bundle; {TRAIN_REMEDY}"
         )
         raise LimenError(f"cannot load {path}: {reason}") from error
     except LimenError as error:

@@ -26,14 +26,14 @@ class Embeddings:
 
 
 class Embedder:
-    """A bundle ready for inference on `device`: in eval mode, in float32, so that an embedding does not depend on its batch.
+    """A bundle ready for inference on `device`: in eval mode, in float32: an embedding does not depend on its batch, rounding apart.
 
     `threads` sets PyTorch's number of CPU threads, which is one for the whole process; None leaves it.
     """
 
     def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", threads: int | None = None):
         self.bundle = bundle
-        self.device = _usable_device(device)
+        self.device = usable_device(device)
         if threads is not None:
             if threads < 1:
                 raise LimenError(f"threads: {threads} is not a whole number above 0")
@@ -99,7 +99,8 @@ class Embedder:
             raise LimenError(f"images: expected a uint8 RGB array of shape (N, {size}, {size}, 3), values 0 to 255, not {given}")
 
 
-def _usable_device(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, tried out. Raises LimenError where it is not to be had."""
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: a build of PyTorch without that device's support

@@ -20,11 +20,14 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     Raises LimenError where the system refuses, a full disk for one; any other exception of `write` passes through.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise LimenError(f"cannot save {path}: No such file or directory: {path.parent}; make that folder or choose another --out")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # safetensors writes for the owner alone
         os.replace(temporary, path)
     except REFUSALS as error:
         refusal = error.__context__ if isinstance(error.__context__, OSError) else error
@@ -34,6 +37,12 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def file_sha256(path: Path) -> str:

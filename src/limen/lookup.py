@@ -35,9 +35,12 @@ def call(kind: str, build: Callable[..., Any], arguments: Mapping[str, Any]) -> 
     """`build(**arguments)`. Raises LimenError for an argument it does not take, one it lacks, or one it refuses with ValueError."""
     accepted = inspect.signature(build).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-    for name in arguments:
+    for name, value in arguments.items():
         if name not in accepted and not takes_any:
             raise LimenError(f"{kind}: {name!r} is not one of its options; {did_you_mean(name, accepted)}")
+        number = name in accepted and accepted[name].annotation in (int, float)
+        if number and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise LimenError(f"{kind}: {name} is a number, not {value!r}")
     for name, parameter in accepted.items():
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and not variadic and name not in arguments:

@@ -1,5 +1,8 @@
+import codecs
 import itertools
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import cv2
@@ -281,3 +284,30 @@ def test_lfws_own_lists(real_data, tmp_path):
         assert np.array_equal(pairs.subject[pairs.first] == pairs.subject[pairs.second], pairs.same)
     with pytest.raises(LimenError, match="line 1 is neither"):
         open_pairs(real_data / "protocols" / "pairs_CPLFW.txt", images)
+
+
+class _Reduced:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        _Reduced(np.ndarray, ((2,), "O", b"A" * 16)),  # an array over raw memory
+        _Reduced(bytes, (10**12,)),  # all the memory there is
+        _Reduced(np.float64().__reduce__()[0], (np.dtype("O"), b"A" * 8)),  # an object at any address
+        _Reduced(codecs.encode, ("abc", "rot13")),
+    ],
+    ids=["ndarray", "bytes", "scalar", "codec"],
+)
+def test_a_pickle_that_reaches_for_memory_is_refused(tmp_path, entries):
+    path = tmp_path / "hostile.bin"
+    path.write_bytes(pickle.dumps((entries, [True])))
+    script = f"from limen.data import open_pairs; open_pairs({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)  # in a process that may crash
+    assert done.returncode == 1
+    assert "LimenError" in done.stderr.splitlines()[-1]

@@ -173,7 +173,7 @@ def test_other_wrong_files_are_refused(tmp_path):
     path = write_records(tmp_path / "short.rec", [framed(bytes(20))])
     with pytest.raises(LimenError, match="record 0 at byte 0 is too short"):
         RecordIOSource(path)
-    path = write_records(tmp_path / "bare.rec", [record(b"", labels=(1, 2))])
+    path = write_records(tmp_path / "bare.rec", [record(b"", labels=(1, 1))])
     with pytest.raises(LimenError, match="holds no images"):
         RecordIOSource(path)
 
@@ -213,3 +213,16 @@ def test_genuine_im2rec_files(real_data, tmp_path, name, count):
     shutil.copy(path, tmp_path / "own.rec")
     walked = RecordIOSource(tmp_path / "own.rec")
     assert sorted(walked.labels) == sorted(source.labels)
+
+
+@pytest.mark.parametrize("with_header", [True, False])
+def test_an_index_cut_at_the_end_of_a_line_is_refused(faces, tmp_path, with_header):
+    source = RecordIOSource(faces)
+    index = faces / "train.idx"
+    lines = index.read_text().splitlines(keepends=True)
+    kept = lines[: len(lines) // 2] if with_header else lines[1:3]
+    copy = tmp_path / "train.rec"
+    copy.write_bytes(source.path.read_bytes())
+    copy.with_suffix(".idx").write_text("".join(kept))
+    with pytest.raises(LimenError, match="was cut short"):
+        RecordIOSource(copy)

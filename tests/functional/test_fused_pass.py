@@ -76,6 +76,20 @@ def test_one_class_has_no_negative():
     assert out.nearest_negative.tolist() == [-torch.inf] * 3
     loss = torch.logaddexp(out.negative_logsumexp, 16 * out.target_cosine) - 16 * out.target_cosine
     assert loss.abs().max() == 0
+    loss.sum().backward()
+    assert features.grad.abs().max() == 0
+    assert centers.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_a_zero_feature_gets_no_gradient(implementation):
+    features, centers, labels = problem()
+    features.data[2] = 0
+    out = margin_softmax(features, centers, labels, 16.0, None, implementation)
+    (out.target_cosine.sum() + out.negative_logsumexp.sum()).backward()
+    assert features.grad.isfinite().all()
+    assert features.grad[2].abs().max() == 0
+    assert centers.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

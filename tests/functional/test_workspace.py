@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from limen.functional import workspace
-from limen.functional.workspace import room
+from limen.functional.workspace import reusable_empty
 
 
 @pytest.fixture(autouse=True)
@@ -16,15 +16,15 @@ def _empty_pool(monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_memory_comes_back_when_the_last_reference_goes(dtype):
     like = torch.zeros((), dtype=dtype)
-    first = room((4, 5), like)
+    first = reusable_empty((4, 5), like)
     address = first.data_ptr()
     assert (first.shape, first.dtype) == ((4, 5), dtype)
-    assert room((4, 5), like).data_ptr() != address
+    assert reusable_empty((4, 5), like).data_ptr() != address
     view = first[1:]
     del first
-    assert room((4, 5), like).data_ptr() != address, "a view keeps it"
+    assert reusable_empty((4, 5), like).data_ptr() != address, "a view keeps it"
     del view
-    assert room((2, 5), like).data_ptr() == address
+    assert reusable_empty((2, 5), like).data_ptr() == address
 
 
 def test_a_gradient_that_is_kept_is_never_written_again():
@@ -38,7 +38,7 @@ def test_a_gradient_that_is_kept_is_never_written_again():
 
         @staticmethod
         def backward(ctx, grad):
-            return room((4, 5), weight).fill_(ctx.value), None
+            return reusable_empty((4, 5), weight).fill_(ctx.value), None
 
     Fill.apply(weight, 1.0).backward()
     kept = weight.grad
@@ -50,6 +50,6 @@ def test_a_gradient_that_is_kept_is_never_written_again():
 
 
 def test_the_pool_stays_small():
-    held = [room((k + 2, 8), torch.zeros(())) for k in range(10)]
+    held = [reusable_empty((k + 2, 8), torch.zeros(())) for k in range(10)]
     assert len(workspace._pool) == workspace.KEPT
     assert len({tensor.data_ptr() for tensor in held}) == 10

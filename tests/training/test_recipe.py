@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from limen import LimenError
-from limen.training import Recipe, load_recipe
+from limen.margins import create_margin
+from limen.training import load_recipe
 from limen.training.recipe import known_keys
-from limen.training.run import create_margin
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
@@ -44,7 +44,14 @@ def test_a_printed_recipe_reads_back_the_same(tmp_path):
         ("epochs: many", [], "epochs"),
         ("epochs: -1", [], "epochs: -1.0 must be above 0"),
         ("precision: bf61", [], "did you mean 'bf16'"),
-        ("data: {max_unreadable: 1.5}", [], "not a share"),
+        ("data: {max_unreadable: 1.5}", [], "data.max_unreadable: 1.5 must be from 0 to 1"),
+        ("batch_size: 1", [], "batch_size: 1 must be at least 2"),
+        ("seed: -1", [], "seed: -1 must be from 0"),
+        ("threads: 0", [], "threads: 0 must be at least 1"),
+        ("data: {workers: -1}", [], "data.workers: -1 must be at least 0"),
+        ("optimiser: {ema: 1.5}", [], "optimiser.ema: 1.5 must be from 0 to 1"),
+        ("optimiser: {weight_decay: -1}", [], "optimiser.weight_decay: -1.0 must be at least 0"),
+        ("evaluation: {every: -1}", [], "evaluation.every: -1 must be at least 1"),
         ("", ["--optimiser.lrr", "1"], "did you mean 'optimiser.lr'"),
         ("", ["--batchsize", "1"], "did you mean 'batch_size'"),
     ],
@@ -54,6 +61,12 @@ def test_mistakes_are_one_line_that_helps(tmp_path, text, words, message):
     with pytest.raises(LimenError, match=message) as caught:
         load_recipe(path, words)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes("epochs: 3 # é".encode("latin1"))
+    with pytest.raises(LimenError, match=r"recipe\.yaml: not valid YAML"):
+        load_recipe(tmp_path / "recipe.yaml")
 
 
 def test_a_missing_file_is_named():
@@ -68,25 +81,23 @@ def test_a_missing_file_is_named():
         ("AdaFace", {"mm": 1}, "'mm' is not one of its options; did you mean 'm'"),
         ("ArcFace", {"gradient": "none"}, "gradient='none' is not one of"),
         ("no.such.module:Margin", {}, "cannot be imported"),
+        ("ArcFace", {"m": "abc"}, "m is a number, not 'abc'"),
+        ("AdaFace", {"m": None}, "m is a number, not None"),
     ],
 )
 def test_a_margin_that_does_not_exist(name, options, message):
-    recipe = Recipe()
-    recipe.margin.name, recipe.margin.options = name, options
     with pytest.raises(LimenError, match=message):
-        create_margin(recipe, 10)
+        create_margin(name, 10, **options)
 
 
 def test_adam_softmax_is_told_the_number_of_classes():
-    recipe = Recipe()
-    recipe.margin.name = "AdaMSoftmax"
-    assert create_margin(recipe, 17).class_margin.shape == (17,)
+    assert create_margin("AdaMSoftmax", 17).class_margin.shape == (17,)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_of_the_repository_reads(path):
     recipe = load_recipe(path)
-    create_margin(recipe, 10)
+    create_margin(recipe.margin.name, 10, **recipe.margin.options)
     head = path.read_text().splitlines()[0]
     assert head.startswith("#"), "a recipe opens with what it reproduces and the numbers expected"
 

@@ -262,3 +262,75 @@ def test_gray_pictures_train_too(tmp_path):
             cv2.imwrite(str(tmp_path / "faces" / person / f"{k}.png"), picture)
     settings = recipe(tmp_path / "faces", tmp_path / "run", epochs=1, batch_size=4, data=Data(path=str(tmp_path / "faces"), workers=0))
     assert train(settings, quiet=True).exists()
+
+
+def test_a_failed_evaluation_loses_no_training(faces, tmp_path):
+    pictures = [cv2.imencode(".png", np.full((96, 96, 3), 5 * k, np.uint8))[1].tobytes() for k in range(40)]
+    (tmp_path / "small.bin").write_bytes(pickle.dumps((pictures, [True, False] * 10)))
+    wrong_size = Evaluation([str(tmp_path / "small.bin")])
+    with pytest.raises(LimenError, match="96x96, not 112x112"):  # before the first step
+        train(recipe(faces, tmp_path / "run", evaluation=wrong_size), quiet=True)
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_two_evaluations_of_one_name_are_refused(faces, tmp_path):
+    pictures = [cv2.imencode(".png", np.full((112, 112, 3), 5 * k, np.uint8))[1].tobytes() for k in range(40)]
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "lfw.bin").write_bytes(pickle.dumps((pictures, [True, False] * 10)))
+    both = Evaluation([str(tmp_path / folder / "lfw.bin") for folder in "ab"])
+    with pytest.raises(LimenError, match="two files are called lfw"):
+        train(recipe(faces, tmp_path / "run", evaluation=both), quiet=True)
+
+
+def test_an_earlier_checkpoint_is_not_mixed_with_later_ones(faces, tmp_path):
+    train(recipe(faces, tmp_path / "run"), quiet=True)
+    first = checkpoints(tmp_path / "run")[0]
+    with pytest.raises(LimenError, match=r"checkpoint-00000008\.pt, which is newer"):
+        train(recipe(faces, tmp_path / "run"), resume=first, quiet=True)
+
+
+def test_a_finished_model_without_checkpoints_is_not_overwritten(faces, tmp_path):
+    train(recipe(faces, tmp_path / "run"), quiet=True)
+    for path in checkpoints(tmp_path / "run"):
+        path.unlink()
+    with pytest.raises(LimenError, match="a finished model and no checkpoint"):
+        train(recipe(faces, tmp_path / "run"), resume="auto", quiet=True)
+
+
+def test_resuming_notices_a_changed_folder(tmp_path):
+    faces = save_folder(SyntheticFaces(4, 8), tmp_path / "faces")
+    train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
+    (faces / "synthetic-00002" / "0004.png").unlink()
+    with pytest.raises(LimenError, match="other people or images"):
+        train(recipe(faces, tmp_path / "run", epochs=2), resume="auto", quiet=True)
+
+
+def test_another_programs_checkpoint_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(LimenError, match="not a checkpoint of limen"):
+        load_checkpoint(tmp_path / "foreign.pt")
+
+
+def test_settings_that_train_nothing_or_nowhere_are_refused(faces, tmp_path):
+    with pytest.raises(LimenError, match="is no step at all"):
+        train(recipe(faces, tmp_path / "run", epochs=0.01), quiet=True)
+    with pytest.raises(LimenError, match="device 'gpu' cannot be used here"):
+        train(recipe(faces, tmp_path / "run", device="gpu"), quiet=True)
+    alone = save_folder(SyntheticFaces(1, 32), tmp_path / "alone")
+    with pytest.raises(LimenError, match="no two people"):
+        train(recipe(alone, tmp_path / "run"), quiet=True)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_update(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    with pytest.raises(LimenError, match=r"the gradient is inf at step 1 \(lr 0.05\); there is no checkpoint yet"):
+        train(recipe(faces, tmp_path / "run"), quiet=True)
+
+
+def test_the_remains_of_a_killed_save_are_removed(faces, tmp_path):
+    (tmp_path / "run").mkdir()
+    remains = tmp_path / "run" / ".checkpoint-00000003.pt.77.tmp"
+    remains.write_bytes(b"half")
+    train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
+    assert not remains.exists()

@@ -2,6 +2,10 @@
 
 limen evaluate model.safetensors --pairs lfw.bin cfp_fp.bin --out report/
 limen evaluate model.safetensors --pairs pairs.txt --images lfw/ --out report/
+limen evaluate runs/adaface/model.safetensors runs/arcface/model.safetensors --pairs lfw.bin --out report/
+
+A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
+which are looked for as name/name_0001.jpg, name/0001.jpg and the like.
 """
 
 import argparse
@@ -17,7 +21,7 @@ from limen.report.html import interval_text, metric_name, metric_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="bundles that limen wrote; several are set side by side")
     parser.add_argument("--pairs", nargs="+", required=True, metavar="FILE", help=".bin files, or text lists in LFW's format")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for result.json and report.html")
@@ -33,14 +37,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         Verification(pairs, options.images, flip=not options.no_flip, replicates=options.replicates, seed=options.seed)
         for pairs in options.pairs
     ]  # before the model: a wrong path should not cost its loading
-    embedder = Embedder.load(options.model, options.device, options.threads)
     results = []
-    for protocol in protocols:
-        with progress_bar(f"embedding {protocol.pair_set.name}") as protocol.progress:
-            result = protocol.run(embedder)
-        result.switches = {"model": Path(options.model).stem} | result.switches
-        results.append(result)
-    return write_results(Path(options.out), f"{Path(options.model).stem} on {', '.join(r.name for r in results)}", results)
+    for model in map(Path, options.models):
+        embedder = Embedder.load(model, options.device, options.threads)
+        name = model.resolve().parent.name if model.stem == "model" else model.stem  # a run's folder says more than "model"
+        for protocol in protocols:
+            with progress_bar(f"embedding {protocol.pair_set.name}") as protocol.progress:
+                result = protocol.run(embedder)
+            result.switches = {"model": name} | result.switches
+            results.append(result)
+    names = dict.fromkeys(result.switches["model"] for result in results)
+    return write_results(Path(options.out), f"{', '.join(names)} on {', '.join(p.pair_set.name for p in protocols)}", results)
 
 
 def write_results(out: Path, title: str, results: list[Result], sections: Any = ()) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def _lines(result: Result) -> list[str]:
     lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
     for name in result.metrics:
         interval = interval_text(result, name)
-        if name == result.headline or name == "eer" or (name.startswith("tar@") and not name.endswith("_std")):
+        if name in (result.headline, "eer", "threshold_cosine") or (name.startswith("tar@") and not name.endswith("_std")):
             lines.append(
                 f"  {metric_name(name):15s} {metric_text(name, result.metrics[name]):>12s}{f'   [{interval}]' if interval else ''}"
             )

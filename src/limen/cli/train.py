@@ -1,7 +1,7 @@
 """Train a recogniser from a recipe.
 
-  limen train --config recipes/small/adaface.yaml --data.path faces/ --out runs/first
-  limen train --config recipes/small/adaface.yaml --data.path faces/ --out runs/first --resume auto
+  limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
+  limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first --resume auto
 
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
 The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json and the bundle, model.safetensors.
@@ -31,12 +31,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.print_config:
         return {"recipe": dataclasses.asdict(recipe)}
     bundle = train(recipe, options.resume)
-    evaluations = [row for row in read_log(bundle.parent / "log.jsonl") if "evaluation" in row]
-    return {"bundle": str(bundle), "evaluations": evaluations}
+    rows = read_log(bundle.parent / "log.jsonl")
+    evaluations = [row for row in rows if "evaluation" in row]
+    steps = [row for row in rows if "loss" in row]
+    return {"bundle": str(bundle), "last": steps[-1] if steps else {}, "evaluations": evaluations}
 
 
 def text(result: dict[str, Any]) -> str:
     if "recipe" in result:
         return yaml.safe_dump(result["recipe"], sort_keys=False).rstrip()
     accuracies = [f"{row['evaluation']} at step {row['step']}: accuracy {100 * row['accuracy']:.2f} %" for row in result["evaluations"]]
-    return "\n".join([*accuracies, result["bundle"]])
+    unreadable = result["last"].get("unreadable", 0)
+    left_out = [f"{unreadable} images could not be read; `limen data inspect PATH --check` names them"] if unreadable else []
+    return "\n".join([*left_out, *accuracies, result["bundle"]])

@@ -14,6 +14,7 @@ from limen.data.source import FaceSource
 from limen.errors import LimenError, UnreadableImage
 
 BATCHES_AHEAD = 4
+ORDER, AUGMENTATION = 1, 2  # keep the two streams of one seed apart
 
 
 class BatchPlan(NamedTuple):
@@ -44,7 +45,7 @@ class BatchOrder:
     Args:
         count: images in the source.
         batch_size: images in a step, of all ranks together.
-        seed: epoch e is permuted by numpy's default_rng((seed, e)).
+        seed: epoch e is permuted by numpy's default_rng((ORDER, seed, e)).
         total_steps, start_step: the steps to make, and how many of them are done.
         rank, world_size: which of the processes this is, and how many there are.
 
@@ -77,14 +78,14 @@ class BatchOrder:
         for step in range(self.start_step, self.total_steps):
             epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
             if epoch != permuted_epoch:
-                permutation = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+                permutation = np.random.default_rng((ORDER, self.seed, epoch)).permutation(self.count)
                 permuted_epoch = epoch
             start = step_of_epoch * self.batch_size + self.rank * share
             yield BatchPlan(step, epoch, self.rank, permutation[start : start + share])
 
 
 class BatchReader(Dataset[Batch]):
-    """reader[plan] is the Batch of a BatchPlan, augmented by default_rng((seed, step, rank)), whichever worker reads it.
+    """reader[plan] is the Batch of a BatchPlan, augmented by default_rng((AUGMENTATION, seed, step, rank)), whichever worker reads it.
 
     In place of an image that cannot be read stands a copy of the next of the batch that can, with its label and index.
 
@@ -98,7 +99,7 @@ class BatchReader(Dataset[Batch]):
         self.seed = seed
 
     def __getitem__(self, plan: BatchPlan) -> Batch:
-        rng = np.random.default_rng((self.seed, plan.step, plan.rank))
+        rng = np.random.default_rng((AUGMENTATION, self.seed, plan.step, plan.rank))
         batch = np.empty((0, 0, 0, 3), np.uint8)
         unreadable: dict[int, str] = {}  # by place in the batch
         for place, index in enumerate(plan.indices.tolist()):

@@ -39,35 +39,71 @@ def _as_bytes(entry: Any) -> bytes:
     raise TypeError(f"it holds a {type(entry).__name__} where the bytes of an image should be")
 
 
-def _latin1(text: str, encoding: str) -> bytes:
+class _Callable:
+    """What a pickle may call. Without attributes of its own, which a pickle could set for the whole process."""
+
+    __slots__ = ()
+
+
+class _Latin1(_Callable):
     """`_codecs.encode` as protocol 2 calls it to spell bytes, and in no other way."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it wants the encoding {encoding!r}")
-    return text.encode("latin1")
+
+    def __call__(self, text: str, encoding: str) -> bytes:
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"it wants the encoding {encoding!r}")
+        return text.encode("latin1")
 
 
-def _plain_dtype(code: str | bytes, *_: Any) -> np.dtype:
+class _NoBytes(_Callable):
+    """`bytes` as protocol 2 calls it: bytes(n) would take any amount of memory."""
+
+    def __call__(self) -> bytes:
+        return b""
+
+
+class _PlainDtype(_Callable):
     """numpy's own instance of a plain type, which a pickle cannot alter as it could a copy."""
-    name = code.decode("latin1") if isinstance(code, bytes) else code
-    if not re.fullmatch(r"[biuf]\d|O8?", name):
-        raise pickle.UnpicklingError(f"it wants the array type {name!r}")
-    return np.dtype(name)
+
+    def __call__(self, code: str | bytes, *_: Any) -> np.dtype:
+        name = code.decode("latin1") if isinstance(code, bytes) else code
+        if not re.fullmatch(r"[biuf]\d|O8?", name):
+            raise pickle.UnpicklingError(f"it wants the array type {name!r}")
+        return np.dtype(name)
 
 
-# Taken from what numpy puts into a pickle, because their place differs between its versions.
-_RECONSTRUCT, _SCALAR, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.float64().__reduce__()[0], np.empty(0).__reduce_ex__(5)[0]
+class _EmptyArray(_Callable):
+    """numpy's `_reconstruct`: an array that the pickle then fills through `__setstate__`, which checks what it is given."""
+
+    def __call__(self, *_: Any) -> np.ndarray:
+        return np.empty(0, np.uint8)
+
+
+class _Number(_Callable):
+    """numpy's `scalar`, for numbers: an object made from raw bytes would be any address in memory."""
+
+    def __call__(self, dtype: np.dtype, raw: bytes) -> np.generic:
+        return np.frombuffer(raw, dtype, 1)[0]
+
+
+class _ArrayOfBuffer(_Callable):
+    """numpy's `_frombuffer`, for numbers alone, as `np.frombuffer` makes sure."""
+
+    def __call__(self, buffer: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+        return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _latin1,
-    ("__builtin__", "bytes"): bytes,
-    ("builtins", "bytes"): bytes,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _plain_dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
-    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("_codecs", "encode"): _Latin1(),
+    ("__builtin__", "bytes"): _NoBytes(),
+    ("builtins", "bytes"): _NoBytes(),
+    ("numpy", "ndarray"): None,  # only ever an argument; the class itself would make arrays over any memory
+    ("numpy", "dtype"): _PlainDtype(),
+    ("numpy.core.multiarray", "_reconstruct"): _EmptyArray(),
+    ("numpy._core.multiarray", "_reconstruct"): _EmptyArray(),
+    ("numpy.core.multiarray", "scalar"): _Number(),
+    ("numpy._core.multiarray", "scalar"): _Number(),
+    ("numpy.core.numeric", "_frombuffer"): _ArrayOfBuffer(),
+    ("numpy._core.numeric", "_frombuffer"): _ArrayOfBuffer(),
 }
 
 

@@ -185,8 +185,14 @@ def _open_list(path: Path, images: Path, size: int, on_other_size: str) -> PairS
     files = {face: _find_image(images, *face) for face in numbers}
     missing = [f"{name} {number}" for (name, number), file in files.items() if file is None]
     if missing:
-        few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise LimenError(f"{images}: {len(missing)} of the {len(files)} images in {path.name} are missing ({few}); complete the folder")
+        few, (name, number) = (
+            ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else ""),
+            next(face for face, file in files.items() if not file),
+        )
+        raise LimenError(
+            f"{images}: {len(missing)} of the {len(files)} images in {path.name} are missing ({few}); "
+            f"looked for {name}/{name}_{number:04d}.jpg, {name}/{number:04d}.jpg and the like; complete the folder"
+        )
     subject = np.unique([name for name, _ in numbers], return_inverse=True)[1]
     return PairSet(path.stem, FileSource(filter(None, files.values()), size, on_other_size), first, second, same, subject, folds)
 
@@ -216,7 +222,7 @@ def _read_list(path: Path) -> tuple[list[tuple[Face, Face]], int]:
 
 
 def _find_image(images: Path, name: str, number: int) -> Path | None:
-    for stem in (f"{name}_{number:04d}", f"{name}_{number}"):
+    for stem in (f"{name}_{number:04d}", f"{name}_{number}", f"{number:04d}", str(number)):
         for suffix in IMAGE_SUFFIXES:
             file = images / name / (stem + suffix)
             if file.exists():

@@ -9,6 +9,7 @@ such an identity record for each person, with labels (first image, end).
 
 import mmap
 import struct
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -144,11 +145,25 @@ class RecordIOSource:
         if has_no_image[:1].any():
             # The header gives the key of the first identity record in float32, which may be off by one from 2**24 on.
             is_image = ~has_no_image | ((keys > 0) & (keys < label[0] - 1))
+            self._check_complete(keys, int(offsets[0]))
+        else:
+            last = int(offsets.argmax())
+            if part[last] == WHOLE and _padded(int(offsets[last] + FRAME.size + length[last])) < len(self._map):
+                raise LimenError(
+                    f"{self.path}: goes on after the last record of its .idx, which was cut short; remove the .idx or fetch it again"
+                )
         if not is_image.any():
             raise LimenError(f"{self.path}: holds no images; check that it is the right file")
         with np.errstate(invalid="ignore"):
             refuse(is_image & ~((label >= 0) & (label % 1 == 0)), "has a label that is not a whole number from 0; correct its label")
         return is_image, label
+
+    def _check_complete(self, keys: np.ndarray, header: int) -> None:
+        """Raises LimenError where records that the header counts are missing."""
+        payload = self._payload(int(keys[0]), header)
+        end = np.frombuffer(payload, "<f4", 2, HEADER.size)[1]
+        if keys.max() + 1 < end * (1 - np.finfo(np.float32).eps):
+            raise LimenError(f"{self.path}: holds {keys.max() + 1} of {end:.0f} records; it or its .idx was cut short, fetch both again")
 
 
 def write_recordio(folder: str | PathLike[str], images: Iterable[bytes], labels: Sequence[int] | np.ndarray) -> None:
@@ -223,7 +238,9 @@ def _map_file(path: Path) -> mmap.mmap:
 def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Keys, ascending, and offsets of an .idx file, whose lines are `key offset`."""
     try:
-        table = np.loadtxt(path, dtype=np.int64, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty file is an error below
+            table = np.loadtxt(path, dtype=np.int64, ndmin=2)
     except ValueError as error:
         raise LimenError(f"{path}: is not an index ({error}); remove it to have the records found without one") from error
     if table.shape[1:] != (2,):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from limen.functional.workspace import room
+from limen.functional.workspace import reusable_empty
 
 Gate = Callable[[Tensor], tuple[Tensor, Tensor]]  # target cosine (B,) -> threshold (B,), shift ()
 
@@ -109,8 +109,8 @@ class _MarginSoftmax(torch.autograd.Function):
         dense = dense and any(ctx.needs_input_grad)
         blocks = _blocks(labels, centers)
         width = blocks[0][1]
-        logits = room((len(features) * (len(centers) if dense else width),), features)
-        scratch = room((len(features) * width,), features)
+        logits = reusable_empty((len(features) * (len(centers) if dense else width),), features)
+        scratch = reusable_empty((len(features) * width,), features)
         for first, last, rows in blocks:
             block, norm = centers[first:last], inverse_norm[first:last]
             x = torch.mm(scaled, block.T, out=_part(logits, len(features), first if dense else 0, last - first))  # (B, block)
@@ -144,17 +144,18 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
     """
     features, centers, labels, scale, target_cosine, logsumexp, inverse_norm, threshold, shift = ctx.saved_tensors
     needs_centers, needs_scale = ctx.needs_input_grad[1], ctx.needs_input_grad[3]
+    logsumexp = logsumexp.nan_to_num(neginf=0.0)  # a single class has no negatives, and no share in the gradient
     logits, ctx.logits = ctx.logits, None  # overwritten below; a second backward pass computes them again
     feature_norm = features.norm(dim=1, keepdim=True).clamp_min(torch.finfo(features.dtype).tiny)
     direction = features / feature_norm
     scaled = direction * scale[:, None]
     along = torch.zeros_like(features)  # sum_j g_i P_ij W_j / |W_j|
-    grad_centers = room(tuple(centers.shape), centers) if needs_centers else None
+    grad_centers = reusable_empty(tuple(centers.shape), centers) if needs_centers else None
     grad_scale = torch.zeros_like(scale) if needs_scale else None
     blocks = _blocks(labels, centers)
     width = blocks[0][1]
-    scratch = room((len(features) * width,), features)
-    recomputed = room((len(features) * (width if logits is None else 0),), features)
+    scratch = reusable_empty((len(features) * width,), features)
+    recomputed = reusable_empty((len(features) * (width if logits is None else 0),), features)
     for first, last, rows in blocks:
         block, norm = centers[first:last], inverse_norm[first:last]
         if logits is None:
@@ -181,6 +182,7 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
     own_direction = centers[labels.clamp_min(0)] * own_norm
     along = along * scale[:, None] + own * own_direction
     grad_features = (along - direction * (along * direction).sum(1, keepdim=True)) / feature_norm
+    grad_features = torch.where(features.any(1, keepdim=True), grad_features, 0)  # a zero feature has no direction to turn
     if grad_centers is not None:
         grad_centers.index_add_(0, labels.clamp_min(0), own * own_norm * (direction - target_cosine[:, None] * own_direction))
     if grad_scale is not None:

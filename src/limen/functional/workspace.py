@@ -19,8 +19,8 @@ _lock = threading.Lock()
 _pool: list[np.ndarray] = []  # newest last
 
 
-def room(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """`like.new_empty(shape)`, float32 or float64, in memory of an earlier room if no tensor refers to that any more."""
+def reusable_empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """`like.new_empty(shape)`, float32 or float64, in memory of an earlier one if no tensor refers to that any more."""
     count = math.prod(shape)
     if like.device.type != "cpu" or count * like.element_size() < LARGE:
         return like.new_empty(shape)

@@ -1,5 +1,9 @@
 """Floor 1: margins, one file per paper. A new one subclasses `Margin` and needs no more than `forward`."""
 
+import inspect
+from typing import Any
+
+from limen.lookup import call, find
 from limen.margins.adaface import AdaFace
 from limen.margins.adam_softmax import AdaMSoftmax
 from limen.margins.arcface import ArcFace
@@ -11,7 +15,24 @@ from limen.margins.magface import MagFace
 from limen.margins.normface import NormFace
 from limen.margins.sphereface import SphereFace
 
+MARGINS = {
+    margin.__name__: f"{margin.__module__}:{margin.__name__}"
+    for margin in (
+        AdaFace,
+        AdaMSoftmax,
+        ArcFace,
+        CosFace,
+        CurricularFace,
+        ElasticArcFace,
+        ElasticCosFace,
+        MagFace,
+        NormFace,
+        SphereFace,
+    )
+}
+
 __all__ = [
+    "MARGINS",
     "AdaFace",
     "AdaMSoftmax",
     "ArcFace",
@@ -23,4 +44,16 @@ __all__ = [
     "Margin",
     "NormFace",
     "SphereFace",
+    "create_margin",
 ]
+
+
+def create_margin(name: str, num_classes: int, **options: Any) -> Margin:
+    """The margin `name` of MARGINS, or "package.module:Class" of one's own; one that takes `num_classes` is told.
+
+    Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
+    """
+    build = find("margin.name", name, MARGINS)
+    if "num_classes" in inspect.signature(build).parameters:
+        options.setdefault("num_classes", num_classes)
+    return call(f"margin {name}", build, options)

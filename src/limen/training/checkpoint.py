@@ -22,11 +22,17 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("checkpoint-*.pt") if re.fullmatch(r"checkpoint-\d+\.pt", path.name))
 
 
+def remove_remains(folder: Path) -> None:
+    """Removes what a killed process left half-written."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Writes `state` (tensors and plain values) atomically and removes all but the newest checkpoints."""
     path = checkpoint_path(folder, step)
     atomic_write(path, lambda temporary: torch.save(state, temporary))
-    for old in checkpoints(folder)[:-KEPT]:
+    for old in [other for other in checkpoints(folder) if other <= path][:-KEPT]:
         old.unlink()
     return path
 
@@ -34,7 +40,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The state in `path`, on the CPU. No pickled code is ever run. Raises LimenError for a file that is damaged or not a checkpoint."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not {"recipe", "step", "backbone", "head", "optimiser"} <= state.keys():
+            raise ValueError("another program's file")
+        return state
     except OSError as error:
         raise LimenError(f"{path}: {error.strerror}; check the path of --resume") from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:

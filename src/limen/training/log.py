@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from limen.errors import LimenError
+from limen.files import atomic_write
 
 
 class RunLog:
@@ -18,9 +19,13 @@ class RunLog:
     def __init__(self, folder: Path, start_step: int, total_steps: int, tensorboard: bool = False, quiet: bool = False):
         self.path = folder / "log.jsonl"
         kept = [row for row in read_log(self.path) if row["step"] <= start_step] if start_step else []
-        self.file = self.path.open("w")
-        for row in kept:
-            self._append(row)
+        lines = "".join(json.dumps(row) + "\n" for row in kept)
+
+        def write(path: Path) -> None:
+            path.write_text(lines)
+
+        atomic_write(self.path, write)
+        self.file = self.path.open("a")
         self.quiet = quiet
         self.terminal = sys.stderr.isatty() and not quiet
         self.progress = Progress(
@@ -65,8 +70,11 @@ class RunLog:
             print(f"step {step}/{self.total_steps}  {status}{left}", file=sys.stderr, flush=True)
 
     def _append(self, row: dict[str, Any]) -> None:
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise LimenError(f"{self.path}: {error.strerror}; free some space and go on with --resume auto") from error
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

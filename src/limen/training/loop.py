@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from limen.data import BatchOrder, create_augmentation, make_loader, normalise
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.protocols import Result, Verification
-from limen.training.checkpoint import checkpoints
+from limen.training.checkpoint import checkpoints, remove_remains
 from limen.training.log import RunLog
 from limen.training.optimisation import learning_rate_share, set_learning_rate
 from limen.training.recipe import Recipe, check
@@ -37,25 +38,27 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
     check(recipe)
     out = Path(recipe.out)
     start_from = _starting_point(out, resume)
-    protocols = [Verification(pairs, recipe.evaluation.images) for pairs in recipe.evaluation.pairs]
+    protocols = _protocols(recipe)
     run = Run(recipe)
     if start_from is not None:
         run.restore(start_from)
     order = BatchOrder(len(run.source), recipe.batch_size, recipe.seed, run.total_steps, start_step=run.step)
     loader = make_loader(run.source, order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
     out.mkdir(parents=True, exist_ok=True)
+    remove_remains(out)
 
+    if not quiet and resume is not None:
+        print(f"going on at step {run.step} of {run.total_steps}" if run.step else "no checkpoint yet: starting afresh", file=sys.stderr)
     with RunLog(out, run.step, run.total_steps, recipe.tensorboard, quiet) as log, _stop_requests() as stop:
-        _steps(run, loader, log, stop, out, protocols)
+        train_steps(run, loader, log, stop, out, protocols)
         if run.step < run.total_steps:
             raise LimenError(f"stopped at step {run.step} of {run.total_steps}, saved in {run.save(out)}; go on with --resume auto")
-    run.save(out)
     bundle = out / "model.safetensors"
     save_bundle(bundle, run.bundle())
     return bundle
 
 
-def _steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, protocols: list[Verification]) -> None:
+def train_steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, protocols: list[Verification]) -> None:
     recipe, device = run.recipe, run.device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     run.backbone.train()
@@ -64,7 +67,7 @@ def _steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, proto
 
     for batch in loader:
         # ---- the batch; every draw of a step depends on the seed and the step alone, so resuming needs no random state
-        torch.manual_seed(recipe.seed * 1_000_003 + run.step)
+        torch.manual_seed(recipe.seed * 1_000_003 + run.step + 1)
         images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112)
         labels = batch.labels.to(device, non_blocking=True)  # (B,)
         share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
@@ -81,19 +84,21 @@ def _steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, proto
         # ---- backward, update
         run.optimiser.zero_grad(set_to_none=True)
         output.loss.backward()
-        if recipe.optimiser.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm)
+        gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf).item()
+        if not math.isfinite(gradient_norm):
+            raise LimenError(f"the gradient is {gradient_norm} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
         run.optimiser.step()
         if run.average is not None:
             run.average.update_parameters(run.backbone)
         run.step += 1
 
-        # ---- count, log, evaluate, save
+        # ---- count, log, save, evaluate
         run.unreadable.update(batch.unreadable)
         if len(run.unreadable) > recipe.data.max_unreadable * len(run.source):
             raise LimenError(
                 f"{len(run.unreadable)} of {len(run.source)} images cannot be read, more than data.max_unreadable "
-                f"{recipe.data.max_unreadable:g}; the last: {next(reversed(run.unreadable.values()))}"
+                f"{recipe.data.max_unreadable:g}; the last: {next(reversed(run.unreadable.values()))}; "
+                "`limen data inspect PATH --check` names them all"
             )
         log.advance(run.step)
         last = run.step == run.total_steps
@@ -108,17 +113,18 @@ def _steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, proto
                 target_cosine=output.target_cosine.mean().item(),
                 nearest_negative=output.nearest_negative.mean().item(),
                 feature_norm=features.detach().float().norm(dim=1).mean().item(),
+                gradient_norm=gradient_norm,
                 lr=lr,
                 images_per_second=round(done * len(labels) / seconds, 1),
                 seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
                 unreadable=len(run.unreadable),
             )
+        if run.step % recipe.checkpoint_every == 0 or last:
+            run.save(out)
         if protocols and (last or (recipe.evaluation.every and run.step % recipe.evaluation.every == 0)):
             for result in evaluate_run(run, protocols, out):
                 log.row(run.step, evaluation=result.name, accuracy=result.metrics["accuracy"])
             clock, logged_step = time.perf_counter(), run.step
-        if run.step % recipe.checkpoint_every == 0:
-            run.save(out)
         if stop:
             return
 
@@ -132,12 +138,28 @@ def evaluate_run(run: Run, protocols: list[Verification], out: Path) -> list[Res
     return results
 
 
+def _protocols(recipe: Recipe) -> list[Verification]:
+    """Opened, and one image of each read, before training: a wrong path should not show at its end."""
+    protocols = [Verification(pairs, recipe.evaluation.images) for pairs in recipe.evaluation.pairs]
+    names = [protocol.pair_set.name for protocol in protocols]
+    for name in names:
+        if names.count(name) > 1:
+            raise LimenError(f"evaluation.pairs: two files are called {name}, and their results would be one file; rename one")
+    for protocol in protocols:
+        protocol.pair_set.source.image(int(protocol.pair_set.first[0]))
+    return protocols
+
+
 def _starting_point(out: Path, resume: str | Path | None) -> Path | None:
-    found = checkpoints(out)
-    if resume is None and (found or (out / "model.safetensors").exists()):
+    found, model = checkpoints(out), out / "model.safetensors"
+    if resume is None and (found or model.exists()):
         raise LimenError(f"{out} holds a run already; go on with it by --resume auto, or choose another --out")
     if resume == "auto":
+        if not found and model.exists():
+            raise LimenError(f"{out} holds a finished model and no checkpoint to go on from; choose another --out")
         return found[-1] if found else None
+    if resume is not None and (newer := [path for path in found if path.name > Path(resume).name]):
+        raise LimenError(f"{out} holds {newer[-1].name}, which is newer than {resume}; remove the newer ones, or choose another --out")
     return None if resume is None else Path(resume)
 
 

@@ -1,6 +1,7 @@
 """The recipe: everything that decides a training run, as dataclasses read from YAML and the command line."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,22 @@ CHOICES = {
     "optimiser.schedule": ("milestones", "cosine", "constant"),
     "head.implementation": ("auto", "dense", "chunked"),
 }
-POSITIVE = ("epochs", "batch_size", "log_every", "checkpoint_every", "backbone.embedding_size", "head.scale", "optimiser.lr")
+RANGES: dict[str, tuple[float, float]] = {  # key -> smallest and largest value
+    "batch_size": (2, math.inf),  # BatchNorm and AdaFace's statistics need two
+    "seed": (0, 2**40),
+    "threads": (1, math.inf),
+    "log_every": (1, math.inf),
+    "checkpoint_every": (1, math.inf),
+    "evaluation.every": (1, math.inf),
+    "backbone.embedding_size": (1, math.inf),
+    "data.workers": (0, math.inf),
+    "data.max_unreadable": (0, 1),
+    "optimiser.momentum": (0, 1),
+    "optimiser.weight_decay": (0, math.inf),
+    "optimiser.warmup_epochs": (0, math.inf),
+    "optimiser.ema": (0, 1),
+}
+POSITIVE = ("epochs", "head.scale", "optimiser.lr", "optimiser.factor", "optimiser.margin_lr", "optimiser.clip_norm")
 
 
 def load_recipe(config: str | Path | None = None, overrides: list[str] | None = None) -> Recipe:
@@ -152,18 +168,21 @@ def check(recipe: Recipe) -> None:
         if value_of(recipe, key) not in choices:
             raise LimenError(f"{key}: {value_of(recipe, key)!r} is not known; {did_you_mean(str(value_of(recipe, key)), choices)}")
     for key in POSITIVE:
-        if not value_of(recipe, key) > 0:
-            raise LimenError(f"{key}: {value_of(recipe, key)} must be above 0")
-    if not 0 <= recipe.data.max_unreadable < 1:
-        raise LimenError(f"data.max_unreadable: {recipe.data.max_unreadable} is not a share in [0, 1)")
+        value = value_of(recipe, key)
+        if value is not None and not 0 < value < math.inf:
+            raise LimenError(f"{key}: {value} must be above 0")
+    for key, (low, high) in RANGES.items():
+        value = value_of(recipe, key)
+        if value is not None and not low <= value <= high:
+            raise LimenError(f"{key}: {value} must be {f'from {low} to {high}' if high < math.inf else f'at least {low}'}")
 
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(config.read_text())
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise LimenError(f"{config}: {error.strerror}; check the path of --config") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LimenError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise LimenError(f"{config}: a recipe is a mapping of settings, such as 'epochs: 26'")

@@ -1,8 +1,9 @@
 """The parts of one training run, made from its recipe, and their state as one dictionary."""
 
 import dataclasses
-import inspect
+import hashlib
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,18 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from limen import margins
 from limen.backbones import create_backbone
 from limen.bundle import Architecture, Bundle, class_names_sha256
 from limen.data import FaceSource, open_source
+from limen.embedder import usable_device
 from limen.errors import LimenError
 from limen.heads import MarginHead
-from limen.lookup import call, find
+from limen.margins import create_margin
 from limen.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from limen.training.optimisation import create_optimiser
 from limen.training.recipe import Recipe
 
-# What may differ between a run and its continuation: it changes no weight.
+# What may differ between a run and its continuation: it changes no weight beyond rounding (device and threads) or not at all.
 FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
 FREE_DATA_KEYS = {"workers", "max_unreadable"}
 
@@ -32,19 +33,21 @@ class Run:
 
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
+        self.device = usable_device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.source: FaceSource = open_source(recipe.data.reader, recipe.data.path, **recipe.data.options)
         _check_labels(self.source)
         self.classes_sha256 = class_names_sha256(self.source.class_names)
+        self.data_sha256 = class_names_sha256([self.classes_sha256, hashlib.sha256(self.source.labels.tobytes()).hexdigest()])
         network = recipe.backbone
         backbone = create_backbone(network.name, network.embedding_size, **network.options)
         self.backbone = backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         classes = len(self.source.class_names)
+        self.margin = create_margin(recipe.margin.name, classes, **recipe.margin.options)
         self.head = MarginHead(
-            classes, network.embedding_size, create_margin(recipe, classes), recipe.head.scale, implementation=recipe.head.implementation
+            classes, network.embedding_size, self.margin, recipe.head.scale, implementation=recipe.head.implementation
         ).to(self.device)
         self.forward = torch.compile(self.backbone) if network.compile else self.backbone
         self.optimiser = create_optimiser(self.backbone, self.head, recipe.optimiser)
@@ -54,6 +57,8 @@ class Run:
         )
         self.steps_per_epoch = len(self.source) // recipe.batch_size
         self.total_steps = round(recipe.epochs * self.steps_per_epoch)
+        if self.steps_per_epoch and not self.total_steps:
+            raise LimenError(f"epochs: {recipe.epochs} of {self.steps_per_epoch} steps each is no step at all; raise it")
         self.step = 0
         self.unreadable: dict[int, str] = {}
         self.seconds = 0.0  # of training, over all resumptions
@@ -62,7 +67,7 @@ class Run:
         """Everything that `restore` needs. No random state: the draws of a step depend on the seed and the step alone."""
         return {
             "recipe": dataclasses.asdict(self.recipe),
-            "classes_sha256": self.classes_sha256,
+            "data_sha256": self.data_sha256,
             "step": self.step,
             "seconds": self.seconds,
             "unreadable": self.unreadable,
@@ -85,8 +90,10 @@ class Run:
         differing = _differences(state["recipe"], dataclasses.asdict(self.recipe))
         if differing:
             raise LimenError(f"{path}: the run had another {', '.join(differing)}; use its settings, or start afresh in another --out")
-        if state["classes_sha256"] != self.classes_sha256:
-            raise LimenError(f"{path}: the run had other people in {self.recipe.data.path}; use its data, or start afresh in another --out")
+        if state["data_sha256"] != self.data_sha256:
+            raise LimenError(
+                f"{path}: the run had other people or images in {self.recipe.data.path}; use its data, or start afresh in another --out"
+            )
         self.backbone.load_state_dict(state["backbone"])
         self.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -115,6 +122,7 @@ class Run:
                 "unreadable_images": len(self.unreadable),
                 "hours": round(self.seconds / 3600, 4),
                 "device": str(self.device),
+                "limen": version("limen"),
                 "finished": time.strftime("%Y-%m-%d"),
             },
             licence=self.recipe.licence,
@@ -123,22 +131,14 @@ class Run:
 
 
 def _check_labels(source: FaceSource) -> None:
-    """Raises LimenError for a label that has no class: on an accelerator it would end the process without a word."""
+    """Raises LimenError for a label without a class, which an accelerator would answer by ending the process, and for a single class."""
     classes = len(source.class_names)
+    if classes < 2:
+        raise LimenError(f"{source.locate(0)}: there are no two people to tell apart; data.path has to hold a folder for each")
     outside = np.flatnonzero((source.labels < 0) | (source.labels >= classes))
     if len(outside):
         where, label = source.locate(int(outside[0])), source.labels[outside[0]]
         raise LimenError(f"{where}: label {label} is outside [0, {classes}), as are {len(outside) - 1} others; number the people from 0")
-
-
-def create_margin(recipe: Recipe, num_classes: int) -> margins.Margin:
-    """The margin of the recipe; one that takes `num_classes` is told."""
-    table = {name: f"limen.margins:{name}" for name in margins.__all__ if name != "Margin"}
-    build = find("margin.name", recipe.margin.name, table)
-    options = dict(recipe.margin.options)
-    if "num_classes" in inspect.signature(build).parameters:
-        options.setdefault("num_classes", num_classes)
-    return call(f"margin {recipe.margin.name}", build, options)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
