@@ -112,6 +112,14 @@ class Bundle:
         """The tensors of one group without its prefix: a state dict. Empty where the bundle has no such group."""
         return {key[len(name) + 1 :]: tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}.")}
 
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 over names and bytes of all tensors: equal for two runs whose weights are equal to the bit, whenever and wherever they ran."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def backbone(self) -> nn.Module:
         """The network with the bundle's weights, in eval mode."""
         backbone = self.architecture.build()

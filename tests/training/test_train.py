@@ -18,6 +18,7 @@ import torch
 import yaml
 
 from limen import Embedder, LimenError
+from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.training import Recipe, load_recipe, read_log, train
 from limen.training.checkpoint import checkpoints, load_checkpoint
@@ -96,6 +97,7 @@ def test_a_killed_and_resumed_run_is_bit_identical(faces, tmp_path):
         assert process.wait() == -signal.SIGKILL
     train(load_recipe(config), resume="auto", quiet=True)
     assert_bit_identical(tmp_path / "whole", killed)
+    assert len({load_bundle(run / "model.safetensors").weights_sha256 for run in (tmp_path / "whole", killed)}) == 1
     assert [row["step"] for row in read_log(killed / "log.jsonl")] == list(range(1, 13))
 
 

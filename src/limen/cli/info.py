@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "file": options.model,
         "sha256": bundle.sha256,
+        "weights_sha256": bundle.weights_sha256,
         "architecture": asdict(bundle.architecture),
         "parameters": sum(tensor.numel() for tensor in bundle.tensors.values()),
         "preprocessing": asdict(bundle.preprocessing),
