@@ -114,7 +114,7 @@ class Bundle:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 over names and bytes of all tensors: equal for two runs whose weights are equal to the bit, whenever and wherever they ran."""
+        """SHA-256 over names and bytes of all tensors: equal for two runs whose weights are equal to the bit."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
             digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -3,7 +3,7 @@
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class _Number(_Callable):
 class _ArrayOfBuffer(_Callable):
     """numpy's `_frombuffer`, for numbers alone, as `np.frombuffer` makes sure."""
 
-    def __call__(self, buffer: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    def __call__(self, buffer: Any, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
         return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
 
