@@ -33,7 +33,8 @@ def keep_within(patch: np.ndarray, outside: np.ndarray, points: np.ndarray, plac
     """Puts `outside` back into a patch of a texture beyond the polygon."""
     mask = np.zeros(patch.shape[:2], np.uint8)
     _draw(mask, texels(points) - (place[1].start, place[0].start), 255, 0)
-    _mix(patch, outside, patch.copy(), mask, 1.0)
+    inside = mask * np.float32(1 / 255)
+    patch[:] = cv2.blendLinear(patch, outside, inside, 1 - inside)
 
 
 def paint(
@@ -48,14 +49,16 @@ def blend(image: np.ndarray, corners: np.ndarray, colour: Colour, opacity: float
 
     softness is the standard deviation of the edge's blur.
     """
-    margin = 3 * softness + thickness + 2
-    low = np.maximum(corners.min(0) - margin, 0).astype(int)
-    high = np.maximum(corners.max(0) + margin, low).astype(int)
-    patch = image[low[1] : high[1], low[0] : high[0]]
+    margin = int(3 * softness + thickness) + 2
+    x, y, width, height = cv2.boundingRect(corners.astype(np.float32))
+    left, top = max(x - margin, 0), max(y - margin, 0)
+    patch = image[top : max(y + height + margin, 0), left : max(x + width + margin, 0)]
     if patch.size:
         mask = np.zeros(patch.shape[:2], np.uint8)
-        _draw(mask, corners - low, 255, thickness)
-        _mix(patch, patch, np.minimum(colour, 255).astype(np.float32), cv2.GaussianBlur(mask, (0, 0), softness), opacity)
+        _draw(mask, corners - (left, top), 255, thickness)
+        cover = cv2.GaussianBlur(mask, (0, 0), softness).astype(np.float32)
+        alpha = cv2.cvtColor(cover, cv2.COLOR_GRAY2RGB) * np.float32(opacity / 255)
+        patch[:] = patch - alpha * cv2.subtract(patch, np.array([*np.minimum(colour, 255), 0.0]), dtype=cv2.CV_32F)
 
 
 def _draw(image: np.ndarray, corners: np.ndarray, colour: float | tuple[float, ...], thickness: float) -> None:
@@ -64,12 +67,6 @@ def _draw(image: np.ndarray, corners: np.ndarray, colour: float | tuple[float, .
         cv2.polylines(image, [fixed], False, colour, max(1, round(thickness)), cv2.LINE_AA, SHIFT)
     else:
         cv2.fillPoly(image, [fixed], colour, cv2.LINE_AA, SHIFT)
-
-
-def _mix(into: np.ndarray, below: np.ndarray, above: np.ndarray, mask: np.ndarray, opacity: float) -> None:
-    """below + opacity mask (above - below), written into an array."""
-    alpha = cv2.cvtColor(mask.astype(np.float32), cv2.COLOR_GRAY2RGB) * np.float32(opacity / 255)
-    into[:] = below + (above - below.astype(np.float32)) * alpha
 
 
 def noise(rng: np.random.Generator, rows: int, columns: int, shape: tuple[int, int] = SHAPE) -> np.ndarray:

@@ -44,8 +44,8 @@ def degrade(
         if rng is None:
             raise LimenError("degrade: noise needs a generator, pass rng=numpy.random.default_rng(seed)")
         grain = rng.standard_normal(image.shape, dtype=np.float32)
-        image = np.rint(image + np.float32(noise) * grain).clip(0, 255).astype(np.uint8)
+        image = cv2.convertScaleAbs(np.maximum(image + np.float32(noise) * grain, 0))
     if compression < 100:
         encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, compression))[1]
-        image = np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1])
+        image = cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return image

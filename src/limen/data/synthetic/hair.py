@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from limen.data.synthetic.canvas import enlarge, noise
@@ -37,13 +38,14 @@ def paint_hair(person: Identity, rng: np.random.Generator) -> np.ndarray:
     curly = person.hair_curl > 0.75
     knots = (64, 58) if curly else (4 + round(6 * person.hair_curl), 90)
     streaks = noise(rng, *knots) + 0.5 * noise(rng, knots[0] // 2 + 2, knots[1] * 2)
-    gleam = enlarge(np.exp(-0.5 * ((ROWS[:, None] + 46 - 0.25 * np.abs(COLUMNS)) / 6) ** 2))
-    light = 1 + 0.16 * streaks + 0.3 * gleam * (1 + 0.4 * streaks)
+    gleam = 0.3 * enlarge(np.exp(-0.5 * ((ROWS[:, None] + 46 - 0.25 * np.abs(COLUMNS)) / 6) ** 2))
+    light = (1 + gleam + (0.16 + 0.4 * gleam) * streaks).clip(0.35, 2)
     edge = _edge(person) + 1.1 * noise(rng, 1, 60, (1, len(COLUMNS)))[0]
     cover = ((edge - ROWS[:, None]) / 3.5 + 0.5).astype(np.float32)
     cover = (enlarge(cover) + 0.22 * streaks).clip(0, 1)
-    colour = person.hair_colour.astype(np.float32) * light[..., None].clip(0.35, 2)
-    return np.dstack([colour.clip(0, 255), 255 * cover]).astype(np.uint8)
+    return cv2.merge(
+        [*(cv2.convertScaleAbs(light, alpha=channel) for channel in person.hair_colour), cv2.convertScaleAbs(cover, alpha=255)]
+    )
 
 
 def _edge(person: Identity) -> np.ndarray:

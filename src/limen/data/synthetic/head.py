@@ -33,9 +33,19 @@ def bumps(table: np.ndarray) -> np.ndarray:
     return (height * np.exp(-0.5 * ((ROWS - y) / sigma_y) ** 2)).T @ np.exp(-0.5 * ((COLUMNS - x) / sigma_x) ** 2)
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (3, ...) scaled to length one."""
+    return vectors / np.sqrt(np.square(vectors).sum(0))
+
+
 def mirrored(x: float, *rest: float) -> list[tuple[float, ...]]:
     """The same bump on both sides."""
     return [(-x, *rest), (x, *rest)]
+
+
+def entry(y: np.ndarray) -> np.ndarray:
+    """Which entry of a table over HEIGHTS holds for heights y; beyond its ends where y is."""
+    return ((y - np.float32(TOP)) * np.float32(1 / STEP)).astype(np.intp)
 
 
 def sample(texture: np.ndarray, phi: np.ndarray, y: np.ndarray, density: float = 1.0) -> np.ndarray:
@@ -60,15 +70,11 @@ class Shell:
         slope_w, slope_d = (np.gradient(table, STEP)[::every, None] / table[::every, None] for table in (w, d))
         phi = COLUMNS / np.float32(RADIUS)
         s, c = np.sin(phi), np.cos(phi)
-        across, along = s / w[::every, None], c / d[::every, None]
-        down = -(s**2 * slope_w + c**2 * slope_d)
-        length = np.sqrt(across**2 + along**2 + down**2)
-        normal = np.stack([across / length, down / length, along / length], axis=-1)
+        normal = unit(np.stack([s / w[::every, None], -(s**2 * slope_w + c**2 * slope_d), c / d[::every, None]]))
         if self.relief is not None:
             rise_y, rise_x = np.gradient(self.relief)
-            normal -= np.stack([rise_x * c, rise_y, -rise_x * s], axis=-1)
-            normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-        return normal.astype(np.float32)
+            normal = unit(normal - np.stack([rise_x * c, rise_y, -rise_x * s]))
+        return cv2.merge(tuple(normal))
 
     def project(self, x: np.ndarray, y: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
         """Where points of the texture (x in its pixels) are seen: complex u + iv, (n,)."""
@@ -87,18 +93,16 @@ class Shell:
         turn = np.arctan2(self.depth * sin(yaw), np.maximum(self.width, 0.5) * cos(yaw)).astype(np.float32)
         softness = (1 / np.hypot(1, np.gradient(reach, STEP))).astype(np.float32)
         reach, sink, rise = reach.astype(np.float32), np.float32(sin(pitch)), np.float32(1 / cos(pitch))
-        towards: np.ndarray | float = RADIUS * 0.85
-        for _ in range(2):
-            y = (v - towards * sink) * rise
-            at = ((y - np.float32(TOP)) * np.float32(1 / STEP)).astype(np.intp)
-            across = reach.take(at, mode="clip")
-            towards = np.sqrt(np.maximum(across * np.abs(across) - u * u, 0))
-        cover = ((across - np.abs(u)) * softness.take(at, mode="clip") + np.float32(0.5)).clip(0, 1)
-        inverse, turned = 1 / np.maximum(across, np.float32(0.5)), turn.take(at, mode="clip")
-        phi = np.arcsin((u * inverse).clip(-1, 1)) - turned
+        square = (reach * np.abs(reach)).take(entry((v - np.float32(RADIUS * 0.85) * sink) * rise), mode="clip")
+        y = (v - np.sqrt(np.maximum(square - u * u, 0)) * sink) * rise
+        at = entry(y)
+        across, turned, softness = (table.take(at, mode="clip") for table in (reach, turn, softness))
+        cover = ((across - np.abs(u)) * softness + np.float32(0.5)).clip(0, 1)
+        across = np.maximum(across, np.float32(0.5))
+        phi = np.arcsin((u / across).clip(-1, 1)) - turned
         if self.relief is not None:
             lift = sample(self.relief, phi, y)
-            phi = np.arcsin(((u - lift * np.sin(phi + np.float32(yaw))) * inverse).clip(-1, 1)) - turned
+            phi = np.arcsin(((u - lift * np.sin(phi + np.float32(yaw))) / across).clip(-1, 1)) - turned
             y = y - lift * sink
         return phi, y, cover
 

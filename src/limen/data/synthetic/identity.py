@@ -25,7 +25,7 @@ def _drawn(draw: Draw) -> Any:
 
 def _around(mean: float, spread: float) -> Any:
     """A normal draw cut at two spreads."""
-    return _drawn(lambda rng: mean + spread * float(np.clip(rng.normal(), -2, 2)))
+    return _drawn(lambda rng: mean + spread * max(-2.0, min(2.0, float(rng.normal()))))
 
 
 def _between(low: float, high: float) -> Any:

@@ -12,9 +12,9 @@ from limen.data.synthetic.identity import SKIN, along
 
 
 def lay(frame: np.ndarray, colour: np.ndarray, cover: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """`colour` (H, W, 3) times `light` (H, W) over the frame where `cover` (H, W) is one."""
-    kept, added = cv2.cvtColor(1 - cover, cv2.COLOR_GRAY2RGB), cv2.cvtColor(cover * light, cv2.COLOR_GRAY2RGB)
-    return frame * kept + cv2.multiply(colour, added, dtype=cv2.CV_32F)
+    """`colour` (H, W, 3) times `light` (H, W) over the frame, float32, where `cover` (H, W) is one."""
+    lit = cv2.multiply(colour, cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), dtype=cv2.CV_32F)
+    return cv2.blendLinear(frame, lit, 1 - cover, cover)
 
 
 def illuminate(normal: np.ndarray, conditions: Conditions, gloss: float) -> np.ndarray:
@@ -27,16 +27,17 @@ def illuminate(normal: np.ndarray, conditions: Conditions, gloss: float) -> np.n
     right, down, front = sin(azimuth) * cos(elevation), -sin(elevation), cos(azimuth) * cos(elevation)
     down, front = down * cos(pitch) + front * sin(pitch), front * cos(pitch) - down * sin(pitch)
     right, front = right * cos(yaw) - front * sin(yaw), front * cos(yaw) + right * sin(yaw)
-    facing, sky = (normal @ np.array(direction, np.float32) for direction in ((right, down, front), (0, -0.3, 0.7)))
-    share, diffuse = conditions.light_contrast, np.maximum((facing + np.float32(0.25)) * np.float32(0.8), 0)
-    highlight = np.square(np.square(np.square(np.square(np.maximum(facing, 0)))))
-    return (1 - share) * (0.6 + 0.5 * sky) + 1.5 * share * diffuse + gloss * share * highlight
+    share = conditions.light_contrast
+    facing = cv2.transform(normal, np.array([(right, down, front)]))
+    ambient = cv2.transform(normal, (1 - share) * np.array([(0, -0.15, 0.35, 0.6)]))  # the last is a constant
+    diffuse, highlight = np.maximum(facing + 0.25, 0), cv2.pow(np.maximum(facing, 0), 16)
+    return cv2.scaleAdd(diffuse, 1.2 * share, cv2.scaleAdd(highlight, gloss * share, ambient))
 
 
 def background(rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of muted colour, uint8 (112, 112, 3)."""
+    """Smooth noise of muted colour, float32 (112, 112, 3)."""
     knots = rng.uniform(45, 205) + rng.normal(0, 18, 3) + rng.normal(0, 18, (4, 4, 1)) + rng.normal(0, 5, (4, 4, 3))
-    return cv2.resize(knots.clip(0, 255).astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(knots.clip(0, 255).astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
 def dye(rng: np.random.Generator) -> np.ndarray:

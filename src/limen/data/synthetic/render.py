@@ -53,7 +53,7 @@ def photograph(seed: int, number: int, image: int, conditions: Conditions) -> np
     outline *= np.float32(1 / 255)
     hair = sample(hair_texture, phi, y, DENSITY)
     hair_colour, hair_cover = cv2.cvtColor(hair, cv2.COLOR_RGBA2RGB), outline * hair[..., 3]
-    hair_light = illuminate(sample(subject.hair_normals, phi, y), conditions, gloss=0.1)
+    hair_light = sample(illuminate(subject.hair_normals, conditions, gloss=0.1), phi, y, 0.5)
     far_cover = outline * hair_texture[:, 0, 3].take(((y - TOP) * DENSITY).astype(np.intp), mode="clip")
     frame = lay(frame, hair_colour, far_cover, 0.6 * hair_light)
 
@@ -76,4 +76,4 @@ def photograph(seed: int, number: int, image: int, conditions: Conditions) -> np
 
     if occlusion == Occlusion.HAND:
         raise_hand(frame, conditions, rng)
-    return cv2.convertScaleAbs(cv2.multiply(frame, np.array([1 + conditions.warmth, 1, 1 - conditions.warmth, 0])))
+    return cv2.convertScaleAbs(cv2.transform(frame, np.diag([1 + conditions.warmth, 1, 1 - conditions.warmth])))

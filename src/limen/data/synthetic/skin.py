@@ -1,5 +1,6 @@
 """What is painted on the head once for a person: skin, its shadows and marks, and the beard."""
 
+import cv2
 import numpy as np
 
 from limen.data.synthetic.canvas import DENSITY, SHAPE, enlarge, noise, paint
@@ -26,10 +27,10 @@ def paint_skin(person: Identity, rng: np.random.Generator) -> np.ndarray:
         )
     )
     blush = bumps(np.array([*mirrored(25, 18, 9, 8, 0.5), (0, tip, 6, 5, 0.5), (0, 52, 12, 6, 0.2), *mirrored(14, -30, 14, 8, 0.1)]))
-    grain = 1 + 0.012 * noise(rng, 24, 22) + 0.012 * noise(rng, 110, 100)
-    tone = enlarge(1 - shadow) * grain
-    flush = enlarge(blush)[..., None] * np.array([4, -12, -9], np.float32) * (1 - 0.5 * person.melanin)
-    skin = ((person.skin_colour.astype(np.float32) + flush) * tone[..., None]).clip(0, 255).astype(np.uint8)
+    tone = enlarge(1 - shadow) * (1 + 0.012 * (noise(rng, 24, 22) + noise(rng, 110, 100)))
+    flush = enlarge(blush) * tone * (1 - 0.5 * person.melanin)
+    channels = zip(person.skin_colour, (4, -12, -9), strict=True)
+    skin = cv2.merge([cv2.addWeighted(tone, colour, flush, red, 0, dtype=cv2.CV_8U) for colour, red in channels])
     _lines(skin, person)
     _marks(skin, person, rng)
     return _beard(skin, person, rng) if person.beard_density > 0 else skin
@@ -67,4 +68,5 @@ def _beard(skin: np.ndarray, person: Identity, rng: np.random.Generator) -> np.n
     cover *= 1 - bumps(np.array([(0, mouth + 0.5, 0.62 * person.mouth_width, 2.6, 1.0)])).clip(0, 1)
     strands = (0.5 + 0.22 * noise(rng, 90, SHAPE[1] // DENSITY)).clip(0, 1)
     alpha = enlarge(cover) * (0.25 + 0.75 * strands) * min(1.0, 1.5 * person.beard_density)
-    return (skin + alpha[..., None] * (0.85 * person.hair_colour.astype(np.float32) - skin)).astype(np.uint8)
+    channels = zip(cv2.split(skin), 0.85 * person.hair_colour.astype(np.float32), strict=True)
+    return cv2.merge([(below + alpha * (colour - below)).astype(np.uint8) for below, colour in channels])
