@@ -101,11 +101,11 @@ def test_trace_inverts_projection(yaw, pitch):
     shell = head_shell(draw_identity(0, 5))
     x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(-20, 20, 9), np.linspace(-25, 40, 9)))
     for surface, tolerance in ((Shell(shell.width, shell.width), 0.3), (shell, 1.5)):
-        seen = surface.project(x, y, yaw, pitch)
+        seen = surface.project(x, y, yaw, pitch).reshape(9, 9)
         phi, height, cover = surface.trace(seen.real.astype(np.float32), seen.imag.astype(np.float32), yaw, pitch)
         assert (cover == 1).all()
-        assert np.median(np.abs(phi * RADIUS - x)) < tolerance
-        assert np.median(np.abs(height - y)) < tolerance
+        assert np.median(np.abs(phi.ravel() * RADIUS - x)) < tolerance
+        assert np.median(np.abs(height.ravel() - y)) < tolerance
 
 
 def test_landmarks_are_aligned_to_the_template_by_least_squares():
