@@ -1,14 +1,9 @@
-"""Unit vectors, and the angular arithmetic of the margins with gradients that stay finite at |cos| = 1."""
+"""The angular arithmetic of the margins, with gradients that stay finite at |cos| = 1."""
 
 import math
 
 import torch
 from torch import Tensor
-
-
-def unit(x: Tensor) -> Tensor:
-    """Rows of `x` (N, D) divided by their Euclidean norms; a zero row stays zero."""
-    return x / x.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def sine(cosine: Tensor) -> Tensor:
