@@ -12,12 +12,19 @@ FLOORS = [
     {"functional", "metrics"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
-    {"bundle", "embedder", "protocols"},
+    {"bundle", "embedder", "embeddings", "protocols"},
     {"training"},
     {"report", "cli", "__main__"},
 ]
 # Neighbours on one floor that may meet, in this direction alone.
-NEIGHBOURS = {("files", "errors"), ("lookup", "errors"), ("embedder", "bundle"), ("cli", "report"), ("__main__", "cli")}
+NEIGHBOURS = {
+    ("files", "errors"),
+    ("lookup", "errors"),
+    ("embedder", "bundle"),
+    ("embedder", "embeddings"),
+    ("cli", "report"),
+    ("__main__", "cli"),
+}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
     "torch.distributed": {"heads/collectives.py", "training/distributed.py"},

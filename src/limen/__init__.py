@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from limen import data, heads, margins, metrics
     from limen.backbones import create_backbone
-    from limen.embedder import Embedder, Embeddings
+    from limen.embedder import Embedder
+    from limen.embeddings import Embeddings
     from limen.errors import LimenError
     from limen.heads import HeadOutput, MarginHead
     from limen.protocols import Result, evaluate
@@ -20,7 +21,7 @@ __version__ = "0.1.0"
 _ROOMS = ("data", "heads", "margins", "metrics")
 _HOME = {
     "Embedder": "embedder",
-    "Embeddings": "embedder",
+    "Embeddings": "embeddings",
     "HeadOutput": "heads",
     "LimenError": "errors",
     "MarginHead": "heads",

@@ -1,6 +1,6 @@
 """From a bundle and aligned images to embeddings: nobody types RGB or BGR, mean or flip at inference."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +8,8 @@ import numpy as np
 import torch
 
 from limen.bundle import Bundle, load_bundle, save_bundle
+from limen.embeddings import Embeddings, check_images, embeddings_of
 from limen.errors import LimenError
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """What `Embedder.embed` gives for N images.
-
-    vectors   (N, D) float32, unit length
-    norms     (N,) float32, length of the raw feature; with flip, half the length of image's plus mirror's
-    quality   (N,) float32 of the model's quality head, higher is better; None where it has none
-    """
-
-    vectors: np.ndarray
-    norms: np.ndarray
-    quality: np.ndarray | None = None
 
 
 class Embedder:
@@ -67,17 +54,11 @@ class Embedder:
         The feature is `f(image)`, or with `flip` `f(image) + f(mirror)`, where f is the backbone's raw output; its direction is the vector.
         `flip=None` is the bundle's rule. Raises LimenError for images of another kind, and where a feature has no direction.
         """
-        self._check_images(images)
+        check_images(images, self.bundle.preprocessing.size)
         flip = self.bundle.preprocessing.flip if flip is None else flip
         features = [self._features(images[start : start + batch_size], flip) for start in range(0, len(images), batch_size)]
         feature = torch.cat(features).numpy() if features else np.zeros((0, self.bundle.architecture.embedding_size), np.float32)
-        lengths = np.linalg.norm(feature, axis=1)
-        for index in np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0))):
-            raise LimenError(
-                f"image {index} of {len(images)}: its feature has length {lengths[index]} and so no direction; "
-                "look at the image and at how the model was trained"
-            )
-        return Embeddings(feature / lengths[:, None], lengths / 2 if flip else lengths)
+        return embeddings_of(feature, flip)
 
     @torch.inference_mode()
     def _features(self, images: np.ndarray, flip: bool) -> torch.Tensor:
@@ -91,12 +72,6 @@ class Embedder:
             if flip:
                 features = features + self.backbone(inputs.flip(3))
         return features.cpu()
-
-    def _check_images(self, images: np.ndarray) -> None:
-        size = self.bundle.preprocessing.size
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
-            given = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise LimenError(f"images: expected a uint8 RGB array of shape (N, {size}, {size}, 3), values 0 to 255, not {given}")
 
 
 def usable_device(device: str | torch.device) -> torch.device:
