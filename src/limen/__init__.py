@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limen import data, heads, margins, metrics
+    from limen import data, heads, margins, metrics, quality
     from limen.backbones import create_backbone
     from limen.embedder import Embedder
     from limen.embeddings import Embeddings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "heads", "margins", "metrics")
+_ROOMS = ("data", "heads", "margins", "metrics", "quality")
 _HOME = {
     "Embedder": "embedder",
     "Embeddings": "embeddings",
@@ -44,6 +44,7 @@ __all__ = [
     "heads",
     "margins",
     "metrics",
+    "quality",
     "train",
 ]
 
