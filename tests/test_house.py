@@ -12,7 +12,7 @@ FLOORS = [
     {"functional", "metrics"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
-    {"bundle", "embedder", "embeddings", "protocols"},
+    {"bundle", "embedder", "embeddings", "onnx_embedder", "protocols"},
     {"training"},
     {"report", "cli", "__main__"},
 ]
@@ -22,6 +22,9 @@ NEIGHBOURS = {
     ("lookup", "errors"),
     ("embedder", "bundle"),
     ("embedder", "embeddings"),
+    ("embedder", "onnx_embedder"),
+    ("onnx_embedder", "bundle"),
+    ("onnx_embedder", "embeddings"),
     ("cli", "report"),
     ("__main__", "cli"),
 }
@@ -29,6 +32,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
     "torch.distributed": {"heads/collectives.py", "training/distributed.py"},
     "jsonargparse": {"training/recipe.py"},
+    "onnx": {"onnx_embedder.py"},
+    "onnxruntime": {"onnx_embedder.py"},
     "safetensors": {"bundle.py", "files.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},

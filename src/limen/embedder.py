@@ -10,6 +10,7 @@ import torch
 from limen.bundle import Bundle, load_bundle, save_bundle
 from limen.embeddings import Embeddings, check_images, embeddings_of
 from limen.errors import LimenError
+from limen.onnx_embedder import OnnxEmbedder
 
 
 class Embedder:
@@ -31,8 +32,10 @@ class Embedder:
         self._std = torch.tensor(preprocessing.std, device=self.device).view(1, 3, 1, 1)
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu", threads: int | None = None) -> "Embedder":
-        """The embedder of a bundle file. Raises LimenError for an unusable file or device."""
+    def load(cls, path: str | Path, device: str | torch.device = "cpu", threads: int | None = None) -> "Embedder | OnnxEmbedder":
+        """The embedder of a bundle file, or of an .onnx file beside its sidecar. Raises LimenError for an unusable file or device."""
+        if Path(path).suffix.lower() == ".onnx":
+            return OnnxEmbedder(path, device, threads)
         return cls(load_bundle(path), device, threads)
 
     def save(self, path: str | Path) -> None:

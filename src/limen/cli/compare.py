@@ -13,7 +13,7 @@ from limen.embedder import Embedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("a", metavar="A", help="an aligned image")
     parser.add_argument("b", metavar="B", help="another")
 

@@ -21,7 +21,7 @@ from limen.report.html import interval_text, metric_name, metric_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="bundles that limen wrote; several are set side by side")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="bundles that limen wrote, or ONNX files; several are set side by side")
     parser.add_argument("--pairs", nargs="+", required=True, metavar="FILE", help=".bin files, or text lists in LFW's format")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for result.json and report.html")

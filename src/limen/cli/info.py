@@ -2,22 +2,28 @@
 
 limen info model.safetensors
 limen info model.safetensors --json
+limen info model.onnx
 """
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from limen.bundle import load_bundle
+from limen.onnx_embedder import OnnxEmbedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    if Path(options.model).suffix.lower() == ".onnx":
+        description = OnnxEmbedder(options.model).description
+        return {"file": options.model, "sha256": description.pop("model_sha256"), **description}
     bundle = load_bundle(options.model)
     return {
         "file": options.model,
