@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-import limen.functional.fused_pass as module
+import limen.functional.center_blocks as module
 from limen.functional import margin_softmax, margin_softmax_naive
+from limen.functional.fused_pass import KEPT_BYTES
 
 IMPLEMENTATIONS = ["dense", "chunked"]
 
@@ -112,8 +113,8 @@ def test_bfloat16_features_under_autocast_are_accumulated_in_float32(implementat
     want = everything(margin_softmax_naive, exact, centers.double(), labels, 64.0, weights)
     assert got[0].dtype == got[1].dtype == torch.float32
     assert_same(got[:3], [w.float() for w in want[:3]], 1e-5)
-    torch.testing.assert_close(got[4].double(), want[4], rtol=1e-2, atol=1e-2)  # returned as bfloat16, the input's own type
-    torch.testing.assert_close(got[5].double(), want[5], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got[6].double(), want[6], rtol=1e-2, atol=1e-2)  # returned as bfloat16, the input's own type
+    torch.testing.assert_close(got[7].double(), want[7], rtol=1e-4, atol=1e-5)
 
 
 def test_mismatched_shapes_and_names_are_refused():
@@ -122,3 +123,85 @@ def test_mismatched_shapes_and_names_are_refused():
         margin_softmax(features, centers[:, 1:], labels, 16.0)
     with pytest.raises(ValueError, match="'dense', 'chunked', 'auto'"):
         margin_softmax(features, centers, labels, 16.0, implementation="sparse")
+
+
+@pytest.mark.parametrize("implementation", [*IMPLEMENTATIONS, "auto"])
+@pytest.mark.parametrize("the_gate", [None, gate])
+def test_active_classes_are_a_smaller_problem(monkeypatch, implementation, the_gate):
+    """Values, gradients and rows are those of the pass over the active centres alone; all others get no gradient."""
+    monkeypatch.setattr(module, "CPU_BLOCK", 5)
+    monkeypatch.setitem(KEPT_BYTES, "cpu", 7 * 8 * 8)  # "auto" keeps 8 classes, that is one block of five
+    features, centers, labels = problem()
+    active = torch.cat([labels, torch.tensor([0, 3, 9, 22])]).unique()
+    weights = torch.randn(2, len(labels), dtype=torch.float64)
+    few = centers.detach()[active].requires_grad_()
+    want = everything(margin_softmax_naive, features, few, torch.searchsorted(active, labels), 16.0, weights, the_gate)
+    want[3] = active[want[3]]
+    want[-1] = torch.zeros_like(centers).index_copy_(0, active, want[-1])
+    options = dict(gate=the_gate, implementation=implementation, active=active)
+    assert_same(everything(lambda *a: margin_softmax(*a, **options), features, centers, labels, 16.0, weights), want, 1e-11)
+
+
+@pytest.mark.parametrize("with_active", [False, True])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_update_receives_each_block_of_the_gradient_once(monkeypatch, implementation, with_active):
+    monkeypatch.setattr(module, "CPU_BLOCK", 5)
+    features, centers, labels = problem()
+    active = torch.cat([labels, torch.tensor([1, 4, 5])]).unique() if with_active else None
+    before = centers.detach().clone()
+    out = margin_softmax(features, centers, labels, 16.0, implementation=implementation, active=active)
+    want = torch.autograd.grad(out.target_cosine.sum() + out.negative_logsumexp.sum(), [features, centers])
+    received, times = torch.zeros_like(before), torch.zeros(len(before))
+
+    def update(rows, value, gradient):
+        torch.testing.assert_close(value, before[rows])
+        received[rows], times[rows] = gradient, times[rows] + 1
+        value.zero_()  # may be the centres' own memory: nothing may be read from it afterwards
+
+    out = margin_softmax(features, centers, labels, 16.0, implementation=implementation, active=active, update=update)
+    total = out.target_cosine.sum() + out.negative_logsumexp.sum()
+    total.backward(retain_graph=True)
+    assert centers.grad is None
+    assert_same([features.grad, received], want, 1e-11)
+    taking_part = torch.ones(len(before)) if active is None else torch.zeros(len(before)).index_fill_(0, active, 1)
+    torch.testing.assert_close(times, taking_part)
+    with pytest.raises(RuntimeError):
+        total.backward()
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize(("classes", "block"), [(23, 5), (300, 128), (40, 64)])
+def test_the_hardest_negatives(monkeypatch, implementation, classes, block):
+    monkeypatch.setattr(module, "CPU_BLOCK", block)
+    features, centers, labels = problem(9, classes)
+    with torch.no_grad():
+        features[0] = centers[labels[0]]  # nothing is above a cosine of one
+    want = margin_softmax_naive(features, centers, labels, 16.0, hardest=6)
+    got = margin_softmax(features, centers, labels, 16.0, implementation=implementation, hardest=6)
+    assert_same(got, want, 1e-11)
+    assert got.hardest_negative_index[0].tolist() == [-1] * 6
+    with torch.no_grad():  # without gradients nothing need be kept
+        assert_same(margin_softmax(features, centers, labels, 16.0, implementation=implementation, hardest=6), want, 1e-11)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_bfloat16_centers_are_computed_in_float32(implementation):
+    features, centers, labels = problem(16, 300, 64, torch.float32)
+    low = centers.detach().bfloat16().requires_grad_()
+    weights = torch.randn(2, 16)
+    got = everything(margin_softmax, features, low, labels, 64.0, weights, None, implementation)
+    want = everything(margin_softmax_naive, features.double(), low.detach().double().requires_grad_(), labels, 64.0, weights.double())
+    assert got[0].dtype == got[6].dtype == torch.float32
+    assert_same([g.double() for g in got[:3]], want[:3], 1e-5)
+    torch.testing.assert_close(got[-1].double(), want[-1], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_no_classes_at_all(implementation):
+    """The last of several shards may be empty."""
+    features, centers, labels = problem(4, 3)
+    centers = centers.detach()[:0].requires_grad_()
+    out = margin_softmax(features, centers, torch.full_like(labels, -1), 16.0, implementation=implementation, hardest=2)
+    (out.target_cosine.sum() + out.negative_logsumexp.exp().sum()).backward()
+    assert out.negative_logsumexp.tolist() == [-torch.inf] * 4
+    assert features.grad.abs().max() == 0

@@ -11,23 +11,26 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from limen.functional.center_blocks import CenterBlocks, Rows, part
 from limen.functional.workspace import reusable_empty
 
 Gate = Callable[[Tensor], tuple[Tensor, Tensor]]  # target cosine (B,) -> threshold (B,), shift ()
+Update = Callable[[Rows, Tensor, Tensor], None]  # rows of the centres, their values and their gradient (n, D)
 
-CPU_BLOCK = 4096  # classes: 2 MiB of logits at B = 128, which stay in the second-level cache of two cores
 GROUP = 64  # classes whose maximum is taken together
-SCRATCH_BYTES = 32 << 20  # a block of logits and its copy on other devices
-DENSE_BUDGET_BYTES = 1 << 30  # "auto" keeps the (B, C) block up to this size
+KEPT_BYTES = {"cpu": 256 << 20}  # of logits that "auto" keeps for the backward pass
+KEPT_BYTES_ELSEWHERE = 2 << 30
 
 
 class MarginSoftmax(NamedTuple):
-    """What a margin loss needs from the centres; every field is (B,)."""
+    """What a margin loss needs from the centres; every field is (B,) but the last two, (B, hardest)."""
 
     target_cosine: Tensor  # cos(z_i, W_y); 0 where the label is -1
     negative_logsumexp: Tensor  # L_i = logsumexp_{j != y} scale_i * gated(cos_ij); -inf without negatives
     nearest_negative: Tensor  # max_{j != y} cos_ij before the gate, without gradient
-    nearest_negative_index: Tensor  # its class, int64
+    nearest_negative_index: Tensor  # its row of the centres, int64
+    hardest_negative: Tensor  # the largest cos_ij above the target cosine, best first; -inf where there are fewer; without gradient
+    hardest_negative_index: Tensor  # their rows, -1 where there are fewer
 
 
 def margin_softmax(
@@ -37,17 +40,27 @@ def margin_softmax(
     scale: Tensor | float,
     gate: Gate | None = None,
     implementation: str = "auto",
+    *,
+    active: Tensor | None = None,
+    update: Update | None = None,
+    complete: Callable[[Tensor], Tensor] | None = None,
+    hardest: int = 0,
 ) -> MarginSoftmax:
     """Equals `margin_softmax_naive`, without its (B, C) temporaries.
 
     Args:
         features: (B, D) raw embeddings z.
         centers: (C, D) raw class centres W.
-        labels: (B,) int64 in [0, C), or -1 for a sample whose class is not among these centres: every centre is then a negative.
+        labels: (B,) int64 rows of `centers`, or -1 for a sample whose class is not among them: every centre is then a negative.
         scale: s, a number or one per row (B,).
         gate: CurricularFace's change of hard negatives: gate(target_cosine) -> (threshold (B,), shift ()); a negative above the threshold
             becomes cos * (shift + cos). The threshold and the shift get no gradient.
-        implementation: "dense", "chunked", or "auto": dense while the (B, C) block fits `DENSE_BUDGET_BYTES`.
+        implementation: "dense", "chunked", or "auto": logits are kept up to `KEPT_BYTES` and computed again beyond.
+        active: (A,) int64, sorted: the rows of `centers` that take part, every label's among them; None is all. No copy of them is made.
+        update: called in the backward pass as update(rows, values, gradient), block by block, each row once. `centers` then gets no
+            gradient, and no (C, D) gradient exists at any time. `values` may be the centres' own memory.
+        complete: of target cosines that are 0 for the classes of other shards, the whole ones; the gate and `hardest` see those.
+        hardest: how many of the best negatives above the target cosine to return.
 
     Gradients flow from target_cosine and negative_logsumexp to features, centers and scale, exact to rounding. Low-precision inputs are
     raised to float32, and so is everything accumulated.
@@ -60,19 +73,19 @@ def margin_softmax(
             f"{tuple(features.shape)}, {tuple(centers.shape)} and {tuple(labels.shape)}"
         )
     dtype = torch.promote_types(torch.promote_types(features.dtype, centers.dtype), torch.float32)
-    if implementation == "auto":
-        fits = features.shape[0] * centers.shape[0] * dtype.itemsize <= DENSE_BUDGET_BYTES
-        implementation = "dense" if fits else "chunked"
-    if implementation not in ("dense", "chunked"):
+    count = len(centers) if active is None else len(active)
+    budget = KEPT_BYTES.get(features.device.type, KEPT_BYTES_ELSEWHERE)
+    kept = {"dense": count, "chunked": 0, "auto": min(count, budget // (dtype.itemsize * max(1, len(features))))}.get(implementation)
+    if kept is None:
         raise ValueError(f"implementation {implementation!r} is not one of 'dense', 'chunked', 'auto'")
     with torch.autocast(features.device.type, enabled=False):
         row_scale = torch.as_tensor(scale, dtype=dtype, device=features.device).expand(features.shape[0])
-        outputs = _MarginSoftmax.apply(features.to(dtype), centers.to(dtype), labels, row_scale, gate, implementation == "dense")
-    return MarginSoftmax(*outputs)
+        options = _Options(gate, active, update, complete, kept, hardest)
+        return MarginSoftmax(*_MarginSoftmax.apply(features.to(dtype), centers, labels, row_scale, options))
 
 
 def margin_softmax_naive(
-    features: Tensor, centers: Tensor, labels: Tensor, scale: Tensor | float, gate: Gate | None = None
+    features: Tensor, centers: Tensor, labels: Tensor, scale: Tensor | float, gate: Gate | None = None, hardest: int = 0
 ) -> MarginSoftmax:
     """The definition of `margin_softmax`, written plainly over the whole (B, C) matrix; for tests and for reading."""
     cosine = torch.nn.functional.normalize(features) @ torch.nn.functional.normalize(centers).T  # (B, C)
@@ -87,52 +100,71 @@ def margin_softmax_naive(
     row_scale = torch.as_tensor(scale, dtype=cosine.dtype).expand(len(features))
     logits = (row_scale[:, None] * negatives).masked_fill(target, -torch.inf)
     nearest = cosine.detach().masked_fill(target, -torch.inf).max(1)
-    return MarginSoftmax(target_cosine, logits.logsumexp(1), nearest.values, nearest.indices)
+    above = cosine.detach().masked_fill(target | (cosine <= target_cosine[:, None]), -torch.inf).topk(hardest)
+    above_index = torch.where(above.values > -torch.inf, above.indices, -1)
+    return MarginSoftmax(target_cosine, logits.logsumexp(1), nearest.values, nearest.indices, above.values, above_index)
+
+
+class _Options(NamedTuple):
+    gate: Gate | None
+    active: Tensor | None
+    update: Update | None
+    complete: Callable[[Tensor], Tensor] | None
+    kept: int  # classes whose logits stay for the backward pass
+    hardest: int
 
 
 class _MarginSoftmax(torch.autograd.Function):
     """Works on logits x = s * cos, a block of classes at a time; a row's own class holds `_absent`, whose exponential is exactly 0."""
 
     @staticmethod
-    def forward(ctx, features, centers, labels, scale, gate, dense):
+    def forward(ctx, features, centers, labels, scale, options):
         tiny, absent = torch.finfo(features.dtype).tiny, _absent(features.dtype)
+        blocks = CenterBlocks(centers, labels, options.active, features.dtype)
         direction = features / features.norm(dim=1, keepdim=True).clamp_min(tiny)  # (B, D)
-        own = centers[labels.clamp_min(0)]  # (B, D)
+        own = blocks.own()  # (B, D)
         target_cosine = (direction * own).sum(1) / own.norm(dim=1).clamp_min(tiny) * (labels >= 0)
-        threshold, shift = (None, None) if gate is None else gate(target_cosine)
+        whole_target = target_cosine if options.complete is None else options.complete(target_cosine)
+        threshold, shift = (None, None) if options.gate is None else options.gate(whole_target)
 
         scaled = direction * scale[:, None]
-        inverse_norm = centers.new_empty(len(centers))  # (C,) 1 / |W_j|
+        inverse_norm = features.new_empty(blocks.count)  # (A,) 1 / |W_j|
         nearest = torch.full_like(scale, absent)  # running maximum of x
         nearest_index = torch.zeros_like(labels)
         top, total = nearest.clone(), torch.zeros_like(scale)  # running maximum of the gated x, and the sum of exponentials below it
-        dense = dense and any(ctx.needs_input_grad)
-        blocks = _blocks(labels, centers)
-        width = blocks[0][1]
-        logits = reusable_empty((len(features) * (len(centers) if dense else width),), features)
-        scratch = reusable_empty((len(features) * width,), features)
-        for first, last, rows in blocks:
-            block, norm = centers[first:last], inverse_norm[first:last]
-            x = torch.mm(scaled, block.T, out=_part(logits, len(features), first if dense else 0, last - first))  # (B, block)
+        peaks = []  # (B, groups) of each block, where the hardest are wanted
+        kept = options.kept if any(ctx.needs_input_grad) or options.hardest else 0
+        logits = reusable_empty((len(features) * min(kept, blocks.count),), features)
+        scratch, spare = (reusable_empty((len(features) * blocks.width,), features) for _ in range(2))
+        for first, last, rows in blocks.ranges:
+            block, norm = blocks.fetch(first, last), inverse_norm[first:last]
+            home, at = (logits, first) if last <= kept else (spare, 0)
+            x = torch.mm(scaled, block.T, out=part(home, len(features), at, last - first))  # (B, block)
             torch.reciprocal(torch.linalg.vector_norm(block, dim=1).clamp_min_(tiny), out=norm)  # after: the product fetched the block
-            _finish_logits(x, norm, labels, rows, first)
-            peak = _update_nearest(x, first, nearest, nearest_index)
+            blocks.finish_logits(x, norm, rows, first)
+            grouped = _grouped(x)
+            group_peaks = grouped.amax(2)  # (B, groups)
+            if options.hardest:
+                peaks.append(group_peaks)
+            peak = _update_nearest(grouped, group_peaks, first, nearest, nearest_index)
             gated = _gated(x, scale, threshold, shift)
             previous, top = top, torch.maximum(top, peak if gated is x else gated.amax(1))
-            below = torch.sub(gated, top[:, None], out=_part(scratch, len(features), 0, last - first)).exp_()
+            below = torch.sub(gated, top[:, None], out=part(scratch, len(features), 0, last - first)).exp_()
             total = total * torch.exp(previous - top) + below.sum(1)
         alone = nearest <= absent  # a single class has no negatives
         logsumexp = torch.where(alone, -torch.inf, top + total.log())
         nearest = torch.where(alone, -torch.inf, nearest / scale)
+        hardest, hardest_index = _hardest(options.hardest, peaks, blocks, logits, kept, scaled, inverse_norm, scale, whole_target)
 
         ctx.save_for_backward(features, centers, labels, scale, target_cosine, logsumexp, inverse_norm, threshold, shift)
-        ctx.logits = logits if dense else None
-        ctx.mark_non_differentiable(nearest, nearest_index)
-        return target_cosine, logsumexp, nearest, nearest_index
+        ctx.blocks, ctx.options, ctx.logits, ctx.kept = blocks, options, logits, kept
+        outputs = target_cosine, logsumexp, nearest, blocks.rows(nearest_index), hardest, hardest_index
+        ctx.mark_non_differentiable(*outputs[2:])
+        return outputs
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_target, grad_logsumexp, _nearest, _index):
+    def backward(ctx, grad_target, grad_logsumexp, *_):
         with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
             return _gradients(ctx, grad_target, grad_logsumexp)
 
@@ -140,31 +172,36 @@ class _MarginSoftmax(torch.autograd.Function):
 def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[Tensor | None, ...]:
     """With P the softmax over the negatives (times the gate's slope) and g the gradient of L, the gradient of cos_ij is s_i g_i P_ij.
 
-    s stays outside the (B, block) matrices, and so does the target: its B entries are added at the end.
+    s stays outside the (B, block) matrices, and so does the target: its B entries are added to the block that holds their class.
     """
     features, centers, labels, scale, target_cosine, logsumexp, inverse_norm, threshold, shift = ctx.saved_tensors
+    blocks, update = ctx.blocks, ctx.options.update
     needs_centers, needs_scale = ctx.needs_input_grad[1], ctx.needs_input_grad[3]
     logsumexp = logsumexp.nan_to_num(neginf=0.0)  # a single class has no negatives, and no share in the gradient
     logits, ctx.logits = ctx.logits, None  # overwritten below; a second backward pass computes them again
+    kept = 0 if logits is None else ctx.kept
+    if update is not None and logits is None:
+        raise RuntimeError("the first backward pass has updated the centres already; a second one needs a new forward pass")
     feature_norm = features.norm(dim=1, keepdim=True).clamp_min(torch.finfo(features.dtype).tiny)
     direction = features / feature_norm
     scaled = direction * scale[:, None]
+    own = torch.where(labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
+    own_norm = inverse_norm[blocks.position.clamp_min(0), None] if blocks.count else torch.zeros_like(own)
+    own_direction = blocks.own() * own_norm
+    own_gradient = own * own_norm * (direction - target_cosine[:, None] * own_direction)  # (B, D) of the own centres
     along = torch.zeros_like(features)  # sum_j g_i P_ij W_j / |W_j|
-    grad_centers = reusable_empty(tuple(centers.shape), centers) if needs_centers else None
+    grad_centers = blocks.new_gradient() if needs_centers and update is None else None
     grad_scale = torch.zeros_like(scale) if needs_scale else None
-    blocks = _blocks(labels, centers)
-    width = blocks[0][1]
-    scratch = reusable_empty((len(features) * width,), features)
-    recomputed = reusable_empty((len(features) * (width if logits is None else 0),), features)
-    for first, last, rows in blocks:
-        block, norm = centers[first:last], inverse_norm[first:last]
-        if logits is None:
-            x = torch.mm(scaled, block.T, out=_part(recomputed, len(features), 0, last - first))
-            _finish_logits(x, norm, labels, rows, first)
+    scratch, spare = (reusable_empty((len(features) * blocks.width,), features) for _ in range(2))
+    for first, last, rows in blocks.ranges:
+        block, norm = blocks.fetch(first, last), inverse_norm[first:last]
+        if last <= kept:
+            x = part(logits, len(features), first, last - first)
         else:
-            x = _part(logits, len(features), first, last - first)
+            x = torch.mm(scaled, block.T, out=part(spare, len(features), 0, last - first))
+            blocks.finish_logits(x, norm, rows, first)
         gated = _gated(x, scale, threshold, shift)
-        p = torch.sub(gated, logsumexp[:, None], out=_part(scratch, len(features), 0, last - first)).exp_()  # (B, block)
+        p = torch.sub(gated, logsumexp[:, None], out=part(scratch, len(features), 0, last - first)).exp_()  # (B, block)
         if grad_scale is not None:
             grad_scale += torch.einsum("bc,bc->b", p, gated)
         if threshold is not None:
@@ -173,63 +210,82 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
         x *= p
         p *= norm
         along.addmm_(p, block)
-        if grad_centers is not None:
+        if needs_centers:
+            gradient = blocks.gradient_of(first, last, grad_centers)
             radial = x.sum(0).mul_(norm).mul_(norm)  # the part along W_j, which normalising removes
-            torch.mul(block, radial.neg_()[:, None], out=grad_centers[first:last]).addmm_(p.T, scaled)
+            torch.mul(block, radial.neg_()[:, None], out=gradient).addmm_(p.T, scaled)
+            gradient.index_add_(0, blocks.position[rows] - first, own_gradient[rows])
+            if update is not None:
+                update(blocks.selection(first, last), block, gradient)
+            else:
+                blocks.put(first, last, gradient, grad_centers)
 
-    own = torch.where(labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
-    own_norm = inverse_norm[labels.clamp_min(0), None]
-    own_direction = centers[labels.clamp_min(0)] * own_norm
     along = along * scale[:, None] + own * own_direction
     grad_features = (along - direction * (along * direction).sum(1, keepdim=True)) / feature_norm
     grad_features = torch.where(features.any(1, keepdim=True), grad_features, 0)  # a zero feature has no direction to turn
-    if grad_centers is not None:
-        grad_centers.index_add_(0, labels.clamp_min(0), own * own_norm * (direction - target_cosine[:, None] * own_direction))
     if grad_scale is not None:
         grad_scale *= grad_logsumexp / scale
-    return grad_features, grad_centers, None, grad_scale, None, None
+    return grad_features, None if grad_centers is None else grad_centers.to(centers.dtype), None, grad_scale, None
 
 
 def _absent(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).min / 4
 
 
-def _blocks(labels: Tensor, centers: Tensor) -> list[tuple[int, int, Tensor]]:
-    """(first, last, rows): a range of classes and the rows of the batch whose own class lies in it. One transfer to the host in all."""
-    count = len(centers)
-    size = CPU_BLOCK if centers.device.type == "cpu" else max(CPU_BLOCK, SCRATCH_BYTES // (centers.element_size() * max(1, len(labels))))
-    edges = [*range(0, count, size), count]
-    ordered, order = labels.sort()
-    bounds = torch.searchsorted(ordered, torch.tensor(edges, device=labels.device)).tolist()
-    return [(edges[k], edges[k + 1], order[bounds[k] : bounds[k + 1]]) for k in range(len(edges) - 1)]
+def _grouped(x: Tensor) -> Tensor:
+    """(B, block) seen as (B, groups, GROUP), or as one group where it does not divide."""
+    return x.view(len(x), -1, GROUP if x.shape[1] % GROUP == 0 else x.shape[1])
 
 
-def _part(buffer: Tensor, rows: int, first: int, width: int) -> Tensor:
-    """The contiguous (rows, width) part of a flat buffer that starts at class `first`."""
-    return buffer[first * rows : (first + width) * rows].view(rows, width)
-
-
-def _finish_logits(x: Tensor, inverse_norm: Tensor, labels: Tensor, rows: Tensor, first: int) -> None:
-    """s * u_i W_j to s * cos_ij, the rows' own classes marked absent."""
-    x.mul_(inverse_norm)
-    x[rows, labels[rows] - first] = _absent(x.dtype)
-
-
-def _update_nearest(x: Tensor, first: int, nearest: Tensor, nearest_index: Tensor) -> Tensor:
+def _update_nearest(grouped: Tensor, peaks: Tensor, first: int, nearest: Tensor, nearest_index: Tensor) -> Tensor:
     """Updates the running maximum and its class, and returns the maximum of this block (B,).
 
     `argmax` is ten times dearer than `amax` on a CPU: it looks only at rows whose maximum rose, and there only at the group that holds it.
     """
-    group = GROUP if x.shape[1] % GROUP == 0 else x.shape[1]
-    grouped = x.view(len(x), -1, group)
-    peaks = grouped.amax(2)  # (B, groups)
     peak = peaks.amax(1)
     rose = (peak > nearest).nonzero().flatten()
     if len(rose):
         best = peaks[rose].argmax(1)
         nearest[rose] = peak[rose]
-        nearest_index[rose] = grouped[rose, best].argmax(1) + best * group + first
+        nearest_index[rose] = grouped[rose, best].argmax(1) + best * grouped.shape[2] + first
     return peak
+
+
+def _hardest(
+    wanted: int,
+    peaks: list[Tensor],
+    blocks: CenterBlocks,
+    logits: Tensor,
+    kept: int,
+    scaled: Tensor,
+    inverse_norm: Tensor,
+    scale: Tensor,
+    target_cosine: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The `wanted` best negatives above the target cosine, and their rows of the centres.
+
+    They lie in the `wanted` groups with the largest maxima: only those are looked at, of samples that have any.
+    """
+    batch, absent = len(scaled), _absent(scaled.dtype)
+    cosines = scaled.new_full((batch, wanted), -torch.inf)
+    classes = torch.full((batch, wanted), -1, dtype=torch.int64, device=scaled.device)
+    if not wanted or not peaks:
+        return cosines, classes
+    threshold = target_cosine * scale
+    for sample in (torch.cat(peaks, 1).amax(1) > threshold).nonzero().flatten().split(16):
+        row_peaks = torch.cat([p[sample] for p in peaks], 1)
+        chosen = row_peaks.topk(min(wanted, row_peaks.shape[1])).indices  # (n, groups)
+        first, width = blocks.group_ranges([p.shape[1] for p in peaks])  # (groups in all,) each
+        column = first[chosen][:, :, None] + torch.arange(int(width.max()), device=scaled.device)
+        column = torch.where(column < (first + width)[chosen][:, :, None], column, -1).flatten(1)  # (n, groups * GROUP)
+        x = blocks.logits_at(sample, column.clamp_min(0), logits, kept, scaled, inverse_norm)
+        x = torch.where((column >= 0) & (column != blocks.position[sample, None]), x, absent)
+        best = x.topk(min(wanted, x.shape[1]))
+        above = best.values > threshold[sample, None]
+        found = best.values.shape[1]
+        cosines[sample, :found] = torch.where(above, best.values / scale[sample, None], -torch.inf)
+        classes[sample, :found] = torch.where(above, blocks.rows(column.gather(1, best.indices)), -1)
+    return cosines, classes
 
 
 def _gated(x: Tensor, scale: Tensor, threshold: Tensor | None, shift: Tensor | None) -> Tensor:

@@ -21,9 +21,11 @@ class AdaMSoftmax(Margin):
     Margins start at U(.3, .4) and are held in [0, 1]. Optimisers leave `class_margin` out of weight decay (training does).
     """
 
+    per_class = ("class_margin",)
+
     def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine"):
         super().__init__()
-        self.strength = strength
+        self.num_classes, self.strength = num_classes, strength
         self.form = check_choice("form", form, ("cosine", "angular"))
         self.class_margin = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))
 
@@ -34,4 +36,4 @@ class AdaMSoftmax(Margin):
         return target_cosine - margin if self.form == "cosine" else add_angle(target_cosine, margin)
 
     def regulariser(self, norm: Tensor) -> Tensor:
-        return -self.strength * self.class_margin.mean()
+        return -self.strength * self.class_margin.sum() / self.num_classes

@@ -24,6 +24,10 @@ class Margin(nn.Module, ABC):
         """A scale per row (B,) that takes the place of the head's."""
         return None
 
+    per_class: tuple[str, ...] = ()
+    """Names of parameters with an entry for each class. Ranks that share the classes hold their own entries, psi of a class is asked of the
+    rank that holds it, and the regulariser is summed over ranks: it has to be a sum over classes."""
+
     gate = None  # CurricularFace's change of hard negatives: a method gate(target_cosine) -> (threshold (B,), shift ())
 
 

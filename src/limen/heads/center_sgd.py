@@ -1,0 +1,73 @@
+"""SGD of the class centres inside the backward pass, a block at a time: no (C, D) gradient ever exists."""
+
+import torch
+from torch import Tensor
+
+from limen.functional.center_blocks import Rows
+from limen.heads.centers import ClassCenters
+
+
+class CenterSGD:
+    """Give it to a head as `head.update`, and set `lr` before each backward pass.
+
+    For centres that took part in the step it equals `torch.optim.SGD`: v = momentum * v + g + weight_decay * w, w = w - lr * v. All
+    others stay untouched, their momenta too: torch's, given a gradient of zeros, would let them decay and coast on. Without a class
+    sampler all centres take part, and nothing differs.
+
+    The step is computed in float32. bfloat16 centres and momenta are rounded stochastically, up or down with the probability that makes
+    the expected value exact: rounding to nearest would lose every step smaller than 1/512 of a value.
+
+    Args:
+        centers: the centres to move.
+        lr, momentum, weight_decay: as of `torch.optim.SGD`; without momentum no second (C, D) array is kept.
+    """
+
+    def __init__(self, centers: ClassCenters, lr: float = 0.1, momentum: float = 0.9, weight_decay: float = 5e-4):
+        self.weight = centers.weight.data
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.velocity = torch.zeros_like(self.weight) if momentum else None
+        self._noise: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, rows: Rows, value: Tensor, gradient: Tensor) -> None:
+        """One step of the centres at `rows`, given their values and gradient (n, D), both overwritten."""
+        if self.weight_decay:
+            gradient.add_(value, alpha=self.weight_decay)
+        velocity = gradient
+        if self.velocity is not None:
+            in_place = isinstance(rows, slice) and self.velocity.dtype == gradient.dtype
+            torch.add(gradient, self.velocity[rows], alpha=self.momentum, out=self.velocity[rows] if in_place else gradient)
+            velocity = self.velocity[rows] if in_place else gradient
+            if not in_place:
+                self._put(self.velocity, rows, gradient)
+        value.add_(velocity, alpha=-self.lr)
+        if not (isinstance(rows, slice) and self.weight.dtype == value.dtype):  # there `value` is the weight's own memory
+            self._put(self.weight, rows, value)
+
+    def _put(self, whole: Tensor, rows: Rows, value: Tensor) -> None:
+        if whole.dtype == torch.bfloat16:
+            value = self._rounded(value)
+        if isinstance(rows, slice):
+            whole[rows] = value
+        else:
+            whole.index_copy_(0, rows, value.to(whole.dtype))
+
+    def _rounded(self, value: Tensor) -> Tensor:
+        """bfloat16 of float32, stochastically: noise below the last kept bit is added, and the rest cut off.
+
+        The noise of an element is a fixed one, exclusive-or one that is drawn for its row each time: uniform over all 16 bits.
+        """
+        if self._noise is None or len(self._noise) < len(value):
+            generator = torch.Generator(value.device).manual_seed(0)
+            self._noise = torch.randint(1 << 16, value.shape, generator=generator, dtype=torch.int32, device=value.device)
+        row = torch.randint(1 << 16, (len(value), 1), dtype=torch.int32, device=value.device)
+        bits = value.view(torch.int32).add_(self._noise[: len(value)] ^ row).bitwise_and_(-(1 << 16))
+        return bits.view(torch.float32).to(torch.bfloat16)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The momenta (C, D) of this rank's centres, under "velocity"; empty without momentum."""
+        return {} if self.velocity is None else {"velocity": self.velocity}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        if self.velocity is not None:
+            self.velocity.copy_(state["velocity"])

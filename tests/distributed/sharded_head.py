@@ -1,0 +1,108 @@
+"""One of four gloo processes: holds the sharded head against the dense one, in groups of 1 to 4 ranks. Run by test_sharded_head.py.
+
+python sharded_head.py RANK RENDEZVOUS_FILE RESULT_FILE
+"""
+
+import json
+import sys
+
+import torch
+import torch.distributed as dist
+
+from limen import MarginHead, margins
+from limen.heads import CenterSGD, Group, default_group
+
+RANKS = 4
+D, B = 6, 24  # B is divided by 1, 2, 3 and 4
+CLASSES = (5, 13, 40)  # 5 leaves the last of four ranks without a class; none is divided by 3 and 4
+MARGINS = {
+    "SphereFace": lambda c: margins.SphereFace(),
+    "SphereFace norm": lambda c: margins.SphereFace(scale="norm"),
+    "CosFace": lambda c: margins.CosFace(),
+    "ArcFace": lambda c: margins.ArcFace(),
+    "ElasticArcFace": lambda c: margins.ElasticArcFace(),
+    "ElasticCosFace plus": lambda c: margins.ElasticCosFace(plus=True),
+    "AdaMSoftmax": lambda c: margins.AdaMSoftmax(c),
+    "AdaMSoftmax angular": lambda c: margins.AdaMSoftmax(c, form="angular"),
+    "AdaFace": lambda c: margins.AdaFace(),
+    "MagFace": lambda c: margins.MagFace(),
+    "CurricularFace": lambda c: margins.CurricularFace(),
+}
+
+
+def build(name, classes, group, implementation="auto", fused=False):
+    torch.manual_seed(classes)
+    margin = MARGINS[name](classes)
+    torch.manual_seed(classes + 1)
+    head = MarginHead(classes, D, margin, scale=30.0, implementation=implementation, group=group).double()
+    if fused:
+        head.update = CenterSGD(head.centers, lr=0.1)
+    return head
+
+
+def run(head, features, labels, steps=2):
+    """Outputs of two steps (averages move), then the gradients of the last, or with an update the centres themselves."""
+    parameters = [p for p in head.parameters() if head.update is None or p is not head.centers.weight]
+    outputs = []
+    for step in range(steps):
+        mine = features[step].clone().requires_grad_()
+        head.zero_grad()
+        torch.manual_seed(100 + step)
+        out = head(mine, labels[step])
+        out.loss.backward()
+        outputs.append((out, mine.grad))
+    centers = head.centers.weight.detach() if head.update is not None else head.centers.weight.grad
+    others = [p.grad for p in parameters if p is not head.centers.weight]
+    return outputs, centers, others, dict(head.margin.named_buffers())
+
+
+def gap(a, b):
+    return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0
+
+
+def compare(name, classes, group, implementation, fused):
+    """The largest difference of anything, and whether the nearest negatives' classes are the same."""
+    torch.manual_seed(7)
+    features, labels = 5 * torch.randn(2, B, D, dtype=torch.float64), torch.randint(classes, (2, B))
+    dense = run(build(name, classes, None, implementation, fused), features, labels)
+    share = B // group.size
+    mine = slice(group.rank * share, (group.rank + 1) * share)
+    head = build(name, classes, group, implementation, fused)
+    outputs, centers, others, buffers = run(head, features[:, mine], labels[:, mine])
+    held = slice(head.centers.first, head.centers.last)
+    gaps = [gap(centers, dense[1][held]), *(gap(buffers[key], dense[3][key]) for key in buffers)]
+    gaps += [gap(mine_grad, whole_grad[held]) for mine_grad, whole_grad in zip(others, dense[2], strict=True)]
+    same_index = True
+    for (out, grad), (whole, whole_grad) in zip(outputs, dense[0], strict=True):
+        gaps += [gap(out.loss, whole.loss), gap(out.regulariser, whole.regulariser), gap(grad, whole_grad[mine])]
+        gaps += [gap(getattr(out, key), getattr(whole, key)[mine]) for key in ("loss_per_sample", "target_cosine", "nearest_negative")]
+        same_index &= torch.equal(out.nearest_negative_index, whole.nearest_negative_index[mine])
+    return max(gaps), same_index
+
+
+def main():
+    rank, rendezvous, result = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
+    assert default_group().size == RANKS
+    found = []
+    for size in range(1, RANKS + 1):
+        members = dist.new_group(range(size))
+        if rank >= size:
+            continue
+        group = Group(members)
+        for name in MARGINS:
+            for classes in CLASSES:
+                for implementation, fused in (("dense", False), ("chunked", True)):
+                    difference, same_index = compare(name, classes, group, implementation, fused)
+                    gathered = group.maximum(torch.tensor([difference, float(not same_index)], dtype=torch.float64))
+                    found.append([name, size, classes, implementation, gathered[0].item(), not gathered[1].item()])
+    if rank == 0:
+        with open(result, "w") as file:
+            json.dump(found, file)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

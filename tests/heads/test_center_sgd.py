@@ -1,0 +1,117 @@
+"""Updating the centres inside the backward pass: as torch's SGD for those that took part, untouched for the rest; bfloat16 without bias."""
+
+import pytest
+import torch
+
+from limen import MarginHead, margins
+from limen.heads import CenterSGD
+
+B, C, D = 6, 30, 8
+
+
+def head_of(dtype=torch.float64, **options):
+    torch.manual_seed(1)
+    return MarginHead(C, D, margins.ArcFace(), scale=16.0, **options).to(dtype)
+
+
+def batches(count, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(count):
+        yield torch.randn(B, D, generator=generator, dtype=dtype), torch.randint(C, (B,), generator=generator)
+
+
+class Few:
+    """A sampler of the classes of the batch and two more."""
+
+    hardest, per_class = 0, ()
+
+    def select(self, labels, centers):
+        return torch.cat([labels, torch.tensor([3, 17])]).unique()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("implementation", ["dense", "chunked"])
+def test_all_classes_equals_torch_sgd(monkeypatch, implementation, momentum):
+    monkeypatch.setattr("limen.functional.center_blocks.CPU_BLOCK", 7)
+    plain, fused = head_of(implementation=implementation), head_of(implementation=implementation)
+    sgd = torch.optim.SGD([plain.centers.weight], lr=0.1, momentum=momentum, weight_decay=5e-2)
+    fused.update = CenterSGD(fused.centers, lr=0.1, momentum=momentum, weight_decay=5e-2)
+    for step, (features, labels) in enumerate(batches(4)):
+        sgd.param_groups[0]["lr"] = fused.update.lr = 0.1 / (1 + step)
+        sgd.zero_grad()
+        plain(features, labels).loss.backward()
+        sgd.step()
+        fused(features, labels).loss.backward()
+        assert fused.centers.weight.grad is None
+        torch.testing.assert_close(fused.centers.weight.data, plain.centers.weight.data, rtol=1e-12, atol=1e-14)
+
+
+def test_rows_that_took_no_part_stay_to_the_bit():
+    head = head_of()
+    head.sampler = Few()
+    head.update = CenterSGD(head.centers, lr=0.1, momentum=0.9, weight_decay=5e-2)
+    reference, velocity = head.centers.weight.data.clone(), torch.zeros(C, D, dtype=torch.float64)
+    for features, labels in batches(5):
+        plain = head_of()
+        plain.sampler = Few()
+        plain.centers.weight.data.copy_(reference)
+        plain(features, labels).loss.backward()
+        rows = Few().select(labels, None)
+        velocity[rows] = 0.9 * velocity[rows] + plain.centers.weight.grad[rows] + 5e-2 * reference[rows]
+        before = head.centers.weight.data.clone()
+        reference[rows] -= 0.1 * velocity[rows]
+        head(features, labels).loss.backward()
+        rest = torch.ones(C, dtype=torch.bool).index_fill_(0, rows, False)
+        assert torch.equal(head.centers.weight.data[rest], before[rest])
+        torch.testing.assert_close(head.centers.weight.data, reference, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(head.update.velocity, velocity, rtol=1e-12, atol=1e-14)
+
+
+def test_a_frozen_backbone_still_moves_the_centres():
+    head = head_of()
+    head.update = CenterSGD(head.centers, lr=0.1)
+    before = head.centers.weight.data.clone()
+    features, labels = next(batches(1))
+    head(features, labels).loss.backward()
+    assert (head.centers.weight.data != before).any(1).all()
+
+
+def test_stochastic_rounding_is_right_on_average_and_to_a_neighbour():
+    head = head_of(torch.bfloat16)
+    update = CenterSGD(head.centers)
+    value = torch.randn(500, D) * torch.logspace(-6, 3, 500)[:, None]
+    draws = torch.stack([update._rounded(value.clone()).float() for _ in range(2000)])
+    ulp = (value.abs() * 2.0**-7).clamp_min(1e-38)
+    assert ((draws - value).abs() <= ulp).all()
+    deviation = (draws.mean(0) - value) / ulp  # of 2000 draws: standard error below .5 / sqrt(2000) = .011
+    assert deviation.abs().max() < 0.06
+    exact = value.bfloat16().float()
+    assert torch.equal(update._rounded(exact.clone()).float(), exact)
+
+
+def test_bfloat16_centres_follow_the_float32_ones_where_nearest_rounding_stalls():
+    """Steps of a 1/2000 of the value: rounding to nearest would never move them."""
+    centers = head_of(torch.bfloat16).centers
+    centers.weight.data.fill_(1.0)
+    update = CenterSGD(centers, lr=1.0, momentum=0.0, weight_decay=0.0)
+    for _ in range(400):
+        update(slice(0, C), centers.weight.float(), torch.full((C, D), 1 / 2000))
+    assert centers.weight.float().mean().item() == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_state_goes_round(dtype):
+    first, second = head_of(dtype), head_of(dtype)
+    updates = [CenterSGD(head.centers) for head in (first, second)]
+    first.update, second.update = updates
+    for k, (features, labels) in enumerate(batches(4, torch.float32)):
+        torch.manual_seed(k)  # of the stochastic rounding
+        first(features, labels).loss.backward()
+        if k == 1:
+            second.load_state_dict(first.state_dict())
+            updates[1].load_state_dict({name: tensor.clone() for name, tensor in updates[0].state_dict().items()})
+        if k > 1:
+            torch.manual_seed(k)
+            second(features, labels).loss.backward()
+    assert torch.equal(first.centers.weight, second.centers.weight)
+    assert torch.equal(updates[0].velocity, updates[1].velocity)
