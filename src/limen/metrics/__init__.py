@@ -9,11 +9,23 @@ from limen.metrics.bootstrap import (
     weighted_mean,
     weighted_tar_at_far,
 )
+from limen.metrics.discard import (
+    AUC_LIMIT,
+    DiscardCurve,
+    ErrorVersusDiscard,
+    error_vs_discard,
+    false_match_vs_discard,
+    weighted_discard_areas,
+)
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
+from limen.metrics.templates import pool_templates, quality_weights
 from limen.metrics.verification import KFold, contiguous_folds, kfold_verification
 
 __all__ = [
+    "AUC_LIMIT",
+    "DiscardCurve",
     "EqualErrorRate",
+    "ErrorVersusDiscard",
     "Interval",
     "KFold",
     "Roc",
@@ -21,12 +33,17 @@ __all__ = [
     "bootstrap_interval",
     "contiguous_folds",
     "eer",
+    "error_vs_discard",
+    "false_match_vs_discard",
     "impostor_events",
     "kfold_verification",
+    "pool_templates",
+    "quality_weights",
     "roc_curve",
     "subject_weights",
     "tar_at_far",
     "thin_roc",
+    "weighted_discard_areas",
     "weighted_eer",
     "weighted_mean",
     "weighted_tar_at_far",
