@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from limen.bundle import Architecture, Bundle, Preprocessing, class_names_sha256, load_bundle, save_bundle, source_sha256
 from limen.errors import LimenError
 from limen.files import file_sha256
+from limen.quality import Calibration, QualityHead
 
 
 @pytest.fixture
@@ -66,6 +67,30 @@ def test_groups_and_backbone(bundle, path):
     assert all(torch.equal(tensor, bundle.tensors[f"backbone.{name}"]) for name, tensor in backbone.state_dict().items())
 
 
+def test_quality_head_comes_back(bundle, tmp_path):
+    assert bundle.quality_head() is None
+    head = QualityHead(16)
+    bundle.tensors |= {f"quality.{name}": tensor for name, tensor in head.state_dict().items()}
+    save_bundle(tmp_path / "judge.safetensors", bundle)
+    loaded = load_bundle(tmp_path / "judge.safetensors").quality_head()
+    features = torch.randn(3, 16)
+    assert torch.equal(loaded(features), head(features))
+
+
+def test_calibration_comes_back(bundle, tmp_path):
+    bundle.calibration = Calibration("quality", "a set", 9, (0.25,) * 1001, 0.01, 0.3, 5, 5, 1, (1.0, 2.0), (0.5, 0.1))
+    save_bundle(tmp_path / "calibrated.safetensors", bundle)
+    assert load_bundle(tmp_path / "calibrated.safetensors").calibration == bundle.calibration
+
+
+def test_a_bundle_without_calibration_is_written_as_before_there_was_one(path):
+    """Which is also how an older one comes: with no such field."""
+    (length,) = struct.unpack("<Q", path.read_bytes()[:8])
+    described = json.loads(json.loads(path.read_bytes()[8 : 8 + length])["__metadata__"]["limen"])
+    assert "calibration" not in described
+    assert load_bundle(path).calibration is None
+
+
 def test_hashes_tell_contents_apart():
     assert len(source_sha256()) == 64
     assert class_names_sha256(["ab", "c"]) != class_names_sha256(["a", "bc"])
@@ -107,6 +132,8 @@ DAMAGES = {
     "option": (lambda path: described(path, lambda d: d["architecture"].update(options={"dropout": 0.4})), "not one of its options"),
     "embedding size": (lambda path: described(path, lambda d: d["architecture"].update(embedding_size=8)),
                        r"misshaped backbone.head.1.weight \(float32 \[16, 6272\], not float32 \[8, 6272\]\)"),
+    "calibration": (lambda path: described(path, lambda d: d.update(calibration={"fmr": 0.1})), "description is damaged"),
+    "calibration of another kind": (lambda path: described(path, lambda d: d.update(calibration=[0.1])), "description is damaged"),
     "no embedding size": (lambda path: described(path, lambda d: d["architecture"].update(embedding_size="8")), "whole number"),
 }  # fmt: skip
 
@@ -127,10 +154,15 @@ FAULTS = {
     "no group": (lambda tensors: tensors.update(more=torch.zeros(1)), "has the unexpected more"),
     "shape": (lambda tensors: tensors.update({"backbone.head.2.running_var": torch.ones(3)}), r"misshaped .*running_var \(float32 \[3\]"),
     "type": (lambda tensors: tensors.update({"backbone.head.2.running_var": torch.ones(16).half()}), "float16"),
+    "quality shape": (lambda tensors: tensors.update({"quality.weight": torch.zeros(16), "quality.bias": torch.zeros(1)}),
+                      r"misshaped quality.weight \(float32 \[16\], not float32 \[1, 16\]"),
+    "half a quality head": (lambda tensors: tensors.update({"quality.weight": torch.zeros(1, 16)}), "lacks quality.bias"),
+    "more than a quality head": (lambda tensors: tensors.update({"quality.weight": torch.zeros(1, 16), "quality.bias": torch.zeros(1),
+                                                                 "quality.more": torch.zeros(1)}), "unexpected quality.more"),
     "nan": (lambda tensors: tensors["backbone.layers.0.weight"].view(-1)[5].fill_(torch.nan), "not finite in backbone.layers.0.weight"),
     "infinite": (lambda tensors: tensors["centers.weight"][2, 1].fill_(torch.inf), "not finite in centers.weight"),
     "many": (lambda tensors: [tensors.pop(name) for name in list(tensors)[:9]], "and 6 more"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)

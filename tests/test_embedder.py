@@ -8,6 +8,7 @@ from limen.bundle import Architecture, Bundle, Preprocessing
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.files import file_sha256
+from limen.quality import QualityHead
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 
@@ -73,6 +74,46 @@ def test_an_embedding_does_not_depend_on_its_batch(images):
         np.testing.assert_allclose(other.norms, together.norms, rtol=1e-6)
     alone = [embedder.embed(images[index : index + 1]).vectors[0] for index in range(len(images))]
     np.testing.assert_allclose(alone, together.vectors, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    """A bundle with a quality head."""
+    bundle = make_bundle()
+    bundle.tensors |= {f"quality.{name}": tensor for name, tensor in QualityHead(32).state_dict().items()}
+    return bundle
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_quality_is_the_heads_of_the_raw_feature(judge, images, flip):
+    """With flip, the mean of the scores of image and mirror."""
+    weight, bias = (judge.tensors[f"quality.{name}"].double().numpy() for name in ("weight", "bias"))
+    expected = raw(judge, images) @ weight[0] + bias
+    if flip:
+        expected = (expected + raw(judge, images[:, :, ::-1]) @ weight[0] + bias) / 2
+    found = Embedder(judge).embed(images, flip=flip).quality
+    assert (found.shape, found.dtype) == ((7,), np.float32)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_mirrored_image_has_the_same_fused_quality(judge, images):
+    embedder = Embedder(judge)
+    np.testing.assert_allclose(embedder.embed(images).quality, embedder.embed(images[:, :, ::-1]).quality, atol=1e-6)
+
+
+def test_a_quality_does_not_depend_on_its_batch(judge, images):
+    """To 1e-6 |z| |w|, a few roundings of float32: a convolution of another batch size may add up in another order."""
+    embedder = Embedder(judge)
+    together = embedder.embed(images)
+    tolerance = 1e-6 * together.norms.max() * judge.tensors["quality.weight"].norm().item()
+    for size in (1, 2, 3):
+        np.testing.assert_allclose(embedder.embed(images, batch_size=size).quality, together.quality, atol=tolerance)
+    order = [3, 1, 6, 0, 2, 5, 4]
+    np.testing.assert_allclose(embedder.embed(images[order]).quality, together.quality[order], atol=tolerance)
+
+
+def test_quality_of_no_images(judge):
+    assert Embedder(judge).embed(np.zeros((0, 112, 112, 3), np.uint8)).quality.shape == (0,)
 
 
 def test_save_and_load_is_exact(images, tmp_path):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from limen.embeddings import Embeddings
     from limen.errors import LimenError
     from limen.heads import HeadOutput, MarginHead
+    from limen.measures import create_measure
     from limen.protocols import Result, evaluate
     from limen.training import train
 
@@ -27,6 +28,7 @@ _HOME = {
     "MarginHead": "heads",
     "Result": "protocols",
     "create_backbone": "backbones",
+    "create_measure": "measures",
     "evaluate": "protocols",
     "train": "training",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "MarginHead",
     "Result",
     "create_backbone",
+    "create_measure",
     "data",
     "evaluate",
     "heads",

@@ -21,6 +21,7 @@ from torch import nn
 from limen.backbones import create_backbone
 from limen.errors import LimenError
 from limen.files import atomic_write, file_sha256
+from limen.quality import Calibration, QualityHead
 
 FORMAT = 1
 COPY_REMEDY = "copy or download it again"
@@ -93,6 +94,7 @@ class Bundle:
 
     recipe                 the training recipe as nested plain values; empty for an imported release
     class_names_sha256     of the classes trained on; None where they are not known
+    calibration            what `limen calibrate` found of the model's quality; None where it was not calibrated
     training               summary: images seen, final loss, hours, hardware, ...
     sha256                 of the file this was loaded from; None for one that was not
     """
@@ -104,6 +106,7 @@ class Bundle:
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = "not stated"
     class_names_sha256: str | None = None
+    calibration: Calibration | None = None
     source_sha256: str = field(default_factory=source_sha256)
     created: str = field(default_factory=_now)
     sha256: str | None = None
@@ -126,7 +129,16 @@ class Bundle:
         backbone.load_state_dict(self.group("backbone"))
         return backbone.eval()
 
+    def quality_head(self) -> QualityHead | None:
+        """The quality head with the bundle's weights, None where the bundle has none."""
+        if not (weights := self.group("quality")):
+            return None
+        head = QualityHead(self.architecture.embedding_size)
+        head.load_state_dict(weights)
+        return head
 
+
+ADDED = ("calibration",)  # fields that files of earlier versions lack: left out of the file where they are None
 DESCRIBED = tuple(f.name for f in fields(Bundle) if f.name not in ("tensors", "sha256"))
 
 
@@ -141,7 +153,8 @@ def save_bundle(path: str | Path, bundle: Bundle) -> str:
         _check(bundle)
     except LimenError as error:
         raise LimenError(f"cannot save {path}: {error}") from error
-    text = json.dumps({"format": FORMAT} | {name: getattr(bundle, name) for name in DESCRIBED}, default=asdict, sort_keys=True)
+    description = {name: getattr(bundle, name) for name in DESCRIBED if name not in ADDED or getattr(bundle, name) is not None}
+    text = json.dumps({"format": FORMAT} | description, default=asdict, sort_keys=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.tensors.items()}
     atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata={"limen": text}))
     return file_sha256(path)
@@ -190,7 +203,9 @@ def _parse(text: str) -> dict[str, Any]:
         colours = {name: tuple(preprocessing[name]) for name in ("mean", "std")}
         description["preprocessing"] = Preprocessing(**preprocessing | colours)
         description["architecture"] = Architecture(**description["architecture"])
-        if unlike := description.keys() ^ set(DESCRIBED):
+        if "calibration" in description:
+            description["calibration"] = Calibration.from_json(description["calibration"])
+        if unlike := (description.keys() | set(ADDED)) ^ set(DESCRIBED):
             raise ValueError(f"missing or unknown: {', '.join(sorted(unlike))}")
         return description
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -198,14 +213,17 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _check(bundle: Bundle) -> None:
-    """Raises LimenError unless the backbone's tensors are just those of the architecture and every tensor is finite."""
+    """Raises LimenError unless the tensors of backbone and quality head are just those of the architecture and every tensor is finite."""
     with torch.device("meta"):
-        expected = {f"backbone.{name}": _kind(tensor) for name, tensor in bundle.architecture.build().state_dict().items()}
+        parts: dict[str, nn.Module] = {"backbone": bundle.architecture.build()}
+        if bundle.group("quality"):
+            parts["quality"] = QualityHead(bundle.architecture.embedding_size)
+    expected = {f"{group}.{name}": _kind(tensor) for group, part in parts.items() for name, tensor in part.state_dict().items()}
     found = {name: _kind(tensor) for name, tensor in bundle.tensors.items()}
     both = expected.keys() & found.keys()
     faults = {
         "lacks": [name for name in expected if name not in both],
-        "has the unexpected": [name for name in found if name not in both and (name.startswith("backbone.") or "." not in name)],
+        "has the unexpected": [name for name in found if name not in both and name.partition(".")[0] in (name, *parts)],
         "has misshaped": [f"{name} ({found[name]}, not {expected[name]})" for name in both if found[name] != expected[name]],
         "has values that are not finite in": [name for name, tensor in bundle.tensors.items() if not tensor.isfinite().all()],
     }

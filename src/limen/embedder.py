@@ -27,6 +27,7 @@ class Embedder:
                 raise LimenError(f"threads: {threads} is not a whole number above 0")
             torch.set_num_threads(threads)
         self.backbone = bundle.backbone().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.quality_head = bundle.quality_head()
         preprocessing = bundle.preprocessing
         self._mean = torch.tensor(preprocessing.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(preprocessing.std, device=self.device).view(1, 3, 1, 1)
@@ -55,13 +56,22 @@ class Embedder:
         """Embeds aligned images, (N, size, size, 3) uint8 RGB, whatever colour order the network was trained with.
 
         The feature is `f(image)`, or with `flip` `f(image) + f(mirror)`, where f is the backbone's raw output; its direction is the vector.
-        `flip=None` is the bundle's rule. Raises LimenError for images of another kind, and where a feature has no direction.
+        The quality is the quality head's of `f(image)`, or with `flip` of the mean of the two; as the head is linear, that is the mean of
+        its two scores, and an image and its mirror have one score. `flip=None` is the bundle's rule.
+        Raises LimenError for images of another kind, and where a feature has no direction.
         """
         check_images(images, self.bundle.preprocessing.size)
         flip = self.bundle.preprocessing.flip if flip is None else flip
         features = [self._features(images[start : start + batch_size], flip) for start in range(0, len(images), batch_size)]
         feature = torch.cat(features).numpy() if features else np.zeros((0, self.bundle.architecture.embedding_size), np.float32)
-        return embeddings_of(feature, flip)
+        return embeddings_of(feature, flip, self._quality(feature / 2 if flip else feature))
+
+    def _quality(self, feature: np.ndarray) -> np.ndarray | None:
+        """(N,) float32 score of each feature; summed in float64, so that the row of a batch makes no difference here."""
+        if self.quality_head is None:
+            return None
+        weight, bias = (parameter.detach().double().numpy() for parameter in self.quality_head.parameters())
+        return ((feature * weight).sum(1) + bias).astype(np.float32)
 
     @torch.inference_mode()
     def _features(self, images: np.ndarray, flip: bool) -> torch.Tensor:

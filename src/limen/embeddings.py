@@ -13,7 +13,7 @@ class Embeddings:
 
     vectors   (N, D) float32, unit length
     norms     (N,) float32, length of the raw feature; with flip, half the length of image's plus mirror's
-    quality   (N,) float32 of the model's quality head, higher is better; None where it has none
+    quality   (N,) float32 of the model's quality head, higher is better; with flip, the mean of image and mirror; None without a head
     """
 
     vectors: np.ndarray

@@ -1,0 +1,56 @@
+"""What a quality score means: its place among stated images, and the recognition error to expect at a stated threshold."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+QUANTILES = 1001
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `fit_calibration` found.
+
+    measure               the measure that was calibrated: "quality" is the model's own head
+    reference, images     name and number of the images whose scores `quantiles` (1001,) are, from the lowest to the highest
+    fmr, threshold        false match rate, and the cosine at which the non-mated pairs have it: accepted from there on
+    mated, non_mated      number of pairs
+    non_matches           mated pairs below the threshold
+    knots, fnmr           (K,) pair quality, rising, and expected false non-match rate, falling; straight lines between
+    """
+
+    measure: str
+    reference: str
+    images: int
+    quantiles: tuple[float, ...]
+    fmr: float
+    threshold: float
+    mated: int
+    non_mated: int
+    non_matches: int
+    knots: tuple[float, ...]
+    fnmr: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        curve = np.array([self.knots, self.fnmr], float)  # ValueError where they are not as long as each other
+        numbers = np.r_[self.quantiles, curve.ravel(), self.fmr, self.threshold]
+        if len(self.quantiles) != QUANTILES or not curve.size or not np.isfinite(numbers).all():
+            raise ValueError(f"{QUANTILES} quantiles and a curve are needed, all of finite numbers")
+        if np.any(np.diff(self.quantiles) < 0) or np.any(np.diff(curve[0]) < 0) or np.any(np.diff(curve[1]) > 0):
+            raise ValueError("quantiles and knots must rise, fnmr must fall")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Calibration":
+        """The calibration whose `asdict` went through JSON. Raises ValueError or TypeError for other values."""
+        fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**fields)
+
+    def percentile(self, quality: np.ndarray) -> np.ndarray:
+        """Share of the reference images with lower scores, 0 to 100, to a tenth; of equal ones, half."""
+        below, within = (np.searchsorted(self.quantiles, quality, side) for side in ("left", "right"))
+        return 100 * (below + within) / (2 * QUANTILES)
+
+    def expected_fnmr(self, quality: np.ndarray) -> np.ndarray:
+        """Share of the mated pairs whose worse image has this quality that `threshold` rejects; beyond the knots, that of the last."""
+        return np.interp(quality, self.knots, self.fnmr)
