@@ -12,7 +12,7 @@ from limen.metrics.bootstrap import (
 from limen.metrics.discard import (
     AUC_LIMIT,
     DiscardCurve,
-    ErrorVersusDiscard,
+    FnmrCurve,
     error_vs_discard,
     false_match_vs_discard,
     weighted_discard_areas,
@@ -25,7 +25,7 @@ __all__ = [
     "AUC_LIMIT",
     "DiscardCurve",
     "EqualErrorRate",
-    "ErrorVersusDiscard",
+    "FnmrCurve",
     "Interval",
     "KFold",
     "Roc",

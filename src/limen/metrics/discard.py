@@ -51,7 +51,7 @@ class DiscardCurve:
         return area
 
 
-class ErrorVersusDiscard(DiscardCurve):
+class FnmrCurve(DiscardCurve):
     """A DiscardCurve whose error is the false non-match rate; `left` counts mated pairs."""
 
     @property
@@ -61,7 +61,7 @@ class ErrorVersusDiscard(DiscardCurve):
 
 def error_vs_discard(
     score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: float, threshold: Literal["fixed", "per_step"] = "fixed"
-) -> ErrorVersusDiscard:
+) -> FnmrCurve:
     """FNMR over the share of pairs discarded, lowest quality first.
 
     "fixed": the lowest threshold at which the false match rate of all impostors does not exceed `fmr`. One point for every distinct
@@ -88,7 +88,7 @@ def error_vs_discard(
     if threshold != "fixed":
         raise ValueError(f'threshold={threshold!r} is unknown: "fixed" or "per_step"')
     found, events = _threshold(score[~mated], fmr)
-    return ErrorVersusDiscard(*_staircase(score[mated] < found, quality[mated]), found, events)
+    return FnmrCurve(*_staircase(score[mated] < found, quality[mated]), found, events)
 
 
 def false_match_vs_discard(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: float) -> DiscardCurve:
@@ -164,7 +164,7 @@ def _threshold(impostor: np.ndarray, fmr: float) -> tuple[float, int]:
     return float(np.nextafter(refused, np.inf, dtype=refused.dtype)), int((impostor > refused).sum())
 
 
-def _per_step(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: float) -> ErrorVersusDiscard:
+def _per_step(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: float) -> FnmrCurve:
     order = np.argsort(quality, kind="stable")
     score, mated = score[order], mated[order]
     genuine, impostor = score[mated], score[~mated]
@@ -180,7 +180,7 @@ def _per_step(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: fl
         threshold[step] = np.nextafter(limit, np.inf, dtype=score.dtype)
         if step == 0:
             events = int((impostor > limit).sum())
-    return ErrorVersusDiscard(np.arange(STEPS) / STEPS, error, len(genuine) - genuine_gone, threshold, events)
+    return FnmrCurve(np.arange(STEPS) / STEPS, error, len(genuine) - genuine_gone, threshold, events)
 
 
 def _nearest(genuine: np.ndarray, impostor: np.ndarray, fmr: float) -> float:

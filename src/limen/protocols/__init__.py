@@ -2,6 +2,8 @@
 
 from os import PathLike
 
+from limen.protocols.discard import ErrorVersusDiscard
+from limen.protocols.image_quality import Measure, random_orders, read_quality_csv, score_images
 from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Progress, embed_images
 from limen.protocols.result import Result, save_json
 from limen.protocols.verification import PairScores, Verification
@@ -9,14 +11,19 @@ from limen.protocols.verification import PairScores, Verification
 __all__ = [
     "Embedded",
     "EmbedderLike",
+    "ErrorVersusDiscard",
     "EvaluationProtocol",
+    "Measure",
     "PairScores",
     "Progress",
     "Result",
     "Verification",
     "embed_images",
     "evaluate",
+    "random_orders",
+    "read_quality_csv",
     "save_json",
+    "score_images",
 ]
 
 

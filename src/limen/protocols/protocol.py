@@ -1,6 +1,6 @@
 """What a protocol is, what it asks of an embedder, and the way it gets its vectors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,23 +62,32 @@ def embed_images(
         LimenError: not one of the images can be read.
     """
     wanted = np.unique(np.asarray(indices))
-    vectors, failures = None, []
-    for start in range(0, len(wanted), block):
-        read, images = [], []
-        for index in wanted[start : start + block]:
-            try:
-                images.append(source.image(int(index)))
-                read.append(index)
-            except UnreadableImage as error:
-                failures.append(str(error))
-        if images:
-            found = embedder.embed(np.stack(images), flip=flip).vectors
-            if vectors is None:
-                vectors = np.full((len(source), found.shape[1]), np.nan, np.float32)
-            vectors[read] = found
-        if progress:
-            progress(min(start + block, len(wanted)), len(wanted))
+    vectors: np.ndarray | None = None
+    failures: list[str] = []
+    for read, images in readable_blocks(source, wanted, failures, progress, block):
+        found = embedder.embed(images, flip=flip).vectors
+        if vectors is None:
+            vectors = np.full((len(source), found.shape[1]), np.nan, np.float32)
+        vectors[read] = found
     if vectors is None:
         first = failures[0] if failures else "none was asked for"
         raise LimenError(f"none of the {len(wanted)} images can be used (first: {first}); check the path of the images")
     return Embedded(vectors, failures)
+
+
+def readable_blocks(
+    source: ImageSource, indices: np.ndarray, failures: list[str], progress: Progress | None = None, block: int = 256
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yields (numbers, images) of those of `indices` that can be read, at most `block` at a time; `failures` gets a line for the others."""
+    for start in range(0, len(indices), block):
+        read, images = [], []
+        for index in indices[start : start + block].tolist():
+            try:
+                images.append(source.image(index))
+                read.append(index)
+            except UnreadableImage as error:
+                failures.append(str(error))
+        if images:
+            yield read, np.stack(images)
+        if progress:
+            progress(min(start + block, len(indices)), len(indices))

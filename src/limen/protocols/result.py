@@ -32,14 +32,14 @@ class Result:
     switches: dict[str, Any] = field(default_factory=dict)
     """How the numbers came about, by name: preprocessing, flip, threshold rules, the model's hash."""
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    """"roc": far, tar; "histogram": edges (K+1), mated (K), non_mated (K)."""
+    """"roc": far, tar; "histogram": edges (K+1), mated (K), non_mated (K); "edc@fmr=0.01": discard, fnmr, mated_left."""
     failures: list[str] = field(default_factory=list)
     """Images that could not be used: file and reason, one line each."""
 
     @property
     def label(self) -> str:
-        """The name, and the model where the switches name one."""
-        return f"{self.name} · {self.switches['model']}" if "model" in self.switches else self.name
+        """The name, and the model and the quality where the switches name one."""
+        return " · ".join([self.name, *(self.switches[key] for key in ("model", "quality") if key in self.switches)])
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes strict JSON, all at once; NaN becomes null. Raises LimenError where the system refuses."""

@@ -1,0 +1,87 @@
+"""Qualities of the images of a source, one number each: from measures, from a CSV file, or at random. NaN is a failure to acquire."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from limen.data.source import ImageSource
+from limen.errors import LimenError
+from limen.protocols.protocol import Progress, readable_blocks
+
+
+class Measure(Protocol):
+    """What a protocol needs of a quality measure."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, images: np.ndarray, files: Sequence[str] | None = None) -> np.ndarray:
+        """(N, 112, 112, 3) uint8 RGB, and where each comes from -> (N,), higher for a better image."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageQuality:
+    """One quality of the images of a source."""
+
+    values: np.ndarray  # (S, N): S orders, of which all but a random one has one; NaN where an image has none
+    failures: list[str]  # a line for each image that could be read and has none
+
+
+def score_images(
+    measures: Sequence[Measure], source: ImageSource, indices: np.ndarray, progress: Progress | None = None, block: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (len(measures), len(source)) float64 of the images `indices`, NaN for all others, and (len(source),) bool: those read.
+
+    Each image is read once, `block` of them in memory at a time.
+    """
+    scores, readable = np.full((len(measures), len(source)), np.nan), np.zeros(len(source), bool)
+    for read, images in readable_blocks(source, np.unique(indices), [], progress, block):
+        files = [source.locate(index) for index in read]
+        readable[read] = True
+        for row, measure in zip(scores, measures, strict=True):
+            row[read] = measure.score(images, files)
+    return scores, readable
+
+
+def random_orders(count: int, orders: int = 10, seed: int = 0) -> np.ndarray:
+    """(orders, count) qualities that know nothing: the baseline whose areas are averaged over `orders`."""
+    return np.random.default_rng(seed).random((orders, count))
+
+
+def read_quality_csv(path: str | PathLike[str], source: ImageSource) -> np.ndarray:
+    """(len(source),) float64 qualities of the images of `source`, from a CSV file with the columns file and quality.
+
+    A file is named as `source.locate` names it, or by its path from the working folder or from the folder of the CSV; other rows and
+    columns are passed over. An empty quality and "nan" say that the image has none.
+
+    Raises:
+        LimenError: no such CSV, a column or an image of `source` that it lacks, a quality that is no number.
+    """
+    path = Path(path)
+    qualities: dict[str, float] = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if missing := {"file", "quality"} - set(rows.fieldnames or ()):
+                raise LimenError(f"{path}: lacks the column {' and '.join(sorted(missing))}; its first line has to name file and quality")
+            for row in rows:
+                quality = float("nan" if row["quality"] == "" else row["quality"])
+                name = row["file"]
+                qualities |= dict.fromkeys([name, str(Path(name).resolve()), str((path.parent / name).resolve())], quality)
+    except OSError as error:
+        raise LimenError(f"{path}: {error.strerror}; give a CSV file with the columns file and quality") from error
+    except (ValueError, TypeError, csv.Error) as error:
+        raise LimenError(f"{path}: line {rows.line_num} is no file with a number as its quality ({error}); correct it") from error
+    files = [source.locate(index) for index in range(len(source))]
+    found = [qualities.get(file, qualities.get(str(Path(file).resolve()))) for file in files]
+    if absent := [file for file, quality in zip(files, found, strict=True) if quality is None]:
+        raise LimenError(
+            f"{path}: has no row for {absent[0]} ({len(absent)} of the {len(files)} images are missing); add file,quality rows"
+        )
+    return np.array(found, float)
