@@ -1,15 +1,18 @@
 """Readers of faces, synthetic faces, augmentation and the training feed."""
 
+from limen.data.adaptive_sampling import AdaptiveDataSampler
 from limen.data.augment import Augmentation, create_augmentation
 from limen.data.batches import Batch, BatchOrder, BatchPlan, BatchReader, make_loader, normalise
 from limen.data.folder import FileSource, FolderSource, list_images
 from limen.data.images import decode_image, read_image
+from limen.data.label_noise import Suspects
 from limen.data.pairs import PairSet, make_pairs, open_pairs, pairs_of
 from limen.data.recordio import RecordIOSource, write_recordio
 from limen.data.source import FaceSource, ImageSource, open_source
 from limen.data.synthetic import SyntheticFaces
 
 __all__ = [
+    "AdaptiveDataSampler",
     "Augmentation",
     "Batch",
     "BatchOrder",
@@ -21,6 +24,7 @@ __all__ = [
     "ImageSource",
     "PairSet",
     "RecordIOSource",
+    "Suspects",
     "SyntheticFaces",
     "create_augmentation",
     "decode_image",
