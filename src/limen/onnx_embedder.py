@@ -41,6 +41,8 @@ class OnnxEmbedder:
     one for each core. Raises LimenError for an unusable model, sidecar or device, and where onnxruntime is not installed.
     """
 
+    quality_head = None
+
     def __init__(self, path: str | Path, device: Any = "cpu", threads: int | None = None):
         self.path = Path(path)
         self._session, self._external = _open(self.path, str(device), threads)

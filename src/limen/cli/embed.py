@@ -1,12 +1,22 @@
-"""Embed aligned 112x112 images into a .npz file: vectors (N, D) of unit length, norms (N,), files (N,).
+"""Embed aligned 112x112 images into a .npz file: vectors (N, D) of unit length, norms (N,), files (N,), quality (N,) where there is one.
 
   limen embed model.safetensors faces/ --out faces.npz
-  limen embed model.safetensors a.jpg b.jpg --out two.npz --no-flip
+  limen embed model.onnx a.jpg b.jpg --out two.npz --no-flip
+  limen embed model.safetensors people/ --templates --out gallery.npz
+  limen embed model.safetensors people/ --templates --pool quality --min-quality 0.9 --out gallery.npz
+  limen embed model.onnx people/ --templates --quality sharpness --min-quality 40 --out gallery.npz
 
-Images that cannot be read are left out, counted and named; every other one is kept.
+With --templates each folder in DIR is a person, and so is a DIR that holds images itself. The file has vectors (T, D), one a person:
+the mean of the unit vectors of the person's images, itself made a unit vector; templates (T,), the names; images (T,), how many are
+in it; and, image by image, files, template, quality and weight. --pool quality weighs an image by the percentile of its quality,
+among the model's reference images where it is calibrated, else among the images given; no image weighs nothing.
+
+Images that cannot be read are left out, counted and named; with --min-quality so are those below it, which the file lists too
+(refused_files, refused_quality). A person of whom no image is left failed to enrol: reported, and not in the file.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,53 +24,195 @@ import numpy as np
 
 from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
+from limen.data.images import IMAGE_SUFFIXES
 from limen.embedder import Embedder
+from limen.embeddings import Embeddings
 from limen.errors import LimenError, UnreadableImage
 from limen.files import atomic_write
+from limen.measures import create_measure
+from limen.metrics import pool_templates, quality_weights
+from limen.onnx_embedder import OnnxEmbedder
+from limen.quality import QualityMeasure
 
 BLOCK = 256  # images in memory at a time
+LISTED = 10  # lines of a list in the text; --json has them all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, or folders that are searched for them")
     parser.add_argument("--out", required=True, metavar="FILE.npz")
     parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
     parser.add_argument("--resize", action="store_true", help="resize images that are not 112x112 instead of refusing them")
+    parser.add_argument("--templates", action="store_true", help="one vector for each person: each folder in DIR")
+    parser.add_argument("--pool", choices=["mean", "quality"], help="how --templates weighs the images of a person (mean)")
+    parser.add_argument("--min-quality", type=float, metavar="X", help="refuse images of lower quality")
+    parser.add_argument(
+        "--quality",
+        metavar="MEASURE",
+        help="sharpness, norm:MODEL, another MODEL, ... instead of MODEL's quality head; see `limen quality`",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the images of a source, in its order. Arrays are NaN where an image could not be read."""
+
+    files: np.ndarray  # (N,)
+    vectors: np.ndarray  # (N, D)
+    norms: np.ndarray  # (N,)
+    quality: np.ndarray | None  # (N,), None where nothing measures it
+    failures: list[str]  # file and reason of every image that could not be read
+    kept: np.ndarray  # (N,) bool
+    refused: np.ndarray  # (N,) bool: read, but of too low a quality
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    files = list_images(options.images)
+    if options.pool and not options.templates:
+        raise LimenError("--pool: it says how to make one vector of several images; add --templates")
+    people = people_of(options.images) if options.templates else {}
+    files = [file for images in people.values() for file in images] if options.templates else list_images(options.images)
+    if not files:
+        raise LimenError(f"{', '.join(options.images)}: no images in these folders; check the path")
     embedder = Embedder.load(options.model, options.device)
-    source = FileSource(files, on_other_size="resize" if options.resize else "refuse")
-    vectors, norms, kept, failures = [], [], [], []
-    with progress_bar("embedding") as progress:
-        for start in range(0, len(source), BLOCK):
-            images = []
-            for index in range(start, min(start + BLOCK, len(source))):
-                try:
-                    images.append(source.image(index))
-                    kept.append(source.locate(index))
-                except UnreadableImage as error:
-                    failures.append(str(error))
-            if images:
-                found = embedder.embed(np.stack(images), flip=False if options.no_flip else None)
-                vectors.append(found.vectors)
-                norms.append(found.norms)
-            progress(min(start + BLOCK, len(source)), len(source))
-    if not vectors:
-        raise LimenError(f"none of the {len(files)} images can be used; the first: {failures[0]}")
-    arrays = {"vectors": np.concatenate(vectors), "norms": np.concatenate(norms), "files": np.array(kept)}
+    measure = create_measure(options.quality, options.device) if options.quality else None
+    if not measure and embedder.quality_head is None and (options.min_quality is not None or options.pool == "quality"):
+        raise LimenError(f"{options.model}: it has no quality head; add --quality sharpness, norm:{options.model} or a MODEL with one")
+    outcome = _embed(FileSource(files, on_other_size="resize" if options.resize else "refuse"), embedder, measure, options)
+    kept = outcome.kept
+    arrays = {"vectors": outcome.vectors[kept], "norms": outcome.norms[kept], "files": outcome.files[kept]}
+    result = {"out": options.out, "embedded": int(kept.sum()), "failures": outcome.failures}
+    result["model_sha256"] = embedder.description["model_sha256"]
+    if outcome.quality is not None:
+        arrays["quality"] = outcome.quality[kept]
+        result["quality"] = measure.name if measure else "quality head"
+        if options.min_quality is not None:
+            arrays |= {"refused_files": outcome.files[outcome.refused], "refused_quality": outcome.quality[outcome.refused]}
+            rows = zip(arrays["refused_files"].tolist(), arrays["refused_quality"].tolist(), strict=True)
+            result |= {"min_quality": options.min_quality, "refused": [{"file": file, "quality": value} for file, value in rows]}
+    if options.templates:
+        reference = None if measure else _reference_of(embedder)
+        templates, result["failed_to_enrol"] = _pool(outcome, people, options.pool, reference)
+        arrays = arrays | templates
+        del arrays["norms"]
+        result |= {"templates": len(arrays["templates"]), "pool": options.pool or "mean"}
+        if options.pool == "quality":
+            result["weights"] = f"percentile of the quality among the {'given' if reference is None else 'reference'} images"
 
     def write(path: Path) -> None:
         with open(path, "wb") as file:
             np.savez(file, **arrays)
 
     atomic_write(Path(options.out), write)
-    return {"out": options.out, "embedded": len(kept), "failures": failures, "model_sha256": embedder.description["model_sha256"]}
+    return result
+
+
+def people_of(folders: list[str]) -> dict[str, list[Path]]:
+    """Person -> images, none for an empty folder: each folder in one of `folders` is a person, else that folder itself.
+
+    Raises LimenError for a path that is no folder, for images beside the folders of people, and for two people of one name.
+    """
+    homes: dict[str, Path] = {}
+    for given in map(Path, folders):
+        if not given.is_dir():
+            raise LimenError(f"{given}: no such folder; --templates takes folders of people")
+        inside = sorted(folder for folder in given.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        if inside and any(map(_is_image, given.iterdir())):
+            raise LimenError(f"{given}: holds images beside folders; move them into the folder of their person")
+        for folder in inside or [given]:
+            name = folder.resolve().name
+            if name in homes:
+                raise LimenError(f"{homes[name]} and {folder}: two people of one name; rename one, or embed them apart")
+            homes[name] = folder
+    return {name: sorted(filter(_is_image, folder.rglob("*"))) for name, folder in homes.items()}
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: QualityMeasure | None, options: argparse.Namespace) -> Outcome:
+    blocks: list[Embeddings] = []
+    qualities: list[np.ndarray] = []
+    failures, read = [], np.zeros(len(source), bool)
+    with progress_bar("embedding") as progress:
+        for start in range(0, len(source), BLOCK):
+            images, files = [], []
+            for index in range(start, min(start + BLOCK, len(source))):
+                try:
+                    images.append(source.image(index))
+                    files.append(source.locate(index))
+                    read[index] = True
+                except UnreadableImage as error:
+                    failures.append(str(error))
+            if images:
+                found = embedder.embed(np.stack(images), flip=False if options.no_flip else None)
+                quality = measure.score(np.stack(images), files) if measure else found.quality
+                for file in np.array(files)[np.isnan(quality)] if quality is not None else []:
+                    raise LimenError(
+                        f"{file}: it has no quality by {options.quality or options.model}; leave it out, or use another --quality"
+                    )
+                blocks.append(found)
+                qualities += [] if quality is None else [quality]
+            progress(min(start + BLOCK, len(source)), len(source))
+    if not blocks:
+        raise LimenError(f"none of the {len(source)} images can be used; the first: {failures[0]}")
+
+    def of_all(parts: list[np.ndarray]) -> np.ndarray:
+        whole = np.full((len(source), *parts[0].shape[1:]), np.nan, parts[0].dtype)
+        whole[read] = np.concatenate(parts)
+        return whole
+
+    quality = of_all(qualities) if qualities else None
+    kept = read.copy()
+    if quality is not None and options.min_quality is not None:
+        kept &= quality >= options.min_quality
+        if not kept.any():
+            low, high = np.nanmin(quality), np.nanmax(quality)
+            raise LimenError(f"--min-quality {options.min_quality:g} refuses every image; their qualities are {low:.4g} to {high:.4g}")
+    files_of_all = np.array([source.locate(index) for index in range(len(source))])
+    vectors, norms = of_all([found.vectors for found in blocks]), of_all([found.norms for found in blocks])
+    return Outcome(files_of_all, vectors, norms, quality, failures, kept, read & ~kept)
+
+
+def _reference_of(embedder: Embedder | OnnxEmbedder) -> np.ndarray | None:
+    """The scores of the model's quality head on its reference images: a template then does not depend on who else is enrolled."""
+    calibration = embedder.bundle.calibration if isinstance(embedder, Embedder) else None
+    return np.array(calibration.quantiles) if calibration and calibration.measure == "quality" else None
+
+
+def _pool(
+    outcome: Outcome, people: dict[str, list[Path]], pool: str | None, reference: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
+    """The arrays of the templates, and who failed to enrol and why."""
+    kept = outcome.kept
+    template = np.repeat(list(people), [len(images) for images in people.values()])
+    weight = quality_weights(outcome.quality[kept], reference) if pool == "quality" and outcome.quality is not None else np.ones(kept.sum())
+    vectors, names = pool_templates(outcome.vectors[kept], template[kept], outcome.files[kept], weight)
+    acquired = np.isfinite(vectors).all(1)
+    images = np.unique(template[kept], return_counts=True)[1]
+    failed = []
+    for name in sorted(set(people) - set(names[acquired].tolist())):
+        own = template == name
+        unread = int((own & ~kept & ~outcome.refused).sum())
+        cancels = "; the rest cancel out" if (own & kept).any() else ""
+        reason = f"{own.sum()} images, {unread} unreadable, {(own & outcome.refused).sum()} refused{cancels}"
+        failed.append({"template": name, "reason": reason})
+    of_templates = {"vectors": vectors[acquired], "templates": names[acquired], "images": images[acquired]}
+    return of_templates | {"template": template[kept], "weight": weight}, failed
 
 
 def text(result: dict[str, Any]) -> str:
-    lines = [f"{len(result['failures'])} images could not be used:", *result["failures"][:10]] if result["failures"] else []
-    return "\n".join([*lines, f"{result['embedded']} embeddings in {result['out']}"])
+    lists = {
+        "images could not be used": result["failures"],
+        "images were refused": [f"{row['file']}: {result['quality']} {row['quality']:.4g}" for row in result.get("refused", [])],
+        "people failed to enrol": [f"{row['template']}: {row['reason']}" for row in result.get("failed_to_enrol", [])],
+    }
+    lines = []
+    for what, rows in lists.items():
+        if rows:
+            more = [f"  and {len(rows) - LISTED} more; --json has them all"] if len(rows) > LISTED else []
+            lines += [f"{len(rows)} {what}:", *(f"  {row}" for row in rows[:LISTED]), *more]
+    of = f"templates of {result['embedded']} images" if "templates" in result else "embeddings"
+    return "\n".join([*lines, f"{result.get('templates', result['embedded'])} {of} in {result['out']}"])

@@ -1,0 +1,192 @@
+"""`limen embed`: templates of folders, and the gate that refuses poor images and says so."""
+
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from limen.bundle import Architecture, Bundle, load_bundle, save_bundle
+from limen.cli import main
+from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.embedder import Embedder
+from limen.measures import create_measure
+from limen.metrics import quality_weights
+from limen.quality import Calibration, QualityHead
+
+PEOPLE = ["synthetic-00000", "synthetic-00001", "synthetic-00002"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """people/ of three with four images each, and model.safetensors with random weights."""
+    home = tmp_path_factory.mktemp("embed")
+    save_folder(SyntheticFaces(3, 4, difficulty=0.3), home / "people")
+    backbone = Architecture("tiny", 16).build()
+    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    save_bundle(home / "model.safetensors", Bundle(Architecture("tiny", 16), tensors))
+    return home
+
+
+@pytest.fixture
+def people(home, tmp_path):
+    """A copy of people/ to spoil."""
+    return shutil.copytree(home / "people", tmp_path / "people")
+
+
+def embed(capsys, home, *words, model="model.safetensors"):
+    """The JSON of `limen embed` and the arrays it wrote."""
+    assert main(["embed", str(home / model), *map(str, words), "--out", str(home / "out.npz"), "--json"]) == 0
+    return json.loads(capsys.readouterr().out), dict(np.load(home / "out.npz"))
+
+
+def failure(capsys, home, *words):
+    """The one line of an error."""
+    assert main(["embed", str(home / "model.safetensors"), *map(str, words), "--out", str(home / "none.npz")]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert not (home / "none.npz").exists()
+    return lines[0]
+
+
+def read(files):
+    return np.stack([cv2.imread(str(file))[..., ::-1] for file in files])
+
+
+def blur(file):
+    cv2.imwrite(str(file), cv2.GaussianBlur(cv2.imread(str(file)), (0, 0), 8))
+
+
+def sharpness(files):
+    return create_measure("sharpness").score(read(files))
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def test_a_template_is_the_mean_of_the_unit_vectors_of_a_person(capsys, home):
+    found, arrays = embed(capsys, home, home / "people", "--templates")
+    embedder = Embedder.load(home / "model.safetensors")
+    assert arrays["templates"].tolist() == PEOPLE
+    assert (found["templates"], found["embedded"], found["failed_to_enrol"]) == (3, 12, [])
+    for name, vector in zip(arrays["templates"], arrays["vectors"], strict=True):
+        images = read(sorted((home / "people" / name).glob("*.png")))
+        np.testing.assert_allclose(vector, unit(embedder.embed(images).vectors.mean(0)), atol=1e-5)
+    assert arrays["images"].tolist() == [4, 4, 4]
+
+
+def test_quality_pooling_weighs_by_percentile(capsys, home, people):
+    for name in PEOPLE:
+        blur(people / name / "0002.png")
+    found, arrays = embed(capsys, home, people, "--templates", "--pool", "quality", "--quality", "sharpness")
+    assert found["weights"] == "percentile of the quality among the given images"
+    np.testing.assert_allclose(arrays["quality"], sharpness(arrays["files"]))
+    np.testing.assert_allclose(arrays["weight"], quality_weights(arrays["quality"]))
+    embedder = Embedder.load(home / "model.safetensors")
+    for name, vector in zip(arrays["templates"], arrays["vectors"], strict=True):
+        own = arrays["template"] == name
+        vectors = embedder.embed(read(arrays["files"][own])).vectors
+        np.testing.assert_allclose(vector, unit((vectors * arrays["weight"][own, None]).sum(0)), atol=1e-5)
+
+
+def test_templates_of_a_calibrated_model_do_not_depend_on_who_else_is_enrolled(capsys, home):
+    bundle = load_bundle(home / "model.safetensors")
+    bundle.tensors |= {f"quality.{name}": tensor for name, tensor in QualityHead(16).state_dict().items()}
+    quality = Embedder(bundle).embed(read(sorted((home / "people").rglob("*.png")))).quality
+    quantiles = tuple(np.quantile(quality, np.linspace(0, 1, 1001)).tolist())
+    bundle.calibration = Calibration("quality", "those very images", 12, quantiles, 1e-3, 0.3, 10, 10, 1, 0, (0.0, 1.0), (0.5, 0.1))
+    save_bundle(home / "calibrated.safetensors", bundle)
+    words = ["--templates", "--pool", "quality"]
+    found, everybody = embed(capsys, home, home / "people", *words, model="calibrated.safetensors")
+    assert found["weights"] == "percentile of the quality among the reference images"
+    np.testing.assert_allclose(everybody["weight"], quality_weights(everybody["quality"], np.array(quantiles)))
+    _, alone = embed(capsys, home, home / "people" / PEOPLE[1], *words, model="calibrated.safetensors")
+    np.testing.assert_allclose(alone["vectors"], everybody["vectors"][1:2], atol=1e-6)
+
+
+def test_folders_may_be_named_one_by_one_and_nest(capsys, home, people):
+    (people / PEOPLE[0] / "session").mkdir()
+    shutil.move(people / PEOPLE[0] / "0003.png", people / PEOPLE[0] / "session" / "0003.png")
+    nested = embed(capsys, home, people, "--templates")[1]
+    named = embed(capsys, home, *(home / "people" / name for name in PEOPLE), "--templates")[1]
+    np.testing.assert_array_equal(nested["templates"], named["templates"])
+    np.testing.assert_allclose(nested["vectors"], named["vectors"], atol=1e-6)
+
+
+@pytest.mark.parametrize("templates", [False, True])
+def test_the_gate_refuses_and_reports_what_is_below(capsys, home, people, templates):
+    blurred = [people / PEOPLE[0] / "0001.png", people / PEOPLE[2] / "0002.png"]
+    for file in blurred:
+        blur(file)
+    files = sorted(people.rglob("*.png"))
+    limit = np.sort(sharpness(files))[2]  # the sharpness of the worst that is not blurred: it passes, as it is not below
+    words = [people, "--quality", "sharpness", "--min-quality", repr(float(limit))]
+    found, arrays = embed(capsys, home, *words, *(["--templates"] if templates else []))
+    assert [row["file"] for row in found["refused"]] == arrays["refused_files"].tolist() == list(map(str, blurred))
+    np.testing.assert_allclose([row["quality"] for row in found["refused"]], sharpness(blurred))
+    np.testing.assert_allclose(arrays["refused_quality"], sharpness(blurred))
+    assert arrays["files"].tolist() == [str(file) for file in files if file not in blurred]
+    assert (arrays["quality"] >= limit).all()
+    if templates:
+        assert arrays["images"].tolist() == [3, 4, 3]
+
+
+def test_a_person_left_with_no_image_failed_to_enrol(capsys, home, people):
+    for file in (people / PEOPLE[1]).iterdir():
+        blur(file)
+    (people / PEOPLE[1] / "0002.png").write_bytes(b"no image")
+    (people / "nobody").mkdir()
+    limit = max(sharpness([people / PEOPLE[1] / f"000{k}.png" for k in (1, 3, 4)])) + 1e-6
+    words = [people, "--templates", "--pool", "quality", "--quality", "sharpness", "--min-quality", repr(float(limit))]
+    found, arrays = embed(capsys, home, *words)
+    assert found["failed_to_enrol"] == [
+        {"template": "nobody", "reason": "0 images, 0 unreadable, 0 refused"},
+        {"template": PEOPLE[1], "reason": "4 images, 1 unreadable, 3 refused"},
+    ]
+    assert arrays["templates"].tolist() == [PEOPLE[0], PEOPLE[2]]
+    np.testing.assert_allclose(np.linalg.norm(arrays["vectors"], axis=1), 1, rtol=1e-5)
+    assert main(["embed", str(home / "model.safetensors"), *map(str, words), "--out", str(home / "out.npz")]) == 0
+    shown = capsys.readouterr().out
+    for line in ("2 people failed to enrol:", "3 images were refused:", "1 images could not be used:", "2 templates of 8 images"):
+        assert line in shown
+
+
+def test_refusing_everybody_is_an_error_that_tells_the_qualities(capsys, home):
+    line = failure(capsys, home, home / "people", "--quality", "sharpness", "--min-quality", "1e9")
+    low, high = (f"{edge(sharpness(sorted((home / 'people').rglob('*.png')))):.4g}" for edge in (np.min, np.max))
+    assert f"refuses every image; their qualities are {low} to {high}" in line
+
+
+class Blank:
+    """A measure that has no answer."""
+
+    name = needs = "blank"
+
+    def score(self, images, files=None):
+        return np.where(np.arange(len(images)) == 1, np.nan, 1.0)
+
+
+def test_an_image_without_a_quality_is_neither_refused_nor_passed_in_silence(capsys, home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "blank_measure", SimpleNamespace(Blank=Blank))
+    line = failure(capsys, home, home / "people", "--quality", "blank_measure:Blank", "--min-quality", "0")
+    assert "0002.png: it has no quality by blank_measure:Blank" in line
+
+
+@pytest.mark.parametrize("words", [["--min-quality", "1"], ["--templates", "--pool", "quality"]])
+def test_a_model_without_quality_says_what_to_measure_instead(capsys, home, words):
+    line = failure(capsys, home, home / "people", *words)
+    assert "no quality head; add --quality sharpness" in line
+
+
+def test_folders_that_do_not_say_who_is_who_are_refused(capsys, home, people):
+    assert "add --templates" in failure(capsys, home, people, "--pool", "quality")
+    assert "takes folders" in failure(capsys, home, people / PEOPLE[0] / "0001.png", "--templates")
+    assert "two people of one name" in failure(capsys, home, people, home / "people", "--templates")
+    shutil.copy(people / PEOPLE[0] / "0001.png", people)
+    assert "beside folders" in failure(capsys, home, people, "--templates")
+    (people / "empty").mkdir()
+    assert "no images" in failure(capsys, home, people / "empty", "--templates")
