@@ -4,6 +4,7 @@ import json
 import sys
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -222,7 +223,15 @@ def test_without_onnxruntime_the_extra_is_named(model, monkeypatch):
         Embedder.load(model)
 
 
-def test_commands_take_an_onnx_file(capsys, model):
+def test_commands_take_an_onnx_file(capsys, images, model, tmp_path):
+    for number in (0, 1):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), images[number, :, :, ::-1])
+    vectors = Embedder.load(model).embed(images[:2]).vectors
+    assert main(["compare", str(model), str(tmp_path / "0.png"), str(tmp_path / "1.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["similarity"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
+    assert main(["embed", str(model), str(tmp_path), "--out", str(tmp_path / "out.npz")]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "out.npz")["vectors"], vectors, atol=1e-6)
+    capsys.readouterr()
     assert main(["info", str(model), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["sha256"] == file_sha256(model)
