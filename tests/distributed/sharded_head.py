@@ -10,11 +10,11 @@ import torch
 import torch.distributed as dist
 
 from limen import MarginHead, margins
-from limen.heads import CenterSGD, Group, default_group
+from limen.heads import CenterSGD, Group, HardPrototypeMining, PartialFC, default_group
 
 RANKS = 4
 D, B = 6, 24  # B is divided by 1, 2, 3 and 4
-CLASSES = (5, 13, 40)  # 5 leaves the last of four ranks without a class; none is divided by 3 and 4
+CLASSES = (5, 13)  # 5 leaves the last of four ranks without a class; neither is divided by 3 and 4
 MARGINS = {
     "SphereFace": lambda c: margins.SphereFace(),
     "SphereFace norm": lambda c: margins.SphereFace(scale="norm"),
@@ -28,13 +28,19 @@ MARGINS = {
     "MagFace": lambda c: margins.MagFace(),
     "CurricularFace": lambda c: margins.CurricularFace(),
 }
+SAMPLERS = {  # that take all classes, for only then do shards and one process choose the same
+    "no sampler": lambda: None,
+    "PartialFC": lambda: PartialFC(1.0),
+    "HardPrototypeMining": lambda: HardPrototypeMining(queue=3, threshold=-1.0, subset=1.0, rebuild_every=2),
+}
 
 
-def build(name, classes, group, implementation="auto", fused=False):
+def build(name, sampler, classes, group, implementation="auto", fused=False):
     torch.manual_seed(classes)
     margin = MARGINS[name](classes)
     torch.manual_seed(classes + 1)
-    head = MarginHead(classes, D, margin, scale=30.0, implementation=implementation, group=group).double()
+    chosen = SAMPLERS[sampler]()
+    head = MarginHead(classes, D, margin, scale=30.0, sampler=chosen, implementation=implementation, group=group).double()
     if fused:
         head.update = CenterSGD(head.centers, lr=0.1)
     return head
@@ -60,24 +66,25 @@ def gap(a, b):
     return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0
 
 
-def compare(name, classes, group, implementation, fused):
-    """The largest difference of anything, and whether the nearest negatives' classes are the same."""
+def compare(name, sampler, classes, group, implementation, fused):
+    """The largest difference of anything, and whether the nearest negatives' classes and the dominant queues are the same."""
     torch.manual_seed(7)
     features, labels = 5 * torch.randn(2, B, D, dtype=torch.float64), torch.randint(classes, (2, B))
-    dense = run(build(name, classes, None, implementation, fused), features, labels)
+    whole_head = build(name, sampler, classes, None, implementation, fused)
+    dense = run(whole_head, features, labels)
     share = B // group.size
     mine = slice(group.rank * share, (group.rank + 1) * share)
-    head = build(name, classes, group, implementation, fused)
+    head = build(name, sampler, classes, group, implementation, fused)
     outputs, centers, others, buffers = run(head, features[:, mine], labels[:, mine])
     held = slice(head.centers.first, head.centers.last)
     gaps = [gap(centers, dense[1][held]), *(gap(buffers[key], dense[3][key]) for key in buffers)]
     gaps += [gap(mine_grad, whole_grad[held]) for mine_grad, whole_grad in zip(others, dense[2], strict=True)]
-    same_index = True
+    same = sampler != "HardPrototypeMining" or torch.equal(head.sampler.queues, whole_head.sampler.queues[held])
     for (out, grad), (whole, whole_grad) in zip(outputs, dense[0], strict=True):
         gaps += [gap(out.loss, whole.loss), gap(out.regulariser, whole.regulariser), gap(grad, whole_grad[mine])]
         gaps += [gap(getattr(out, key), getattr(whole, key)[mine]) for key in ("loss_per_sample", "target_cosine", "nearest_negative")]
-        same_index &= torch.equal(out.nearest_negative_index, whole.nearest_negative_index[mine])
-    return max(gaps), same_index
+        same &= torch.equal(out.nearest_negative_index, whole.nearest_negative_index[mine])
+    return max(gaps), same
 
 
 def main():
@@ -91,12 +98,14 @@ def main():
         if rank >= size:
             continue
         group = Group(members)
-        for name in MARGINS:
+        cases = [(name, "no sampler") for name in MARGINS]
+        cases += [(name, sampler) for name in ("AdaMSoftmax", "CurricularFace") for sampler in SAMPLERS if sampler != "no sampler"]
+        for name, sampler in cases:
             for classes in CLASSES:
                 for implementation, fused in (("dense", False), ("chunked", True)):
-                    difference, same_index = compare(name, classes, group, implementation, fused)
-                    gathered = group.maximum(torch.tensor([difference, float(not same_index)], dtype=torch.float64))
-                    found.append([name, size, classes, implementation, gathered[0].item(), not gathered[1].item()])
+                    difference, same = compare(name, sampler, classes, group, implementation, fused)
+                    gathered = group.maximum(torch.tensor([difference, float(not same)], dtype=torch.float64))
+                    found.append([f"{name}, {sampler}", size, classes, implementation, gathered[0].item(), not gathered[1].item()])
     if rank == 0:
         with open(result, "w") as file:
             json.dump(found, file)

@@ -1,8 +1,22 @@
-"""Floor 2: class centres and the loss over them."""
+"""Floor 2: class centres, the choice among them, and the loss over them."""
 
 from limen.heads.center_sgd import CenterSGD
 from limen.heads.centers import ClassCenters
 from limen.heads.collectives import Group, default_group
 from limen.heads.margin_head import HeadOutput, MarginHead
+from limen.heads.prototype_mining import HardPrototypeMining
+from limen.heads.samplers import SAMPLERS, ClassSampler, PartialFC, create_sampler
 
-__all__ = ["CenterSGD", "ClassCenters", "Group", "HeadOutput", "MarginHead", "default_group"]
+__all__ = [
+    "SAMPLERS",
+    "CenterSGD",
+    "ClassCenters",
+    "ClassSampler",
+    "Group",
+    "HardPrototypeMining",
+    "HeadOutput",
+    "MarginHead",
+    "PartialFC",
+    "create_sampler",
+    "default_group",
+]

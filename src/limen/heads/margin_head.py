@@ -1,7 +1,7 @@
 """The training head: class centres, a margin, and the loss of one batch."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from limen.functional import MarginSoftmax, margin_softmax
 from limen.functional.fused_pass import Update
 from limen.heads.centers import ClassCenters
 from limen.heads.collectives import Group, add_parts, gather_rows, logsumexp_over_ranks, to_parts
+from limen.heads.samplers import ClassSampler
 from limen.margins import Margin
 
 IMPLEMENTATIONS = ("auto", "dense", "chunked")
@@ -51,7 +52,7 @@ class MarginHead(nn.Module):
         embedding_size: int,
         margin: Margin,
         scale: float = 64.0,
-        sampler: Any = None,
+        sampler: ClassSampler | None = None,
         implementation: str = "auto",
         group: Group | None = None,
         dtype: torch.dtype = torch.float32,
@@ -66,6 +67,8 @@ class MarginHead(nn.Module):
         self.implementation = implementation
         self.group = group
         self.update: Update | None = None
+        if sampler is not None:
+            sampler.prepare(self.centers)
         if group is not None:
             for name in margin.per_class:
                 mine = getattr(margin, name).data[self.centers.first : self.centers.last].clone()

@@ -39,7 +39,7 @@ def most_similar_classes(centers: ClassCenters, count: int, threshold: float, ex
         present, lengths = lists.unique_consecutive(return_counts=True)
         parts = zip(present.tolist(), classes.split(lengths.tolist()), vectors.split(lengths.tolist()), strict=True)
         for number, members, keys in parts:
-            for rows in visitors[number].split(max(1, SCRATCH // 2 // len(keys))):
+            for rows in visitors.get(number, everyone[:0]).split(max(1, SCRATCH // 2 // len(keys))):
                 _merge(best, found, rows, unit_centers(weight, rows) @ keys.T, members)
     result = torch.empty_like(found[:, :count])
     for rows in everyone.split(max(1, SCRATCH // 4 // (count + 1))):
