@@ -25,6 +25,7 @@ NEIGHBOURS = {
     ("embedder", "onnx_embedder"),
     ("measures", "embedder"),
     ("measures", "onnx_embedder"),
+    ("measures", "protocols"),
     ("onnx_embedder", "bundle"),
     ("onnx_embedder", "embeddings"),
     ("cli", "report"),

@@ -1,7 +1,5 @@
 """Quality measures by name, scores of many images, and the calibration of a model's quality."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +7,14 @@ import torch
 
 from limen.data import ImageSource, PairSet
 from limen.embedder import Embedder
-from limen.errors import LimenError, UnreadableImage
+from limen.errors import LimenError
 from limen.lookup import did_you_mean, find
 from limen.onnx_embedder import OnnxEmbedder
+from limen.protocols.protocol import Progress, readable_blocks
 from limen.quality import Calibration, FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityMeasure
 from limen.quality.fit import fit_calibration
 from limen.quality.model import ModelMeasure
 
-BLOCK = 256  # images in memory at a time
 PIXELS = {
     "sharpness": "limen.quality:Sharpness",
     "resolution": "limen.quality:Resolution",
@@ -25,7 +23,6 @@ PIXELS = {
 }
 OF_A_MODEL: dict[str, type[ModelMeasure]] = {measure.name: measure for measure in (LearnedQuality, FeatureNorm, MagFaceNorm)}
 SPELLINGS = (*PIXELS, "face_size:FILE.csv", *(f"{name}:MODEL" for name in OF_A_MODEL), "MODEL", "package.module:Class")
-Progress = Callable[[int, int], None]
 
 
 def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embedder | OnnxEmbedder | None = None) -> QualityMeasure:
@@ -62,21 +59,17 @@ def model_name(path: str | Path) -> str:
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
-@dataclass(frozen=True)
-class Scores:
-    """`quality` (N,) float64, NaN for failures to acquire, and the file and reason of each of those."""
+def score_images(measure: QualityMeasure, source: ImageSource, progress: Progress | None = None) -> tuple[np.ndarray, list[str]]:
+    """(N,) float64 score of every image of `source`, NaN for failures to acquire; and the file and reason of each of those.
 
-    quality: np.ndarray
-    failures: list[str]
-
-
-def score_images(measure: QualityMeasure, source: ImageSource, progress: Progress | None = None) -> Scores:
-    """The score of every image of `source`. Raises LimenError where not one can be read."""
+    Raises LimenError where not one image can be read.
+    """
     quality = np.full(len(source), np.nan)
     failures: list[str] = []
-    for numbers, images in _blocks(source, failures, progress):
+    for numbers, images in readable_blocks(source, np.arange(len(source)), failures, progress):
         quality[numbers] = measure.score(images, [source.locate(number) for number in numbers])
-    return Scores(quality, failures)
+    _check_any_read(source, failures)
+    return quality, failures
 
 
 def calibrate(
@@ -91,37 +84,27 @@ def calibrate(
     quality = np.full(len(source), np.nan)
     vectors = np.full((len(source), embedder.bundle.architecture.embedding_size), np.nan)
     failures: list[str] = []
-    for numbers, images in _blocks(source, failures, progress):
+    for numbers, images in readable_blocks(source, np.arange(len(source)), failures, progress):
         found = embedder.embed(images)
         vectors[numbers] = found.vectors
         if isinstance(chosen, ModelMeasure) and chosen.recogniser is embedder:  # embedded already
             quality[numbers] = chosen.of(found)
         else:
             quality[numbers] = chosen.score(images, [source.locate(number) for number in numbers])
+    _check_any_read(source, failures)
     cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])
     return fit_calibration(measure, pairs.name, quality, pairs.first, pairs.second, cosine, pairs.same, fmr), failures
 
 
 def _of_model(kind: str, embedder: Embedder | OnnxEmbedder, name: str) -> QualityMeasure:
     if kind == "quality" and getattr(embedder, "quality_head", None) is None:
-        raise LimenError(f"{name}: the model has no quality head. {LearnedQuality.needs} Or measure norm, sharpness or resolution")
+        raise LimenError(
+            f"{name}: the model has no quality head. {LearnedQuality.needs} Or measure norm, sharpness, resolution or exposure"
+        )
     return OF_A_MODEL[kind](embedder, name)
 
 
-def _blocks(source: ImageSource, failures: list[str], progress: Progress | None) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Numbers and images of what can be read, BLOCK at a time; the rest is added to `failures`."""
-    for start in range(0, len(source), BLOCK):
-        numbers, images = [], []
-        for number in range(start, min(start + BLOCK, len(source))):
-            try:
-                images.append(source.image(number))
-                numbers.append(number)
-            except UnreadableImage as error:
-                failures.append(str(error))
-        if images:
-            yield numbers, np.stack(images)
-        if progress:
-            progress(min(start + BLOCK, len(source)), len(source))
+def _check_any_read(source: ImageSource, failures: list[str]) -> None:
     if len(failures) == len(source):
         first = failures[0] if failures else "there is none"
         raise LimenError(f"none of the {len(source)} images can be used (first: {first}); check the path of the images")

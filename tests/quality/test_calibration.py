@@ -33,8 +33,9 @@ def test_the_threshold_is_the_lowest_that_keeps_the_fmr():
         lower = np.unique(data["cosine"])
         lower = lower[np.searchsorted(lower, found.threshold) - 1]
         assert (non_mated >= lower).mean() > fmr
-        assert found.non_matches > 100
-        assert found.non_matches == (data["cosine"][data["mated"]] < found.threshold).sum()
+        assert found.false_non_matches > 100
+        assert found.false_matches == (non_mated >= found.threshold).sum()
+        assert found.false_non_matches == (data["cosine"][data["mated"]] < found.threshold).sum()
         assert (found.mated, found.non_mated, found.images, found.fmr) == (2000, 2000, 8000, fmr)
 
 
@@ -47,7 +48,7 @@ def test_the_expected_error_falls_and_its_mean_is_the_error_met():
     groups = np.array_split(np.sort(worse[data["mated"]]), 2000 // 30)
     means = np.array([group.mean() for group in groups])
     sizes = np.array([len(group) for group in groups])
-    assert found.expected_fnmr(means) @ sizes / 2000 == pytest.approx(found.non_matches / 2000, abs=1e-4)
+    assert found.expected_fnmr(means) @ sizes / 2000 == pytest.approx(found.false_non_matches / 2000, abs=1e-4)
 
 
 def test_a_known_error_is_found_again():
@@ -101,7 +102,7 @@ def test_json_brings_it_back():
     ],
 )
 def test_a_calibration_that_cannot_be_is_refused(change):
-    good = Calibration("quality", "set", 9, (0.0,) * 1001, 0.01, 0.3, 5, 5, 1, (1.0, 2.0), (0.5, 0.1))
+    good = Calibration("quality", "set", 9, (0.0,) * 1001, 0.01, 0.3, 5, 5, 1, 0, (1.0, 2.0), (0.5, 0.1))
     with pytest.raises(ValueError):
         replace(good, **change)
 

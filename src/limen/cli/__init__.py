@@ -17,6 +17,8 @@ COMMANDS = {
     "evaluate": "judge a model on pairs of images",
     "embed": "embeddings of images, as a .npz file",
     "compare": "similarity of two images",
+    "quality": "quality of images: score, percentile, expected error, contact sheet",
+    "calibrate": "find what a model's quality scores mean, and keep it in the model",
     "info": "what a model file holds",
     "data": "generate and inspect data",
 }

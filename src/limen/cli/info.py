@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "architecture": asdict(bundle.architecture),
         "parameters": sum(tensor.numel() for tensor in bundle.tensors.values()),
         "preprocessing": asdict(bundle.preprocessing),
+        "quality_head": bundle.quality_head() is not None,
+        "calibration": bundle.calibration.summary if bundle.calibration else None,
         "licence": bundle.licence,
         "training": bundle.training,
         "class_names_sha256": bundle.class_names_sha256,

@@ -16,7 +16,7 @@ class Calibration:
     reference, images     name and number of the images whose scores `quantiles` (1001,) are, from the lowest to the highest
     fmr, threshold        false match rate, and the cosine at which the non-mated pairs have it: accepted from there on
     mated, non_mated      number of pairs
-    non_matches           mated pairs below the threshold
+    false_non_matches     mated pairs below the threshold; false_matches: non-mated ones not below it
     knots, fnmr           (K,) pair quality, rising, and expected false non-match rate, falling; straight lines between
     """
 
@@ -28,7 +28,8 @@ class Calibration:
     threshold: float
     mated: int
     non_mated: int
-    non_matches: int
+    false_non_matches: int
+    false_matches: int
     knots: tuple[float, ...]
     fnmr: tuple[float, ...]
 
@@ -45,6 +46,11 @@ class Calibration:
         """The calibration whose `asdict` went through JSON. Raises ValueError or TypeError for other values."""
         fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(**fields)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """All but the two tables."""
+        return {name: value for name, value in vars(self).items() if not isinstance(value, tuple)}
 
     def percentile(self, quality: np.ndarray) -> np.ndarray:
         """Share of the reference images with lower scores, 0 to 100, to a tenth; of equal ones, half."""

@@ -74,7 +74,8 @@ def fit_calibration(
         threshold=threshold,
         mated=len(worse),
         non_mated=non_mated,
-        non_matches=int(rejected.sum()),
+        false_non_matches=int(rejected.sum()),
+        false_matches=int((cosine[~mated] >= threshold).sum()),
         knots=_rounded(curve.X_thresholds_),
         fnmr=_rounded(curve.y_thresholds_),
     )

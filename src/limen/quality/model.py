@@ -50,7 +50,7 @@ class LearnedQuality(ModelMeasure):
 
     def of(self, embeddings: RecogniserEmbeddings) -> np.ndarray:
         if embeddings.quality is None:
-            raise LimenError(f"{self.name}: the model has no quality head. {self.needs} Or measure norm, sharpness or resolution")
+            raise LimenError(f"{self.name}: the model has no quality head. {self.needs} Or measure norm, sharpness, resolution or exposure")
         return embeddings.quality.astype(float)
 
 

@@ -1,0 +1,68 @@
+"""Find what a model's quality scores mean, and keep it in the model file: percentiles, and the false non-match rate to expect.
+
+  limen calibrate model.safetensors --pairs heldout.bin
+  limen calibrate model.safetensors --pairs pairs.txt --images faces/ --fmr 1e-2 --out calibrated.safetensors
+  limen calibrate model.safetensors --pairs heldout.bin --measure norm
+
+The pairs have to be of people whom the model was not trained on, and like those it will meet. Their images are the reference of the
+percentiles; their non-mated pairs set the threshold at the false match rate asked for; their mated pairs tell how the share rejected
+there falls with quality. The weights stay as they are. `limen quality` uses what was found, until the next calibration.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from limen.cli.progress import progress_bar
+from limen.data import open_pairs
+from limen.embedder import Embedder
+from limen.errors import LimenError
+from limen.measures import calibrate
+
+PERCENTILES = (1, 10, 25, 50, 75, 90)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+    parser.add_argument("--pairs", required=True, metavar="FILE", help="a .bin file, or a text list in LFW's format")
+    parser.add_argument("--images", metavar="DIR", help="the folder of the images that a text list names")
+    parser.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the threshold (1e-3)")
+    parser.add_argument("--measure", default="quality", metavar="NAME", help="see limen quality (quality: the model's quality head)")
+    parser.add_argument("--out", metavar="FILE", help="write the calibrated model there (MODEL itself)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    pairs = open_pairs(options.pairs, options.images)
+    embedder = Embedder.load(options.model, options.device)
+    if not isinstance(embedder, Embedder):
+        raise LimenError(f"{options.model}: an ONNX file cannot hold a calibration; give a bundle that limen wrote")
+    with progress_bar(f"scoring {pairs.name}") as progress:
+        calibration, failures = calibrate(embedder, pairs, options.fmr, options.measure, progress)
+    embedder.bundle.calibration = calibration
+    out = options.out or options.model
+    embedder.save(out)
+    scores = np.percentile(calibration.quantiles, PERCENTILES)
+    rows = zip(PERCENTILES, scores.tolist(), calibration.expected_fnmr(scores).tolist(), strict=True)
+    return {
+        "out": out,
+        "model_sha256": embedder.description["model_sha256"],
+        "calibration": calibration.summary,
+        "percentiles": [{"percentile": percentile, "quality": quality, "expected_fnmr": fnmr} for percentile, quality, fnmr in rows],
+        "failures": failures,
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    found, failures = result["calibration"], result["failures"]
+    lines = [f"{len(failures)} images could not be used:", *failures[:10]] if failures else []
+    lines += [
+        f"{found['measure']} on {found['reference']}, {found['images']:,} images:",
+        f"  cosine {found['threshold']:.4f} accepts {found['false_matches']:,} of {found['non_mated']:,} non-mated pairs "
+        f"(FMR {found['fmr']:g}) and rejects {found['false_non_matches']:,} of {found['mated']:,} mated ones",
+        f"  {'percentile':>10s} {'score':>12s} {'expected FNMR':>13s}",
+    ]
+    for row in result["percentiles"]:
+        lines.append(f"  {row['percentile']:>10d} {row['quality']:>12.4f} {100 * row['expected_fnmr']:>11.2f} %")
+    return "\n".join([*lines, f"kept in {result['out']}"])

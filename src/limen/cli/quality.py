@@ -1,0 +1,150 @@
+"""Quality of aligned face images: a score, higher for a better one; where the model is calibrated, also its percentile and expected FNMR.
+
+  limen quality model.safetensors faces/ --csv scores.csv --sheet sheet.html
+  limen quality model.safetensors a.jpg b.jpg
+  limen quality model.safetensors faces/ --measure sharpness
+
+The measure is the model's own quality head, or with --measure one of: norm, magface_norm (length of the model's features), sharpness,
+resolution, exposure (of the pixels), face_size:FILE.csv (of the boxes in a list with the columns file, width, height), another MODEL,
+or package.module:Class. `limen calibrate` finds what scores mean. Images that cannot be read are reported and not scored.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+
+from limen.cli.progress import progress_bar
+from limen.data import FileSource, list_images
+from limen.embedder import Embedder
+from limen.files import atomic_write
+from limen.measures import create_measure, model_name, score_images
+from limen.quality import Calibration
+from limen.report import Section, face_grid, write_report
+
+COLUMNS = ("file", "quality", "percentile", "expected_fnmr")
+LISTED = 20  # lines of the text; --csv and --json have them all
+FACES, SIDE = 300, 96  # of the contact sheet: 300 pictures of 96 pixels are a page of about 7 MB
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, or folders that are searched for them")
+    parser.add_argument("--measure", default="quality", metavar="NAME", help="what to measure (quality: the model's quality head)")
+    parser.add_argument("--csv", metavar="FILE.csv", help="write file, quality, percentile and expected_fnmr of every image")
+    parser.add_argument("--sheet", metavar="FILE.html", help="write the faces from worst to best as one page")
+    parser.add_argument("--resize", action="store_true", help="resize images that are not 112x112 instead of refusing them")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    source = FileSource(list_images(options.images), on_other_size="resize" if options.resize else "refuse")
+    embedder = Embedder.load(options.model, options.device)
+    measure = create_measure(options.measure, options.device, embedder)
+    calibration = embedder.bundle.calibration if isinstance(embedder, Embedder) else None
+    applies = calibration is not None and calibration.measure == options.measure
+    with progress_bar("scoring") as progress:
+        quality, failures = score_images(measure, source, progress)
+    rows = _rows(source, quality, calibration if applies else None)
+    result = {
+        "model": options.model,
+        "model_sha256": embedder.description["model_sha256"],
+        "measure": measure.name,
+        "calibration": calibration.summary if calibration is not None and applies else None,
+        "images": rows,
+        "failures": failures,
+        "remark": _remark(calibration, options) if calibration is None or not applies else "",
+    }
+    if options.csv:
+        atomic_write(Path(options.csv), lambda path: _write_csv(path, rows))
+        result["csv"] = options.csv
+    if options.sheet:
+        result["faces_in_sheet"] = _write_sheet(options.sheet, source, result)
+        result["sheet"] = options.sheet
+    return result
+
+
+def text(result: dict[str, Any]) -> str:
+    failures = result["failures"]
+    lines = [f"{len(failures)} images could not be used:", *failures[:10]] if failures else []
+    ranked = sorted(result["images"], key=lambda row: row["quality"])
+    lines.append(f"{result['measure']}, from worst to best:")
+    if calibrated := result["calibration"] is not None:
+        lines.append(f"{'score':>12s} {'percentile':>10s} {'expected FNMR':>13s}  file")
+    shown = [*ranked[: LISTED // 2], None, *ranked[-LISTED // 2 :]] if len(ranked) > LISTED else ranked
+    for row in shown:
+        if row is None:
+            lines.append(f"{'...':>12s}  {len(ranked) - LISTED} more (--csv FILE.csv and --json have them all)")
+        else:
+            meaning = f" {row['percentile']:>10.1f} {_percent(row['expected_fnmr']):>13s}" if calibrated else ""
+            lines.append(f"{row['quality']:>12.4f}{meaning}  {row['file']}")
+    lines += [_meaning(result["calibration"]) if calibrated else result["remark"]]
+    lines += [f"open {result['sheet']}"] if "sheet" in result else []
+    return "\n".join(lines)
+
+
+def _rows(source: FileSource, quality: np.ndarray, calibration: Calibration | None) -> list[dict[str, Any]]:
+    """A row for every image that was read, in the order given; None for what only a calibration could tell."""
+    known = np.flatnonzero(~np.isnan(quality))
+    columns: list[list[Any]] = [[source.locate(number) for number in known.tolist()], quality[known].tolist()]
+    if calibration is None:
+        columns += [[None] * len(known)] * 2
+    else:
+        columns += [calibration.percentile(quality[known]).tolist(), calibration.expected_fnmr(quality[known]).tolist()]
+    return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _remark(calibration: Calibration | None, options: argparse.Namespace) -> str:
+    measure = "" if options.measure == "quality" else f" --measure {options.measure}"
+    command = f"`limen calibrate {options.model} --pairs FILE{measure}` adds percentile and expected FNMR"
+    if calibration is not None:
+        return f"The model is calibrated for {calibration.measure}, not for {options.measure}; {command}."
+    return f"The model is not calibrated, so a score orders images and says no more; {command}."
+
+
+def _meaning(calibration: dict[str, Any]) -> str:
+    found = {name: f"{value:,}" if isinstance(value, int) else value for name, value in calibration.items()}
+    return (
+        f"Percentile: among the {found['images']} images of {found['reference']}. Expected FNMR: of mated pairs whose worse image has this "
+        f"score, at cosine {found['threshold']:.4f} (FMR {found['fmr']:g}); from {found['mated']} mated pairs, of which "
+        f"{found['false_non_matches']} were rejected."
+    )
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2f} %" if rate else "none met"  # no non-match among the pairs calibrated on is not the same as never
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_sheet(path: str, source: FileSource, result: dict[str, Any]) -> int:
+    """The contact sheet; returns the number of faces on it."""
+    ranked = sorted(result["images"], key=lambda row: row["quality"])
+    places = np.unique(np.linspace(0, len(ranked) - 1, min(len(ranked), FACES)).round().astype(int))
+    number = {source.locate(k): k for k in range(len(source))}
+    images = [cv2.resize(source.image(number[ranked[k]["file"]]), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for k in places]
+    said = f"{len(ranked):,} faces" if len(places) == len(ranked) else f"{len(places)} of {len(ranked):,} faces, evenly spaced in rank"
+    calibration = result["calibration"]
+    meaning = _meaning(calibration) if calibration is not None else result["remark"]
+    sections = [Section("From worst to best", face_grid(images, [_caption(ranked[k]) for k in places]), f"{said}, row by row. {meaning}")]
+    if result["failures"]:
+        items = Markup("").join(Markup("<li>{}</li>").format(failure) for failure in result["failures"])
+        sections.append(
+            Section("Failures to acquire", Markup("<ul>{}</ul>").format(items), "Images that could not be used; they have no score.")
+        )
+    write_report(path, f"{result['measure']} by {model_name(result['model'])}", [], sections)
+    return len(places)
+
+
+def _caption(row: dict[str, Any]) -> str:
+    meaning = [] if row["percentile"] is None else [f"percentile {row['percentile']:.1f}", f"FNMR {_percent(row['expected_fnmr'])}"]
+    return ", ".join([f"{row['quality']:.4f}", *meaning, Path(row["file"]).name])
