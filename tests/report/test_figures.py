@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from limen.protocols import Result
-from limen.report import figure_histogram, figure_overview, figure_roc, figure_training, save_png, to_svg
+from limen.report import figure_edc, figure_histogram, figure_overview, figure_roc, figure_training, save_png, to_svg
 
 
 def result(name="lfw", **changes):
@@ -38,13 +38,40 @@ def test_the_histogram_shows_shares_of_each_class():
     np.testing.assert_allclose(outlines["non-mated"], [0.8, 0.2])
 
 
+def discarding(quality, fnmr=(0.4, 0.1), orders=1, threshold="fixed: of all", **changes):
+    switches = {"quality": quality, "orders averaged": orders, "edc threshold": threshold}
+    curves = {"edc@fmr=0.01": {"discard": [0.0, 0.5], "fnmr": list(fnmr), "mated_left": [200, 100]}}
+    return result(**({"switches": switches, "counts": {"mated": 200}, "curves": curves} | changes))
+
+
+def test_the_edc_has_a_line_for_each_quality_and_the_mated_pairs_left_above():
+    axes = figure_edc([discarding("crfiqa"), discarding("random order", (0.4, 0.4), orders=10), discarding("norm", curves={})], 0.01).axes[
+        0
+    ]
+    assert [(line.get_label(), list(line.get_ydata())) for line in axes.lines] == [("crfiqa", [0.4, 0.1]), ("random order", [0.4, 0.4])]
+    assert {line.get_drawstyle() for line in axes.lines} == {"steps-post"}
+    assert "mated pairs" in axes.get_xlabel()
+    assert axes.get_ylabel() == "FNMR at FMR 0.01"
+    (above,) = axes.child_axes
+    assert [label.get_text() for label in above.get_xticklabels()] == ["200", "160", "120", "80", "40", "0"]
+
+
+def test_an_edc_of_a_threshold_for_every_step_is_a_trapezoid_over_all_pairs():
+    axes = figure_edc([discarding("crfiqa", threshold="per_step: found again")], 0.01).axes[0]
+    assert axes.lines[0].get_drawstyle() == "default"
+    assert axes.get_xlabel() == "share of all pairs discarded"
+    assert not axes.child_axes
+
+
 def test_training_rows_without_the_value_are_passed_over():
     rows = [{"step": 1, "loss": 3.0}, {"step": 2, "accuracy": 0.9}, {"step": 3, "loss": 2.0}]
     line = figure_training({"run": rows}).axes[0].lines[0]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 3], [3.0, 2.0])
 
 
-@pytest.mark.parametrize("figure", [figure_roc([]), figure_roc([result(curves={})]), figure_training({}), figure_training({"a": []})])
+@pytest.mark.parametrize(
+    "figure", [figure_roc([]), figure_edc([], 0.01), figure_roc([result(curves={})]), figure_training({}), figure_training({"a": []})]
+)
 def test_nothing_to_draw_is_an_empty_figure(figure):
     assert to_svg(figure).startswith("<svg")
 

@@ -79,6 +79,25 @@ def test_numbers_stand_with_their_intervals_events_and_switches(tmp_path):
     assert "flip True" in text
 
 
+def test_qualities_of_the_same_pairs_and_model_share_a_figure_for_each_fmr(tmp_path):
+    def discarding(quality, model):
+        curve = {"discard": [0.0, 0.5], "fnmr": [0.4, 0.1], "mated_left": [20, 10]}
+        return result(
+            headline="pauc(0.3)@fmr=0.01",
+            metrics={"pauc(0.3)@fmr=0.01": 0.01234, "pauc(0.3)@fmr=0.01_minus_far sight": 0.001},
+            counts={"mated": 20},
+            switches={"model": model, "quality": quality, "orders averaged": 1, "edc threshold": "fixed"},
+            curves={"edc@fmr=0.01": curve, "edc@fmr=0.1": curve},
+        )
+
+    html = written(tmp_path, [discarding(quality, model) for model in ("a", "b") for quality in ("far sight", HOSTILE)])
+    text = Page(html).text
+    assert [text.count(f"lfw · {model} · FMR {fmr}") for model in "ab" for fmr in ("0.01", "0.1")] == [1, 1, 1, 1]
+    assert "pAUC(0.3)@FMR=0.01 0.0123" in text
+    assert "pAUC(0.3)@FMR=0.01 minus far sight 0.0010" in text
+    assert "script" not in Page(html).tags
+
+
 def test_every_text_is_escaped(tmp_path):
     hostile = result(
         HOSTILE,

@@ -3,28 +3,52 @@
 limen evaluate model.safetensors --pairs lfw.bin cfp_fp.bin --out report/
 limen evaluate model.safetensors --pairs pairs.txt --images lfw/ --out report/
 limen evaluate runs/adaface/model.safetensors runs/arcface/model.safetensors --pairs lfw.bin --out report/
+limen evaluate model.safetensors --pairs lfw.bin --quality crfiqa.safetensors sharpness random --out report/
+
+With --quality, error versus discard in place of accuracy: how well each quality of the images foretells the model's errors, and a table
+of the curves (edc.csv). The others are compared with the first. A quality is
+  sharpness, resolution, exposure          a measure of the pixels
+  MODEL, norm:MODEL, magface_norm:MODEL    the quality head of a model, or the length of its features
+  FILE.csv                                 of the columns file and quality; the file is the image's path
+  random                                   the mean of ten random orders, which know nothing
 
 A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
 which are looked for as name/name_0001.jpg, name/0001.jpg and the like.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from limen.cli.progress import progress_bar
+from limen.data.pairs import PairSet, open_pairs
 from limen.embedder import Embedder
-from limen.protocols import Result, Verification, save_json
-from limen.report import write_report
+from limen.errors import LimenError
+from limen.measures import create_measure, model_name
+from limen.protocols import ErrorVersusDiscard, Measure, Result, Verification, random_orders, read_quality_csv, save_json
+from limen.report import write_edc_csv, write_report
 from limen.report.html import interval_text, metric_name, metric_text
+
+LEFT = "mated_left_at_discard_"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="bundles that limen wrote, or ONNX files; several are set side by side")
     parser.add_argument("--pairs", nargs="+", required=True, metavar="FILE", help=".bin files, or text lists in LFW's format")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for result.json and report.html")
+    parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
+    parser.add_argument("--fmr", nargs="+", type=float, default=[1e-2, 1e-3, 1e-4], metavar="RATE", help="of --quality (0.01 0.001 0.0001)")
+    parser.add_argument(
+        "--edc-threshold",
+        choices=["fixed", "per_step"],
+        default="fixed",
+        help="of --quality: of all pairs (fixed), or found again at every step as in CR-FIQA's tables (per_step)",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for result.json, report.html and, of --quality, edc.csv")
     parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap over subjects (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
@@ -33,21 +57,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    protocols = [
-        Verification(pairs, options.images, flip=not options.no_flip, replicates=options.replicates, seed=options.seed)
-        for pairs in options.pairs
-    ]  # before the model: a wrong path should not cost its loading
+    protocols = _protocols(options)  # before the models: a wrong path should not cost their loading
     results = []
     for model in map(Path, options.models):
         embedder = Embedder.load(model, options.device, options.threads)
-        name = model.resolve().parent.name if model.stem == "model" else model.stem  # a run's folder says more than "model"
         for protocol in protocols:
-            with progress_bar(f"embedding {protocol.pair_set.name}") as protocol.progress:
-                result = protocol.run(embedder)
-            result.switches = {"model": name} | result.switches
-            results.append(result)
+            with progress_bar(protocol.pair_set.name) as protocol.progress:
+                found = protocol.run(embedder)
+            for result in found if isinstance(found, list) else [found]:
+                result.switches = {"model": model_name(model)} | result.switches
+                results.append(result)
     names = dict.fromkeys(result.switches["model"] for result in results)
     return write_results(Path(options.out), f"{', '.join(names)} on {', '.join(p.pair_set.name for p in protocols)}", results)
+
+
+def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDiscard]:
+    """One for each set of pairs."""
+    common = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
+    pair_sets = [open_pairs(pairs, options.images) for pairs in options.pairs]
+    if not options.quality:
+        return [Verification(pairs, **common) for pairs in pair_sets]
+    qualities = _qualities(options.quality, pair_sets, options.device, options.seed)
+    common |= {"fmr": tuple(options.fmr), "threshold": options.edc_threshold}
+    return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
+
+
+def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: int) -> list[dict[str, Measure | np.ndarray]]:
+    """What `--quality` names, for each set of pairs; a measure is made once."""
+    named: list[dict[str, Measure | np.ndarray]] = [{} for _ in pair_sets]
+    found: Sequence[Measure | np.ndarray]
+    for spec in specs:
+        if spec == "random":
+            name, found = "random order", [random_orders(len(pairs.source), seed=seed) for pairs in pair_sets]
+        elif spec.endswith(".csv") and not spec.startswith("face_size:"):
+            name, found = Path(spec).stem, [read_quality_csv(spec, pairs.source) for pairs in pair_sets]
+        else:
+            measure = create_measure(spec, device)
+            name, found = measure.name, [measure] * len(pair_sets)
+        if name in named[0]:
+            raise LimenError(f"--quality: {spec} is the second one called {name!r}; rename its file or leave it out")
+        for qualities, quality in zip(named, found, strict=True):
+            qualities[name] = quality
+    return named
 
 
 def write_results(out: Path, title: str, results: list[Result], sections: Any = ()) -> dict[str, Any]:
@@ -55,9 +106,11 @@ def write_results(out: Path, title: str, results: list[Result], sections: Any = 
     out.mkdir(parents=True, exist_ok=True)
     save_json({"results": [asdict(result) for result in results]}, out / "result.json")
     write_report(out / "report.html", title, results, sections)
-    return {
-        "report": str(out / "report.html"),
-        "result": str(out / "result.json"),
+    files = {"report": str(out / "report.html"), "result": str(out / "result.json")}
+    if any(curve.startswith("edc@") for result in results for curve in result.curves):
+        write_edc_csv(out / "edc.csv", results)
+        files["curves"] = str(out / "edc.csv")
+    return files | {
         "results": [
             {"name": r.label, "counts": r.counts, "metrics": r.metrics, "intervals": {k: list(v) for k, v in r.intervals.items()}}
             for r in results
@@ -69,13 +122,20 @@ def write_results(out: Path, title: str, results: list[Result], sections: Any = 
 def _lines(result: Result) -> list[str]:
     counts = result.counts
     lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
-    for name in result.metrics:
+    if left := [f"{n} after {name.removeprefix(LEFT)}" for name, n in counts.items() if name.startswith(LEFT)]:
+        lines.append(f"  mated pairs left: {', '.join(left)} discarded; threshold {result.switches['edc threshold'].partition(':')[0]}")
+    shown = [name for name in result.metrics if _is_shown(result, name)]
+    width = max(15, *(len(metric_name(name)) for name in shown))
+    for name in shown:
         interval = interval_text(result, name)
-        if name in (result.headline, "eer", "threshold_cosine") or (name.startswith("tar@") and not name.endswith("_std")):
-            lines.append(
-                f"  {metric_name(name):15s} {metric_text(name, result.metrics[name]):>12s}{f'   [{interval}]' if interval else ''}"
-            )
+        value = metric_text(name, result.metrics[name])
+        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}")
     return lines
+
+
+def _is_shown(result: Result, name: str) -> bool:
+    rates = ("tar@", "fnmr@", "pauc", "auc")
+    return name in (result.headline, "eer", "threshold_cosine") or (name.startswith(rates) and not name.endswith(("_std", "_normalised")))
 
 
 def text(result: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from os import PathLike
 
 from limen.protocols.discard import ErrorVersusDiscard
-from limen.protocols.image_quality import Measure, random_orders, read_quality_csv, score_images
+from limen.protocols.image_quality import Measure, random_orders, read_quality_csv
 from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Progress, embed_images
 from limen.protocols.result import Result, save_json
 from limen.protocols.verification import PairScores, Verification
@@ -23,7 +23,6 @@ __all__ = [
     "random_orders",
     "read_quality_csv",
     "save_json",
-    "score_images",
 ]
 
 

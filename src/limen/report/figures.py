@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from os import PathLike
 from typing import Any
 
@@ -71,6 +72,17 @@ def figure_overview(results: Sequence[Result]) -> Figure:
     return figure
 
 
+def figure_edc(results: Sequence[Result], fmr: float) -> Figure:
+    """FNMR at `fmr` over the share of pairs discarded, a line for each quality that `results` of the same pairs judge.
+
+    Orders at random are drawn pale. Above the axis stand the mated pairs left, where the share discarded is one of mated pairs.
+    """
+    with _canvas(1) as (figure, axes):
+        _draw_edc(axes[0], [result for result in results if f"edc@fmr={fmr:g}" in result.curves], f"edc@fmr={fmr:g}")
+        axes[0].set(ylabel=f"FNMR at FMR {fmr:g}")
+    return figure
+
+
 def figure_training(logs: Mapping[str, Sequence[Mapping[str, Any]]], value: str = "loss") -> Figure:
     """`value` over steps for every run of `logs`; rows without it (those of evaluations, say) are passed over."""
     with _canvas(1) as (figure, axes):
@@ -122,6 +134,31 @@ def _draw_roc(axes: Axes, results: Sequence[Result]) -> None:
     axes.set(xlim=(lowest, 1), ylim=(max(0.0, floor - 0.1 * (1 - floor)), 1 + 0.03 * (1 - floor) + 1e-3))
     axes.set(xlabel="false accept rate", ylabel="true accept rate")
     _legend(axes, "lower right")
+
+
+def _draw_edc(axes: Axes, results: Sequence[Result], curve: str) -> None:
+    colours = cycle(SERIES)
+    for result in results:
+        discard, fnmr = result.curves[curve]["discard"], result.curves[curve]["fnmr"]
+        average = result.switches["orders averaged"] > 1
+        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if average else {"color": next(colours)}
+        label = result.switches["quality"]
+        if _per_step(result):
+            axes.plot(discard, fnmr, label=label, marker="o", markersize=3, **style)
+        else:
+            axes.step(discard, fnmr, where="post", label=label, **style)
+    axes.set(xlim=(0, 1), ylim=(0, None), xlabel=f"share of {'all' if any(map(_per_step, results)) else 'mated'} pairs discarded")
+    if results and not any(map(_per_step, results)):
+        shares = np.linspace(0, 1, 6)
+        top = axes.secondary_xaxis("top")
+        top.set_xticks(shares, [f"{left:,.0f}" for left in results[0].counts["mated"] * (1 - shares)])
+        top.set_xlabel("mated pairs left")
+        top.spines["top"].set_visible(False)
+    _legend(axes, "lower left")
+
+
+def _per_step(result: Result) -> bool:
+    return str(result.switches["edc threshold"]).startswith("per_step")
 
 
 def _draw_histogram(axes: Axes, result: Result) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from limen.files import atomic_write
 from limen.protocols import Result
-from limen.report.figures import figure_histogram, figure_roc, to_svg
+from limen.report.figures import figure_edc, figure_histogram, figure_roc, to_svg
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         axis=_headline_axis(results),
         roc=to_svg(figure_roc(results)) if any("roc" in result.curves for result in results) else None,
         histograms=[(result.label, to_svg(figure_histogram(result))) for result in results if "histogram" in result.curves],
+        edc=_edc_figures(results),
         sections=sections,
     )
 
@@ -60,27 +61,32 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
 
 
 def face_grid(images: Sequence[np.ndarray], captions: Sequence[str]) -> Markup:
-    """A strip of (H, W, 3) uint8 RGB images with a caption each. Two faces that belong together go in as one image, side by side."""
+    """A strip of (H, W, 3) uint8 RGB images, a caption under each. Two faces that belong together go in as one image, side by side."""
     figures = []
     for image, caption in zip(images, captions, strict=True):
         png = cv2.imencode(".png", cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))[1].tobytes()
         address = "data:image/png;base64," + base64.b64encode(png).decode()
         size = f'width="{image.shape[1]}" height="{image.shape[0]}"'
-        figures.append(f'<figure><img {size} src="{address}" alt=""><figcaption>{escape(caption)}</figcaption></figure>')
+        text = f'<figcaption style="max-width: {max(image.shape[1], 96)}px">{escape(caption)}</figcaption>'
+        figures.append(f'<figure><img {size} src="{address}" alt="">{text}</figure>')
     return Markup('<div class="faces">' + "".join(figures) + "</div>")
 
 
 def metric_name(name: str) -> str:
-    """ "tar@far=0.001_std" -> "TAR@FAR=0.001 std"."""
-    for abbreviation in ("tar", "far", "val", "eer"):
+    """ "tar@far=0.001_std" -> "TAR@FAR=0.001 std"; the name of a quality stays as it is."""
+    name, minus, other = name.partition("_minus_")
+    for abbreviation in ("tar", "far", "val", "eer", "auc", "fnmr", "fmr"):
         name = name.replace(abbreviation, abbreviation.upper())
-    return (name[:1].upper() + name[1:]).replace("_", " ")
+    name = name if name.startswith("pAUC") else name[:1].upper() + name[1:]
+    return name.replace("_", " ") + (f" minus {other}" if minus else "")
 
 
 def metric_text(name: str, value: float, unit: bool = True) -> str:
-    """A rate in percent, a threshold as it is, and "unresolved" for what the data cannot tell."""
+    """A rate in percent, a threshold and an area as they are, and "unresolved" for what the data cannot tell."""
     if math.isnan(value):
         return "unresolved"
+    if name.startswith(("auc", "pauc")):
+        return f"{value:.4f}"
     if "threshold" in name:
         return f"{value:.3f}"
     return f"{100 * value:.2f}" + (" %" if unit else "")
@@ -96,6 +102,22 @@ def interval_text(result: Result, name: str) -> str:
 
 def _union(tables: Sequence[dict]) -> list[str]:
     return list(dict.fromkeys(name for table in tables for name in table))
+
+
+def _edc_figures(results: Sequence[Result]) -> list[tuple[str, Markup]]:
+    """(caption, figure) for each FMR of each set of pairs and model, with all their qualities."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        if any(curve.startswith("edc@") for curve in result.curves):
+            groups.setdefault((result.name, result.switches.get("model", "")), []).append(result)
+    figures = []
+    for names, group in groups.items():
+        for curve in _union([result.curves for result in group]):
+            kind, _, fmr = curve.partition("@fmr=")
+            if kind == "edc":
+                caption = " · ".join([*filter(None, names), f"FMR {fmr}"])
+                figures.append((caption, to_svg(figure_edc(group, float(fmr)))))
+    return figures
 
 
 def _headline_axis(results: Sequence[Result]) -> dict[str, float]:

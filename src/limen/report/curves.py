@@ -1,0 +1,35 @@
+"""The curves of results as a table that other tools open."""
+
+import csv
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from limen.files import atomic_write
+from limen.protocols import Result
+
+COLUMNS = ("pairs", "model", "quality", "curve", "fmr", "discard", "error", "pairs_left")
+AXES = {"edc": ("fnmr", "mated_left"), "fm-edc": ("fmr", "non_mated_left")}
+
+
+def write_edc_csv(path: str | PathLike[str], results: Sequence[Result]) -> None:
+    """A row for every point of every error-versus-discard curve of `results`, under COLUMNS.
+
+    The error is the FNMR and the pairs left are mated in a curve "edc"; the FMR and non-mated in "fm-edc". `fmr` is the one at which
+    the threshold was set. Raises LimenError where the file cannot be written.
+    """
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            for result in results:
+                for name, curve in result.curves.items():
+                    kind, _, fmr = name.partition("@fmr=")
+                    if kind in AXES:
+                        error, left = AXES[kind]
+                        start = (result.name, result.switches.get("model", ""), result.switches["quality"], kind, fmr)
+                        points = zip(curve["discard"], curve[error], curve[left], strict=True)
+                        table.writerows((*start, *point) for point in points)
+
+    atomic_write(Path(path), write)

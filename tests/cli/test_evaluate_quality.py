@@ -1,0 +1,123 @@
+"""`limen evaluate --quality`: every way to name a quality, and its numbers in JSON, CSV and the page."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from limen.bundle import Architecture, Bundle, save_bundle
+from limen.cli import main
+from limen.data import FolderSource
+from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.embedder import Embedder
+from limen.metrics import error_vs_discard
+from limen.protocols import Result, Verification, read_quality_csv
+from limen.quality import QualityHead
+
+PEOPLE, EACH = 10, 4
+AREA = "pauc(0.3)@fmr=0.1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """faces/, pairs.txt over them, and an untrained judge.safetensors that has a quality head."""
+    folder = tmp_path_factory.mktemp("edc")
+    save_folder(SyntheticFaces(PEOPLE, EACH, difficulty=0.5), folder / "faces")
+    names = FolderSource(folder / "faces").class_names
+    mated = [f"{name}\t{i}\t{j}" for name in names for i in range(1, EACH + 1) for j in range(i + 1, EACH + 1)]
+    other = [f"{a}\t{k}\t{b}\t{k}" for i, a in enumerate(names) for b in names[i + 1 :] for k in (1, 2, 3)]
+    (folder / "pairs.txt").write_text("\n".join([*mated, *other]))
+    torch.manual_seed(1)
+    backbone = Architecture("tiny", 16).build()
+    backbone(torch.randn(16, 3, 112, 112))  # gives the batch norms statistics
+    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    tensors |= {f"quality.{name}": tensor for name, tensor in QualityHead(16).state_dict().items()}
+    save_bundle(folder / "judge.safetensors", Bundle(Architecture("tiny", 16), tensors))
+    return folder
+
+
+def evaluating(folder, out, *more):
+    words = ["evaluate", str(folder / "judge.safetensors"), "--pairs", str(folder / "pairs.txt"), "--images", str(folder / "faces")]
+    return [*words, "--out", str(out), "--fmr", "0.1", "0.01", "--replicates", "20", *more]
+
+
+def answer(capsys, words):
+    """The JSON that the command prints."""
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def failure(capsys, words):
+    """The one line of an error."""
+    assert main(words) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+def test_qualities_side_by_side_in_json_csv_and_page(capsys, folder, tmp_path):
+    words = evaluating(folder, tmp_path / "out", "--quality", "sharpness", str(folder / "judge.safetensors"), "random")
+    found = answer(capsys, words)
+    results = [Result(**result) for result in json.loads((tmp_path / "out" / "result.json").read_text())["results"]]
+    assert [result.label.split(" · ")[1] for result in results] == ["judge"] * 3
+    assert results[0].switches["quality"] == "sharpness"
+    assert results[2].switches["quality"] == "random order"
+    for result in results[1:]:
+        assert result.metrics[f"{AREA}_minus_sharpness"] == pytest.approx(result.metrics[AREA] - results[0].metrics[AREA])
+        assert result.intervals[f"{AREA}_minus_sharpness"]
+    assert [result["metrics"] for result in found["results"]] == [result.metrics for result in results]
+
+    with open(found["curves"], newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for result in results:
+        for curve, error, left in (("edc", "fnmr", "mated_left"), ("fm-edc", "fmr", "non_mated_left")):
+            stored = result.curves[f"{curve}@fmr=0.1"]
+            mine = [row for row in rows if (row["quality"], row["curve"], row["fmr"]) == (result.switches["quality"], curve, "0.1")]
+            assert [float(row["discard"]) for row in mine] == stored["discard"]
+            assert [float(row["error"]) for row in mine] == stored[error]
+            assert [float(row["pairs_left"]) for row in mine] == stored[left]
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in ("Error versus discard", "FMR 0.1", "FMR 0.01", "mated pairs left", "random order", "pAUC(0.3)@FMR=0.1 minus sharpness"):
+        assert text in page
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "mated pairs left: 48 after 0.2" in shown
+    assert "pAUC(0.3)@FMR=0.1 minus sharpness" in shown
+
+
+def test_the_scores_that_limen_quality_writes_are_the_models_own(capsys, folder, tmp_path):
+    model, scores = str(folder / "judge.safetensors"), str(tmp_path / "scores.csv")
+    answer(capsys, ["quality", model, str(folder / "faces"), "--csv", scores])
+    found = answer(capsys, evaluating(folder, tmp_path / "out", "--quality", model, scores))["results"]
+    for name, value in found[0]["metrics"].items():
+        assert found[1]["metrics"][name] == pytest.approx(value, abs=1e-9)
+    assert found[1]["metrics"][f"{AREA}_minus_quality of judge"] == pytest.approx(0, abs=1e-9)
+    pairs = Verification(folder / "pairs.txt", folder / "faces").pair_set
+    quality = read_quality_csv(scores, pairs.source)
+    cosine = 1 - Verification(pairs).score(Embedder.load(model)).distance / 2
+    curve = error_vs_discard(cosine, pairs.same, quality[[pairs.first, pairs.second]].min(0), 0.1)
+    assert found[0]["metrics"][AREA] == pytest.approx(curve.partial_auc(0.3), abs=1e-9)
+
+
+def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):
+    words = evaluating(folder, tmp_path, "--quality", "sharpness", "--edc-threshold", "per_step")
+    assert main(words) == 0
+    assert "threshold per_step" in capsys.readouterr().out
+    (result,) = json.loads((tmp_path / "result.json").read_text())["results"]
+    assert result["switches"]["edc threshold"].startswith("per_step: ")
+    assert result["intervals"] == {}
+    assert len(result["curves"]["edc@fmr=0.1"]["discard"]) == 20
+    assert "share of all pairs discarded" in (tmp_path / "report.html").read_text()
+
+
+def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
+    (tmp_path / "few.csv").write_text("file,quality\nnobody.png,1\n")
+    for quality, message in (
+        (["sharpnes"], "did you mean 'sharpness'"),
+        ([str(tmp_path / "few.csv")], "few.csv: has no row for"),
+        ([str(tmp_path / "gone.csv")], "gone.csv: No such file"),
+        (["sharpness", "sharpness"], "second one called 'sharpness'"),
+    ):
+        assert message in failure(capsys, evaluating(folder, tmp_path, "--quality", *quality))
+    assert "fmr (2.0" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "2"))
