@@ -187,7 +187,7 @@ def test_threads_are_set_and_checked():
 
 
 @pytest.mark.gpu
-def test_cuda_equals_cpu(images):
-    bundle = make_bundle()
-    here, there = Embedder(bundle).embed(images), Embedder(bundle, device="cuda").embed(images)
+def test_cuda_equals_cpu(judge, images):
+    here, there = Embedder(judge).embed(images), Embedder(judge, device="cuda").embed(images)
     np.testing.assert_allclose(there.vectors, here.vectors, atol=5e-6)
+    np.testing.assert_allclose(there.quality, here.quality, atol=1e-4)

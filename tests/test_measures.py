@@ -100,6 +100,7 @@ def test_mistakes_are_answered_with_the_remedy(models):
         ("norm:nowhere.safetensors", "nowhere.safetensors: No such file"),
         ("face_size:nowhere.csv", "nowhere.csv: No such file"),
         ("nowhere:Measure", "cannot be imported"),
+        ("limen.quality:FeatureNorm", "it needs 'recogniser'"),
     ):
         with pytest.raises(LimenError, match=said) as caught:
             create_measure(spec)

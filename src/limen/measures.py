@@ -8,7 +8,7 @@ import torch
 from limen.data import ImageSource, PairSet
 from limen.embedder import Embedder
 from limen.errors import LimenError
-from limen.lookup import did_you_mean, find
+from limen.lookup import call, did_you_mean, find
 from limen.onnx_embedder import OnnxEmbedder
 from limen.protocols.protocol import Progress, readable_blocks
 from limen.quality import Calibration, FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityMeasure
@@ -50,7 +50,7 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embe
         return _of_model("quality", Embedder.load(spec, device), f"quality of {model_name(spec)}")
     if spec not in PIXELS and not colon:
         raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
-    return find("quality measure", spec, PIXELS)()
+    return call(f"quality measure {spec}", find("quality measure", spec, PIXELS), {})
 
 
 def model_name(path: str | Path) -> str:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from limen.bundle import Architecture, Bundle, load_bundle, save_bundle
 from limen.cli import main
 from limen.cli import quality as quality_command
-from limen.data import FolderSource, read_image
+from limen.data import FolderSource, open_pairs, read_image
 from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.embedder import Embedder
 from limen.measures import create_measure
 from limen.quality import QualityHead, Sharpness
 
@@ -89,7 +91,7 @@ def test_a_calibrated_model_says_what_the_scores_mean(capsys, folder):
     quality = np.array([row["quality"] for row in found["images"]])
     np.testing.assert_array_equal([row["percentile"] for row in found["images"]], calibration.percentile(quality))
     np.testing.assert_array_equal([row["expected_fnmr"] for row in found["images"]], calibration.expected_fnmr(quality))
-    assert 45 < np.mean([row["percentile"] for row in found["images"]]) < 55  # they are the reference images themselves
+    np.testing.assert_allclose(calibration.quantiles, np.quantile(quality, np.linspace(0, 1, 1001)), rtol=1e-5)  # the reference images
     assert found["calibration"] == calibration.summary
     shown = printed(capsys, "quality", model, str(folder / "faces"))
     assert "among the 40 images of pairs" in shown
@@ -166,6 +168,27 @@ def test_calibrating_leaves_weights_and_the_given_file_alone(capsys, folder, tmp
         == found["calibration"]
     )
     assert answer(capsys, "info", str(tmp_path / "out.safetensors"))["calibration"] == found["calibration"]
+
+
+def test_the_threshold_is_on_the_cosines_of_the_model(folder):
+    calibration = load_bundle(folder / "calibrated.safetensors").calibration
+    pairs = open_pairs(folder / "pairs.txt", folder / "faces")
+    vectors = Embedder.load(folder / "judge.safetensors").embed(np.stack([pairs.source.image(k) for k in range(40)])).vectors
+    cosine = np.array([vectors[i] @ vectors[j] for i, j in zip(pairs.first, pairs.second, strict=True)])
+    assert abs(cosine - calibration.threshold).min() < 1e-6
+    assert (cosine[~pairs.same] > calibration.threshold - 1e-6).sum() == calibration.false_matches
+    assert (cosine[pairs.same] < calibration.threshold - 1e-6).sum() == calibration.false_non_matches
+
+
+def test_calibrating_leaves_out_what_cannot_be_read(capsys, folder, tmp_path):
+    shutil.copytree(folder / "faces", tmp_path / "faces")
+    bad = next((tmp_path / "faces").rglob("0002.png"))
+    bad.write_bytes(b"no image")
+    words = calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors"))
+    words[words.index("--images") + 1] = str(tmp_path / "faces")
+    found = answer(capsys, *words)
+    assert found["failures"] == [f"{bad}: is not an image, or a damaged one"]
+    assert found["calibration"] | {"images": 39, "mated": 57} == found["calibration"]
 
 
 def test_calibrating_without_out_keeps_it_in_the_model(capsys, folder, tmp_path):

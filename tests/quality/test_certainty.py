@@ -1,14 +1,14 @@
 """CR-FIQA's target, head and loss equal their formulas, and the released similarities."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
+from golden_weights import GOLDEN as FOLDER
+from golden_weights import golden_weights
 from limen.quality import QualityHead, certainty_ratio, quality_loss
 
-GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "heads.npz")
+GOLDEN = np.load(FOLDER / "heads.npz")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -63,6 +63,13 @@ def test_the_head_is_a_linear_map_of_the_raw_feature():
     expected = [sum(w * z for w, z in zip(head.weight[0].tolist(), row, strict=True)) + head.bias.item() for row in features.tolist()]
     assert head(features).shape == (5,)
     np.testing.assert_allclose(head(features).detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_released_head_gives_the_released_quality():
+    weights, released = golden_weights("crfiqa_iresnet50"), np.load(FOLDER / "out_crfiqa_iresnet50.npz")
+    head = QualityHead(512)
+    head.load_state_dict({name: weights[f"qs.{name}"] for name in ("weight", "bias")})
+    np.testing.assert_allclose(head(torch.tensor(released["o0"])).detach(), released["o1"][:, 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0])

@@ -1,10 +1,12 @@
 """The measures of the pixels equal their formulas, and fall with what they are said to fall with."""
 
 import math
+import zipfile
 
 import numpy as np
 import pytest
 
+from limen.data import decode_image
 from limen.data.synthetic import SyntheticFaces
 from limen.data.synthetic.degrade import degrade
 from limen.errors import LimenError
@@ -99,3 +101,14 @@ def test_a_flat_image_is_the_worst(measure, faces):
 def test_other_images_are_refused(given):
     with pytest.raises(LimenError, match=r"shape \(N, H, W, 3\)"):
         Sharpness().score(given)
+
+
+@pytest.mark.realdata
+def test_real_faces_enlarged_from_few_pixels_are_found(real_data):
+    """On a hundred photos of every kind, whose own resolution differs: below 32 pixels, the scores order what they were enlarged from."""
+    with zipfile.ZipFile(real_data / "lfw112.zip") as file:
+        names = sorted(name for name in file.namelist() if name.endswith(".jpg"))[::133]
+        photos = np.stack([decode_image(file.read(name), name) for name in names])
+    scores = np.stack([Resolution().score(degraded(photos, resolution=pixels)) for pixels in (8, 16, 32)])
+    assert (np.diff(scores, axis=0) > 0).mean() > 0.99
+    assert (scores[1] < Resolution().score(photos)).all()
