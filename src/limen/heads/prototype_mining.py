@@ -10,7 +10,7 @@ from limen.heads.centers import ClassCenters
 from limen.heads.prototype_graph import most_similar_classes, unit_centers, unit_centers_of_all_shards
 from limen.heads.samplers import ClassSampler, check_share, filled_at_random, own_rows, step_generator, subset_size
 
-PAIRS = 8192  # similarities of one block: 2 * PAIRS * D elements
+PAIRS = 1024  # similarities computed at a time: their vectors stay in the cache
 
 
 class HardPrototypeMining(ClassSampler):
