@@ -22,7 +22,8 @@ from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
 from limen.embedder import Embedder
 from limen.files import atomic_write
-from limen.measures import create_measure, model_name, score_images
+from limen.measures import OF_A_MODEL, create_measure, model_name, score_images
+from limen.onnx_embedder import OnnxEmbedder
 from limen.quality import Calibration
 from limen.report import Section, face_grid, write_report
 
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     source = FileSource(list_images(options.images), on_other_size="resize" if options.resize else "refuse")
     embedder = Embedder.load(options.model, options.device)
     measure = create_measure(options.measure, options.device, embedder)
-    calibration = embedder.bundle.calibration if isinstance(embedder, Embedder) else None
+    calibration = None if isinstance(embedder, OnnxEmbedder) else embedder.bundle.calibration
     applies = calibration is not None and calibration.measure == options.measure
     with progress_bar("scoring") as progress:
         quality, failures = score_images(measure, source, progress)
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "calibration": calibration.summary if calibration is not None and applies else None,
         "images": rows,
         "failures": failures,
-        "remark": _remark(calibration, options) if calibration is None or not applies else "",
+        "remark": "" if applies else _remark(embedder, options),
     }
     if options.csv:
         atomic_write(Path(options.csv), lambda path: _write_csv(path, rows))
@@ -98,10 +99,13 @@ def _rows(source: FileSource, quality: np.ndarray, calibration: Calibration | No
     return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _remark(calibration: Calibration | None, options: argparse.Namespace) -> str:
+def _remark(embedder: Embedder | OnnxEmbedder, options: argparse.Namespace) -> str:
+    """Why there is a score and no more, and what to do about it."""
+    if isinstance(embedder, OnnxEmbedder):
+        return "A score orders images and says no more: an ONNX file holds no calibration."
     measure = "" if options.measure == "quality" else f" --measure {options.measure}"
     command = f"`limen calibrate {options.model} --pairs FILE{measure}` adds percentile and expected FNMR"
-    if calibration is not None:
+    if (calibration := embedder.bundle.calibration) is not None:
         return f"The model is calibrated for {calibration.measure}, not for {options.measure}; {command}."
     return f"The model is not calibrated, so a score orders images and says no more; {command}."
 
@@ -141,7 +145,8 @@ def _write_sheet(path: str, source: FileSource, result: dict[str, Any]) -> int:
         sections.append(
             Section("Failures to acquire", Markup("<ul>{}</ul>").format(items), "Images that could not be used; they have no score.")
         )
-    write_report(path, f"{result['measure']} by {model_name(result['model'])}", [], sections)
+    whose = f" of {model_name(result['model'])}" if result["measure"] in OF_A_MODEL else ""
+    write_report(path, f"Faces by {result['measure']}{whose}", [], sections)
     return len(places)
 
 
