@@ -65,7 +65,7 @@ def main():
     partial, mining = PartialFC(options.share), HardPrototypeMining(subset=options.share)
     mining.prepare(centers)
     labels = torch.randint(options.classes, (options.batch,))
-    peak = peak_memory_mib(lambda: mining.select(labels, centers))
+    peak = peak_memory_mib(lambda: mining.select(labels, centers), interval=0.01)  # it is timed too: watch it seldom
     found = recall(centers, mining.queues)
     seconds = {"products": [], "PartialFC select": [], "mining select": [], "mining observe": []}
     for _ in range(options.rounds + 1):
