@@ -14,6 +14,7 @@ from limen.errors import LimenError
 COMMANDS = {
     "demo": "generate faces, train two margins on them, evaluate on unseen people, write a report",
     "train": "train a recogniser from a recipe",
+    "plan": "memory, traffic and the head's share of a step, for any number of identities",
     "evaluate": "judge a model on pairs of images",
     "embed": "embeddings of images, as a .npz file",
     "compare": "similarity of two images",

@@ -1,0 +1,121 @@
+"""Memory of each rank, bytes that travel, and the head's share of a training step, before anything is trained.
+
+  limen plan --classes 2000000 --gpus 8 --batch_size 1024 --backbone.name iresnet100
+  limen plan --classes 100000000 --gpus 64 --config recipe.yaml --dtype bf16 --sampler PartialFC --rate .1
+  limen plan --memory 24 --config recipe.yaml
+  limen plan --classes 10000000 --gpus 8 --save-constants here.json      # and elsewhere: --constants here.json
+
+Any setting of a recipe can be given as --section.key value, as to `limen train`. The memory is arithmetic over the arrays and holds for
+any machine; what PyTorch, its libraries and the data workers take themselves comes on top. The seconds are scaled from a few steps
+timed here, or from another machine's file; they leave out the time of sending.
+"""
+
+import argparse
+import dataclasses
+from typing import Any
+
+import torch
+
+from limen.embedder import usable_device
+from limen.errors import LimenError
+from limen.heads.prototype_mining import HardPrototypeMining
+from limen.heads.samplers import create_sampler
+from limen.training import load_recipe
+from limen.training.plan import Setup, backbone_memory, head_memory, most_classes, traffic
+from limen.training.plan_constants import Constants, measure_constants, measure_footprint
+
+TAKES_SETTINGS = True
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--classes", type=int, metavar="N", help="identities")
+    size.add_argument("--memory", type=float, metavar="GIB", help="instead: plan for the most identities that fit into so much on each GPU")
+    parser.add_argument("--gpus", type=int, default=1, metavar="K", help="ranks that share the batch and the class centres (1)")
+    parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the class centres (float32)")
+    parser.add_argument("--sampler", metavar="NAME", help="PartialFC or HardPrototypeMining; all classes take part without it")
+    parser.add_argument("--rate", type=float, help="of PartialFC")
+    parser.add_argument("--subset", type=float, help="of HardPrototypeMining")
+    parser.add_argument("--queue", type=int, help="of HardPrototypeMining")
+    constants = parser.add_mutually_exclusive_group()
+    constants.add_argument("--constants", metavar="FILE.json", help="seconds that were measured on another machine")
+    constants.add_argument("--save-constants", metavar="FILE.json", help="keep the seconds measured here")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    recipe = load_recipe(options.config, options.settings)
+    constants = None if options.constants is None else Constants.load(options.constants)
+    here = usable_device("cuda" if recipe.device != "cpu" and torch.cuda.is_available() else "cpu")
+    automatic = here.type if constants is None else constants.device_type
+    kind = automatic if recipe.device == "auto" else recipe.device.split(":")[0]
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    chosen = {name: getattr(options, name) for name in ("rate", "subset", "queue") if getattr(options, name) is not None}
+    if chosen and options.sampler is None:
+        raise LimenError(f"--{next(iter(chosen))}: an option of a class sampler; name one with --sampler")
+    sampler = None if options.sampler is None else create_sampler(options.sampler, **chosen)
+    setup = Setup.of(recipe, 2 if options.classes is None else options.classes, options.gpus, sampler, DTYPES[options.dtype], kind)
+    if constants is not None:
+        constants.check(options.constants, setup, recipe)
+    backbone = measure_footprint(recipe, here)
+    if options.memory is not None:
+        setup = dataclasses.replace(setup, classes=most_classes(setup, backbone, options.memory * 2**30))
+    if constants is None:
+        constants = measure_constants(setup, recipe, here)
+    if options.save_constants is not None:
+        constants.save(options.save_constants)
+    memory = {"head": head_memory(setup), "backbone": backbone_memory(setup, backbone)}
+    sent, seconds = traffic(setup, backbone), constants.step(setup)
+    return {
+        "classes": setup.classes,
+        "gpus": setup.ranks,
+        "device": kind,
+        "backbone": recipe.backbone.name,
+        "classes_per_rank": setup.held,
+        "active_classes_per_rank": setup.active,
+        "batch_size": setup.batch,
+        "images_per_rank": setup.images,
+        "memory_bytes": memory,
+        "memory_bytes_total": sum(sum(items.values()) for items in memory.values()),
+        "sent_bytes": sent,
+        "sent_bytes_total": sum(sent.values()),
+        "seconds": seconds,
+        "head_share": seconds["head"] / sum(seconds.values()),
+        "mines_prototypes": isinstance(sampler, HardPrototypeMining),
+        "constants_from": options.constants,
+        "constants": dataclasses.asdict(constants),
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    machine, taken_from = result["constants"]["machine"], result["constants_from"]
+    lines = [
+        f"{result['classes']:,} identities, {result['backbone']}, {result['gpus']} x {result['device']}; each rank holds "
+        f"{result['classes_per_rank']:,} class centres, {result['active_classes_per_rank']:,} of them in a step, and "
+        f"{result['images_per_rank']} of {result['batch_size']} images",
+        "",
+        _row("memory of a rank", "GiB"),
+    ]
+    for items in result["memory_bytes"].values():
+        lines += [_row(f"  {name}", f"{size / 2**30:.2f}") for name, size in items.items()]
+    lines += [_row("  in all, at most at one time", f"{result['memory_bytes_total'] / 2**30:.2f}"), ""]
+    if result["sent_bytes"]:
+        lines.append(_row("sent by a rank in a step", "MiB"))
+        lines += [_row(f"  {name}", f"{size / 2**20:.1f}") for name, size in result["sent_bytes"].items()]
+        lines += [_row("  in all", f"{result['sent_bytes_total'] / 2**20:.1f}"), ""]
+    lines.append(_row("time of a step, without sending", "seconds"))
+    lines += [_row(f"  {name}, forward and backward", f"{seconds:.3g}") for name, seconds in result["seconds"].items()]
+    lines += [_row("  the head's share", f"{100 * result['head_share']:.0f} %"), ""]
+    whence = "measured here" if taken_from is None else f"from {taken_from}"
+    lines.append(f"The seconds are of {machine}, {whence}; the memory holds for any machine.")
+    if taken_from is None:
+        lines.append("For another machine, measure there with --save-constants FILE.json and plan here with --constants FILE.json.")
+    if result["mines_prototypes"]:
+        lines.append("The seconds leave out the graph that fills the queues every few thousand steps.")
+    return "\n".join(lines)
+
+
+def _row(name: str, value: str) -> str:
+    return f"{name:42s}{value:>10s}"
