@@ -94,8 +94,10 @@ def _pivots(centers: ClassCenters, seed: int) -> Tensor:
     pivots = sample[:count]
     for _ in range(ROUNDS):
         nearest = torch.cat([(part @ pivots.T).argmax(1) for part in sample.split(max(1, SCRATCH // count))])
-        total = torch.zeros_like(pivots).index_add_(0, nearest, sample)
-        used = torch.bincount(nearest, minlength=count)[:, None] > 0
+        lengths = torch.bincount(nearest, minlength=count)
+        parts = sample[nearest.argsort(stable=True)].split(lengths.tolist())
+        total = torch.stack([part.sum(0) for part in parts])  # index_add_ adds in an order of its own on a GPU
+        used = lengths[:, None] > 0
         pivots = torch.where(used, F.normalize(total), pivots)
     return pivots
 
