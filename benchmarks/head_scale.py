@@ -19,12 +19,12 @@ from machine import append_row, peak_memory_mib
 
 import limen.margins
 from limen import MarginHead
-from limen.heads import CenterSGD
+from limen.heads import CenterSGD, HardPrototypeMining, PartialFC
 
 
-def build(options, dtype=torch.float32, momentum=0.9, sampler=None):
+def build(options, dtype=torch.float32, momentum=0.9):
     torch.manual_seed(0)
-    head = MarginHead(options.classes, options.size, limen.margins.ArcFace(), sampler=sampler, dtype=dtype)
+    head = MarginHead(options.classes, options.size, limen.margins.ArcFace(), dtype=dtype)
     head.update = CenterSGD(head.centers, lr=0.1, momentum=momentum)
     return head
 
@@ -79,6 +79,26 @@ def full(options, dtype=torch.float32, momentum=0.9):
     record(options, f"step, {kind}", medians["step"], medians["products"], peak, note=f"{peak - weights:.0f} MiB beyond the arrays")
 
 
+def samplers(options):
+    """One set of centres, the samplers in turn; HPM's first step builds the graph and is timed apart."""
+    head = build(options)
+    mining = HardPrototypeMining(subset=0.1)
+    chosen = {"full": None, "PartialFC .1": PartialFC(0.1), "HPM .1": mining}
+    for sampler in chosen.values():
+        if sampler is not None:
+            sampler.prepare(head.centers)
+    times = {name: [] for name in chosen}
+    for k in range(options.rounds + 1):
+        for name, sampler in chosen.items():
+            head.sampler = sampler
+            times[name].append(seconds(lambda k=k: step(head, options, k)))
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    for name, median in medians.items():
+        record(options, name, median, medians["full"], note="ratio to the step of all classes")
+    share = mining.rebuild_seconds / (mining.rebuild_every * medians["HPM .1"])
+    record(options, "HPM graph", mining.rebuild_seconds, medians["HPM .1"], note=f"{share:.3f} of the steps, every {mining.rebuild_every}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("full", "bfloat16", "samplers"))
@@ -92,6 +112,8 @@ def main():
         full(options)
     elif options.what == "bfloat16":
         full(options, torch.bfloat16, momentum=0.0)
+    else:
+        samplers(options)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from limen.functional.workspace import reusable_empty
 Rows = slice | Tensor  # of the centres: a range, or numbers (n,) int64
 
 CPU_BLOCK = 4096  # classes: 2 MiB of logits at B = 128, which stay in the second-level cache of two cores
+GROUP = 64  # classes whose maximum is taken together; the last ones, if fewer, are a block of their own
 SCRATCH_BYTES = 32 << 20  # a block of logits and its copy on other devices
 
 
@@ -25,9 +26,11 @@ class CenterBlocks:
         if centers.device.type != "cpu":
             size = max(CPU_BLOCK, SCRATCH_BYTES // (dtype.itemsize * max(1, len(labels))))
         self.width = min(size, self.count)  # of the largest block
-        edges = [*range(0, self.count, size), self.count]
+        whole_groups = self.count // GROUP * GROUP
+        edges = sorted({*range(0, self.count, size), whole_groups, self.count})
+        self.edges = torch.tensor(edges, device=labels.device)
         ordered, order = self.position.sort()
-        bounds = torch.searchsorted(ordered, torch.tensor(edges, device=labels.device)).tolist()  # the one transfer to the host
+        bounds = torch.searchsorted(ordered, self.edges).tolist()  # the one transfer to the host
         self.ranges = [(edges[k], edges[k + 1], order[bounds[k] : bounds[k + 1]]) for k in range(len(edges) - 1)]
         self._fetched: Tensor | None = None  # memory of a block, where it is not the centres' own
         self._gradient: Tensor | None = None
@@ -69,9 +72,9 @@ class CenterBlocks:
         if kept < self.count:
             chosen = self.centers[self.rows(column)].to(self.dtype)  # (n, k, D)
             return torch.einsum("nd,nkd->nk", scaled[sample], chosen) * inverse_norm[column]
-        block = column // self.width
-        start = block * self.width  # of the block, which is stored as (B, its width)
-        width = torch.clamp(self.count - start, max=self.width)
+        block = torch.searchsorted(self.edges, column, right=True) - 1
+        start = self.edges[block]  # of the block, which is stored as (B, its width)
+        width = self.edges[block + 1] - start
         return logits[start * len(scaled) + sample[:, None] * width + column - start]
 
     def group_ranges(self, groups: list[int]) -> tuple[Tensor, Tensor]:

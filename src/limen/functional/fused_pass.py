@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from limen.functional.center_blocks import CenterBlocks, Rows, part
+from limen.functional.center_blocks import GROUP, CenterBlocks, Rows, part
 from limen.functional.workspace import reusable_empty
 
 Gate = Callable[[Tensor], tuple[Tensor, Tensor]]  # target cosine (B,) -> threshold (B,), shift ()
 Update = Callable[[Rows, Tensor, Tensor], None]  # rows of the centres, their values and their gradient (n, D)
 
-GROUP = 64  # classes whose maximum is taken together
 KEPT_BYTES = {"cpu": 256 << 20}  # of logits that "auto" keeps for the backward pass
 KEPT_BYTES_ELSEWHERE = 2 << 30
 
