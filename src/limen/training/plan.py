@@ -144,7 +144,7 @@ def head_memory(setup: Setup) -> dict[str, int]:
         queue = setup.sampler.queue
         items["dominant queues"] = held * queue * FLOAT
         lists = PROBES if setup.classes > setup.sampler.exact_below else 1
-        items["graph that rebuilds the queues"] = held * (8 * (queue + 1) + 4 * queue + lists * (4 + 3 * LONG)) + 2 * SCRATCH * FLOAT
+        items["graph that rebuilds the queues"] = held * (8 * (queue + 1) + 4 * queue + lists * (4 + 3 * LONG)) + SCRATCH * FLOAT
         compared = 0 if setup.kept == active else 16 * hardest * GROUP * size * FLOAT  # centres of 16 samples' best groups
         items["best negatives"] = 2 * batch * -(-active // GROUP) * FLOAT + batch * hardest * (FLOAT + LONG) + compared
     return {name: size for name, size in items.items() if size}
