@@ -33,11 +33,11 @@ NEIGHBOURS = {
 }
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
-    "torch.distributed": {"heads/collectives.py", "training/distributed.py"},
+    "torch.distributed": {"heads/collectives.py", "training/checkpoint_files.py", "training/distributed.py"},
     "jsonargparse": {"training/recipe.py"},
     "onnx": {"onnx_embedder.py"},
     "onnxruntime": {"onnx_embedder.py"},
-    "safetensors": {"bundle.py", "files.py"},
+    "safetensors": {"bundle.py", "files.py", "training/checkpoint_files.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},
     "sklearn": {"metrics/roc.py", "metrics/verification.py", "quality/fit.py"},

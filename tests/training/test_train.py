@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch.distributed.checkpoint import HuggingFaceStorageReader, load
 
 from limen import Embedder, LimenError
 from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.training import Recipe, load_recipe, read_log, train
-from limen.training.checkpoint import checkpoints, load_checkpoint
+from limen.training.checkpoint import checkpoints, read_shapes, read_values
+from limen.training.checkpoint_files import read_rows
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser
 
 
@@ -49,10 +52,9 @@ def recipe(faces, out, **changes):
 
 
 def weights(folder):
-    state = load_checkpoint(checkpoints(folder)[-1])
-    tensors = {f"{part}.{name}": t for part in ("backbone", "head", "average") for name, t in (state[part] or {}).items()}
-    momenta = {f"momentum.{k}": v["momentum_buffer"] for k, v in state["optimiser"]["state"].items()}
-    return tensors | momenta
+    """Every tensor of the newest checkpoint: weights, averages and momenta."""
+    path = checkpoints(folder)[-1]
+    return {name: read_rows(path, name, torch.arange(shape[0])) for name, shape in read_shapes(path).items() if shape}
 
 
 def assert_bit_identical(left, right):
@@ -68,7 +70,7 @@ def test_a_run_leaves_a_bundle_a_log_and_checkpoints(faces, tmp_path):
     assert [row["step"] for row in rows] == list(range(1, 9))
     assert {"loss", "lr", "images_per_second", "target_cosine", "unreadable"} <= rows[0].keys()
     assert rows[-1]["lr"] == pytest.approx(0.005)
-    assert [path.name for path in checkpoints(bundle.parent)] == ["checkpoint-00000006.pt", "checkpoint-00000008.pt"]
+    assert [path.name for path in checkpoints(bundle.parent)] == ["checkpoint-00000006", "checkpoint-00000008"]
     embedder = Embedder.load(bundle)
     assert embedder.bundle.training["steps"] == 8
     assert embedder.bundle.recipe["margin"]["name"] == "ElasticArcFace"
@@ -147,40 +149,65 @@ def test_a_loss_that_is_not_finite_stops_with_step_rate_and_checkpoint(faces, tm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "Run", Poisoned)
-        with pytest.raises(
-            LimenError, match=r"the loss is nan at step 5 \(lr 0.05\); the last good checkpoint is .*checkpoint-00000003.pt"
-        ):
+        with pytest.raises(LimenError, match=r"the loss is nan at step 5 \(lr 0.05\); the last good checkpoint is .*checkpoint-00000003;"):
             train(recipe(faces, tmp_path / "run"), quiet=True)
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(faces, tmp_path, monkeypatch):
-    real_save = torch.save
+def test_a_full_disk_leaves_the_old_checkpoints(faces, tmp_path, monkeypatch):
+    real_sync = os.fsync
 
-    def full(state, path):
-        if state["step"] > 3:
-            path.write_bytes(b"half a checkpoint")
+    def full(handle):
+        if "checkpoint-00000006" in os.readlink(f"/proc/self/fd/{handle}"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        real_save(state, path)
+        real_sync(handle)
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(LimenError, match="No space left on device; the earlier file there is unchanged"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LimenError, match="No space left on device; the earlier checkpoints are unchanged"):
         train(recipe(faces, tmp_path / "run"), quiet=True)
-    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000003.pt"]
-    assert load_checkpoint(checkpoints(tmp_path / "run")[0])["step"] == 3
-    assert not list((tmp_path / "run").glob("*.tmp"))
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000003"]
+    assert read_values(checkpoints(tmp_path / "run")[0])["step"] == 3
+    assert not list((tmp_path / "run").glob(".*.tmp"))
     monkeypatch.undo()
     train(recipe(faces, tmp_path / "run"), resume="auto", quiet=True)
     train(recipe(faces, tmp_path / "whole"), quiet=True)
     assert_bit_identical(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR."])
-def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path, content):
-    path = tmp_path / "checkpoint-00000001.pt"
-    path.write_bytes(content)
+@pytest.fixture(scope="module")
+def finished(faces, tmp_path_factory):
+    """The folder of a run that has ended."""
+    return train(recipe(faces, tmp_path_factory.mktemp("finished") / "run"), quiet=True).parent
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR.", None])
+@pytest.mark.parametrize("part", ["state.json", "tensors-00000-of-00001.safetensors"])
+def test_a_damaged_or_hostile_checkpoint_is_refused(faces, finished, tmp_path, part, content):
+    shutil.copytree(finished, tmp_path / "run")
+    path = checkpoints(tmp_path / "run")[-1] / part
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(LimenError, match="checkpoint-00000008: damaged or not a checkpoint"):
+        train(recipe(faces, tmp_path / "run", epochs=3), resume="auto", quiet=True)
+
+
+def test_a_checkpoint_cut_short_is_refused(faces, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    path = next(checkpoints(tmp_path / "run")[-1].glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(LimenError, match="damaged or not a checkpoint"):
-        load_checkpoint(path)
+        train(recipe(faces, tmp_path / "run", epochs=3), resume="auto", quiet=True)
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_pytorchs_own_reader_reads_a_checkpoint(finished):
+    path = checkpoints(finished)[-1]
+    ours = weights(finished)
+    theirs = {name: torch.zeros_like(tensor) for name, tensor in ours.items()}
+    load(theirs, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=True)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert json.loads((path / "classes.json").read_text())[:2] == ["synthetic-00000", "synthetic-00001"]
 
 
 def test_unreadable_images_are_counted_up_to_the_stated_share(tmp_path):
@@ -288,14 +315,14 @@ def test_two_evaluations_of_one_name_are_refused(faces, tmp_path):
 def test_an_earlier_checkpoint_is_not_mixed_with_later_ones(faces, tmp_path):
     train(recipe(faces, tmp_path / "run"), quiet=True)
     first = checkpoints(tmp_path / "run")[0]
-    with pytest.raises(LimenError, match=r"checkpoint-00000008\.pt, which is newer"):
+    with pytest.raises(LimenError, match=r"checkpoint-00000008, which is newer"):
         train(recipe(faces, tmp_path / "run"), resume=first, quiet=True)
 
 
 def test_a_finished_model_without_checkpoints_is_not_overwritten(faces, tmp_path):
     train(recipe(faces, tmp_path / "run"), quiet=True)
     for path in checkpoints(tmp_path / "run"):
-        path.unlink()
+        shutil.rmtree(path)
     with pytest.raises(LimenError, match="a finished model and no checkpoint"):
         train(recipe(faces, tmp_path / "run"), resume="auto", quiet=True)
 
@@ -308,10 +335,12 @@ def test_resuming_notices_a_changed_folder(tmp_path):
         train(recipe(faces, tmp_path / "run", epochs=2), resume="auto", quiet=True)
 
 
-def test_another_programs_checkpoint_is_refused(tmp_path):
+def test_another_programs_checkpoint_is_refused(faces, tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(LimenError, match="not a checkpoint of limen"):
-        load_checkpoint(tmp_path / "foreign.pt")
+    (tmp_path / "folder").mkdir()
+    for name, message in (("foreign.pt", "not a folder"), ("folder", "not a checkpoint of limen"), ("nowhere", "No such file")):
+        with pytest.raises(LimenError, match=message):
+            train(recipe(faces, tmp_path / "run"), resume=tmp_path / name, quiet=True)
 
 
 def test_settings_that_train_nothing_or_nowhere_are_refused(faces, tmp_path):
@@ -331,8 +360,8 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(faces, tmp_path, 
 
 
 def test_the_remains_of_a_killed_save_are_removed(faces, tmp_path):
-    (tmp_path / "run").mkdir()
-    remains = tmp_path / "run" / ".checkpoint-00000003.pt.77.tmp"
-    remains.write_bytes(b"half")
+    remains = tmp_path / "run" / ".checkpoint-00000003.tmp"
+    remains.mkdir(parents=True)
+    (remains / "state.json").write_text("half")
     train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
     assert not remains.exists()

@@ -2,9 +2,11 @@
 
   limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
   limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first --resume auto
+  torchrun --nproc-per-node 4 -m limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
 
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
 The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json and the bundle, model.safetensors.
+Under torchrun the processes share each batch and the class centres; a run may go on with another number of them.
 """
 
 import argparse
@@ -13,7 +15,9 @@ from typing import Any
 
 import yaml
 
+from limen.errors import LimenError
 from limen.training import load_recipe, read_log, train
+from limen.training.distributed import is_first
 
 TAKES_SETTINGS = True
 
@@ -27,10 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    recipe = load_recipe(options.config, options.settings)
+    try:
+        recipe = load_recipe(options.config, options.settings)
+    except LimenError:
+        if not is_first():
+            raise SystemExit(1) from None  # the first process says it
+        raise
     if options.print_config:
         return {"recipe": dataclasses.asdict(recipe)}
     bundle = train(recipe, options.resume)
+    if not is_first():
+        raise SystemExit(0)
     rows = read_log(bundle.parent / "log.jsonl")
     evaluations = [row for row in rows if "evaluation" in row]
     steps = [row for row in rows if "loss" in row]

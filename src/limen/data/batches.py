@@ -170,7 +170,8 @@ def _one_thread(worker: int) -> None:
     """Workers share the cores already; threads of theirs would only fight over them."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the training process decides when to end
+    for kind in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and torchrun reach the whole group; the training process decides when to end
+        signal.signal(kind, signal.SIG_IGN)
 
 
 def _unchanged(batch: Any) -> Any:

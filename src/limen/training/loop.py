@@ -5,18 +5,20 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from limen.bundle import save_bundle
 from limen.data import BatchOrder, create_augmentation, make_loader, normalise
 from limen.embedder import Embedder
 from limen.errors import LimenError
-from limen.protocols import Result, Verification
+from limen.protocols import Verification
 from limen.training.checkpoint import checkpoints, remove_remains
+from limen.training.distributed import Processes, join_processes
 from limen.training.log import RunLog
 from limen.training.optimisation import learning_rate_share, set_learning_rate
 from limen.training.recipe import Recipe, check
@@ -26,7 +28,8 @@ from limen.training.run import Run
 def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False) -> Path:
     """Trains `recipe` and returns the path of its bundle, OUT/model.safetensors.
 
-    Beside it stand log.jsonl, checkpoints and, where the recipe names pairs, evaluation-NAME.json.
+    Beside it stand log.jsonl, checkpoints and, where the recipe names pairs, evaluation-NAME.json. Started by torchrun, the processes share
+    the batches and the class centres; the first of them writes all files, and speaks for all.
 
     Args:
         resume: "auto" goes on from the newest checkpoint in OUT, or starts where there is none; a path goes on from that one; None starts
@@ -35,58 +38,65 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
 
     Raises LimenError for settings, files and data that cannot be used, and for a loss that is not finite.
     """
-    check(recipe)
-    out = Path(recipe.out)
-    start_from = _starting_point(out, resume)
-    protocols = _protocols(recipe)
-    run = Run(recipe)
-    if start_from is not None:
-        run.restore(start_from)
-    order = BatchOrder(len(run.source), recipe.batch_size, recipe.seed, run.total_steps, start_step=run.step)
-    loader = make_loader(run.source, order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
-    out.mkdir(parents=True, exist_ok=True)
-    remove_remains(out)
+    with join_processes(recipe.device) as processes:
+        out = Path(recipe.out)
+        with processes.together():
+            check(recipe)
+            start_from = _starting_point(out, resume)
+            protocols = _protocols(recipe) if processes.first else []
+            run = Run(recipe, processes)
+        if start_from is not None:
+            run.restore(start_from)
+        with processes.together():
+            order = BatchOrder(
+                len(run.source), recipe.batch_size, recipe.seed, run.total_steps, run.step, processes.rank, processes.world_size
+            )
+            loader = make_loader(run.source, order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
+            log = _open_log(run, out, resume, quiet) if processes.first else None
 
-    if not quiet and resume is not None:
-        print(f"going on at step {run.step} of {run.total_steps}" if run.step else "no checkpoint yet: starting afresh", file=sys.stderr)
-    with RunLog(out, run.step, run.total_steps, recipe.tensorboard, quiet) as log, _stop_requests() as stop:
-        train_steps(run, loader, log, stop, out, protocols)
-        if run.step < run.total_steps:
-            raise LimenError(f"stopped at step {run.step} of {run.total_steps}, saved in {run.save(out)}; go on with --resume auto")
-    bundle = out / "model.safetensors"
-    save_bundle(bundle, run.bundle())
-    return bundle
+        with log or nullcontext(), _stop_requests() as stop:
+            train_steps(run, loader, log, stop, out, protocols)
+            if run.step < run.total_steps:
+                processes.fail(f"stopped at step {run.step} of {run.total_steps}, saved in {run.save(out)}; go on with --resume auto")
+        bundle = out / "model.safetensors"
+        with processes.together():
+            if processes.first:
+                save_bundle(bundle, run.bundle())
+        return bundle
 
 
-def train_steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, protocols: list[Verification]) -> None:
-    recipe, device = run.recipe, run.device
+def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out: Path, protocols: list[Verification]) -> None:
+    recipe, device, processes = run.recipe, run.device, run.processes
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
-    run.backbone.train()
+    network: Any = processes.wrap(run.backbone.train())
+    network = torch.compile(network) if recipe.backbone.compile else network
     run.head.train()
     clock, logged_step = time.perf_counter(), run.step
 
-    for batch in loader:
-        # ---- the batch; every draw of a step depends on the seed and the step alone, so resuming needs no random state
-        torch.manual_seed(recipe.seed * 1_000_003 + run.step + 1)
-        images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112)
+    for batch in processes.in_step(loader, stop):
+        images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
         labels = batch.labels.to(device, non_blocking=True)  # (B,)
         share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
-        lr = set_learning_rate(run.optimiser, share)
+        set_learning_rate(run.optimiser, share)
+        run.center_optimiser.lr = lr = recipe.optimiser.lr * share
 
-        # ---- forward
+        # ---- forward; the draws depend on the seed and the step alone, so resuming needs no random state. Each process draws its own in
+        # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
+        _seed(recipe.seed, run.step, 1 + processes.rank)
         with autocast:
-            features = run.forward(images)  # (B, D) raw
-        output = run.head(features.float(), labels)
+            features = network(images)  # (B, D) raw
+        _seed(recipe.seed, run.step, 0)
+        output = run.head(_average_over(processes, features.float()), labels)
         loss = output.loss.item()  # waits for the device: a loss that is not finite must never reach the weights
         if not math.isfinite(loss):
-            raise LimenError(f"the loss is {loss} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
+            processes.fail(f"the loss is {loss} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
 
-        # ---- backward, update
+        # ---- backward, which updates the centres too; update of the rest
         run.optimiser.zero_grad(set_to_none=True)
         output.loss.backward()
         gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf).item()
         if not math.isfinite(gradient_norm):
-            raise LimenError(f"the gradient is {gradient_norm} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
+            processes.fail(f"the gradient is {gradient_norm} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
         run.optimiser.step()
         if run.average is not None:
             run.average.update_parameters(run.backbone)
@@ -95,47 +105,71 @@ def train_steps(run: Run, loader: Any, log: RunLog, stop: list[int], out: Path, 
         # ---- count, log, save, evaluate
         run.unreadable.update(batch.unreadable)
         if len(run.unreadable) > recipe.data.max_unreadable * len(run.source):
-            raise LimenError(
+            processes.fail(
                 f"{len(run.unreadable)} of {len(run.source)} images cannot be read, more than data.max_unreadable "
                 f"{recipe.data.max_unreadable:g}; the last: {next(reversed(run.unreadable.values()))}; "
                 "`limen data inspect PATH --check` names them all"
             )
-        log.advance(run.step)
         last = run.step == run.total_steps
+        if log is not None:
+            log.advance(run.step)
         if run.step % recipe.log_every == 0 or last or run.step == 1:
             seconds, done = time.perf_counter() - clock, run.step - logged_step
             run.seconds, clock, logged_step = run.seconds + seconds, time.perf_counter(), run.step
-            log.row(
-                run.step,
-                epoch=round(run.step / run.steps_per_epoch, 4),
-                loss=loss,
-                regulariser=output.regulariser.item(),
-                target_cosine=output.target_cosine.mean().item(),
-                nearest_negative=output.nearest_negative.mean().item(),
-                feature_norm=features.detach().float().norm(dim=1).mean().item(),
-                gradient_norm=gradient_norm,
-                lr=lr,
-                images_per_second=round(done * len(labels) / seconds, 1),
-                seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
-                unreadable=len(run.unreadable),
-            )
+            norm = features.detach().float().norm(dim=1)
+            per_sample = processes.mean([v.mean().item() for v in (output.target_cosine, output.nearest_negative, norm)])
+            target_cosine, nearest_negative, feature_norm = per_sample
+            if log is not None:
+                log.row(
+                    run.step,
+                    epoch=round(run.step / run.steps_per_epoch, 4),
+                    loss=loss,
+                    regulariser=output.regulariser.item(),
+                    target_cosine=target_cosine,
+                    nearest_negative=nearest_negative,
+                    feature_norm=feature_norm,
+                    gradient_norm=gradient_norm,
+                    lr=lr,
+                    images_per_second=round(done * recipe.batch_size / seconds, 1),
+                    seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
+                    unreadable=len(run.unreadable),
+                )
         if run.step % recipe.checkpoint_every == 0 or last:
             run.save(out)
-        if protocols and (last or (recipe.evaluation.every and run.step % recipe.evaluation.every == 0)):
-            for result in evaluate_run(run, protocols, out):
-                log.row(run.step, evaluation=result.name, accuracy=result.metrics["accuracy"])
+        if recipe.evaluation.pairs and (last or (recipe.evaluation.every and run.step % recipe.evaluation.every == 0)):
+            with processes.together():
+                if log is not None:
+                    evaluate_run(run, protocols, out, log)
             clock, logged_step = time.perf_counter(), run.step
-        if stop:
-            return
 
 
-def evaluate_run(run: Run, protocols: list[Verification], out: Path) -> list[Result]:
-    """Each protocol on the model as it stands, written to OUT/evaluation-NAME.json."""
+def _seed(seed: int, step: int, stream: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)[0]))
+
+
+def _average_over(processes: Processes, features: torch.Tensor) -> torch.Tensor:
+    """`features` for the head, whose loss is the mean over the batches of all processes. DistributedDataParallel divides the gradients
+    behind them by the number of processes once more, which this makes good."""
+    features = features.view_as(features)
+    if processes.world_size > 1 and features.requires_grad:
+        features.register_hook(lambda gradient: gradient * processes.world_size)
+    return features
+
+
+def evaluate_run(run: Run, protocols: list[Verification], out: Path, log: RunLog) -> None:
+    """Each protocol on the model as it stands, written to OUT/evaluation-NAME.json and, in short, to the log."""
     embedder = Embedder(run.bundle(), run.device)
-    results = [protocol.run(embedder) for protocol in protocols]
-    for result in results:
+    for result in [protocol.run(embedder) for protocol in protocols]:
         result.save(out / f"evaluation-{result.name}.json")
-    return results
+        log.row(run.step, evaluation=result.name, accuracy=result.metrics["accuracy"])
+
+
+def _open_log(run: Run, out: Path, resume: str | Path | None, quiet: bool) -> RunLog:
+    out.mkdir(parents=True, exist_ok=True)
+    remove_remains(out)
+    if not quiet and resume is not None:
+        print(f"going on at step {run.step} of {run.total_steps}" if run.step else "no checkpoint yet: starting afresh", file=sys.stderr)
+    return RunLog(out, run.step, run.total_steps, run.recipe.tensorboard, quiet)
 
 
 def _protocols(recipe: Recipe) -> list[Verification]:
@@ -158,9 +192,12 @@ def _starting_point(out: Path, resume: str | Path | None) -> Path | None:
         if not found and model.exists():
             raise LimenError(f"{out} holds a finished model and no checkpoint to go on from; choose another --out")
         return found[-1] if found else None
-    if resume is not None and (newer := [path for path in found if path.name > Path(resume).name]):
+    if resume is None:
+        return None
+    start = Path(resume)
+    if newer := [path for path in found if path.name >= start.name and path.resolve() != start.resolve()]:
         raise LimenError(f"{out} holds {newer[-1].name}, which is newer than {resume}; remove the newer ones, or choose another --out")
-    return None if resume is None else Path(resume)
+    return start
 
 
 @contextmanager

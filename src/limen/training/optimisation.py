@@ -12,20 +12,21 @@ from limen.training.recipe import Optimiser
 
 
 def create_optimiser(backbone: nn.Module, head: MarginHead, config: Optimiser) -> torch.optim.SGD:
-    """SGD over three kinds of parameters; each group keeps its `peak_lr`, which `set_learning_rate` scales.
+    """SGD over all parameters but the centres', which `limen.heads.CenterSGD` moves; each group keeps its `peak_lr`, which
+    `set_learning_rate` scales.
 
-    Weight decay acts on the backbone's weights of two or more dimensions and on the class centres: not on BatchNorm, biases and PReLU
+    Weight decay acts on the backbone's weights of two or more dimensions (and on the class centres): not on BatchNorm, biases and PReLU
     slopes, nor on what a margin learns, which also has a learning rate of its own (`margin_lr`).
     """
     weights = [p for p in backbone.parameters() if p.requires_grad and p.ndim >= 2]
     others = [p for p in backbone.parameters() if p.requires_grad and p.ndim < 2]
     margin_lr = config.lr if config.margin_lr is None else config.margin_lr
     groups: list[dict[str, Any]] = [
-        {"params": [*weights, head.centers.weight], "peak_lr": config.lr, "weight_decay": config.weight_decay},
+        {"params": weights, "peak_lr": config.lr, "weight_decay": config.weight_decay},
         {"params": others, "peak_lr": config.lr, "weight_decay": 0.0},
         {"params": list(head.margin.parameters()), "peak_lr": margin_lr, "weight_decay": 0.0},
     ]
-    return torch.optim.SGD([group for group in groups if group["params"]], lr=config.lr, momentum=config.momentum)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
 
 
 def learning_rate_share(config: Optimiser, step: int, steps_per_epoch: int, total_steps: int) -> float:
@@ -40,8 +41,7 @@ def learning_rate_share(config: Optimiser, step: int, steps_per_epoch: int, tota
     return 1.0
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, share: float) -> float:
-    """Sets every group to `share` of its peak and returns the first group's learning rate."""
+def set_learning_rate(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Sets every group to `share` of its peak."""
     for group in optimiser.param_groups:
         group["lr"] = group["peak_lr"] * share
-    return optimiser.param_groups[0]["lr"]

@@ -1,15 +1,17 @@
-"""The parts of one training run, made from its recipe, and their state as one dictionary."""
+"""The parts of one training run, made from its recipe, and their state as named tensors and plain values."""
 
 import dataclasses
 import hashlib
+import json
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from limen.backbones import create_backbone
@@ -17,9 +19,10 @@ from limen.bundle import Architecture, Bundle, class_names_sha256
 from limen.data import FaceSource, open_source
 from limen.embedder import usable_device
 from limen.errors import LimenError
-from limen.heads import MarginHead
+from limen.heads import CenterSGD, MarginHead, default_group
 from limen.margins import create_margin
-from limen.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from limen.training.checkpoint import checkpoints, load_into, read_shapes, read_values, save_checkpoint
+from limen.training.distributed import Processes, training_device
 from limen.training.optimisation import create_optimiser
 from limen.training.recipe import Recipe
 
@@ -29,11 +32,11 @@ FREE_DATA_KEYS = {"workers", "max_unreadable"}
 
 
 class Run:
-    """Source, network, head and optimiser of a recipe; `step` counts the steps that are done."""
+    """Source, network, head and optimisers of a recipe, as this one of `processes` has them; `step` counts the steps that are done."""
 
-    def __init__(self, recipe: Recipe):
-        self.recipe = recipe
-        self.device = usable_device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
+    def __init__(self, recipe: Recipe, processes: Processes):
+        self.recipe, self.processes = recipe, processes
+        self.device = usable_device(training_device(recipe.device))
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
@@ -47,10 +50,16 @@ class Run:
         classes = len(self.source.class_names)
         self.margin = create_margin(recipe.margin.name, classes, **recipe.margin.options)
         self.head = MarginHead(
-            classes, network.embedding_size, self.margin, recipe.head.scale, implementation=recipe.head.implementation
+            classes,
+            network.embedding_size,
+            self.margin,
+            recipe.head.scale,
+            implementation=recipe.head.implementation,
+            group=default_group(),
         ).to(self.device)
-        self.forward = torch.compile(self.backbone) if network.compile else self.backbone
         self.optimiser = create_optimiser(self.backbone, self.head, recipe.optimiser)
+        self.center_optimiser = CenterSGD(self.head.centers, 0.0, recipe.optimiser.momentum, recipe.optimiser.weight_decay)
+        self.head.update = self.center_optimiser
         decay = recipe.optimiser.ema
         self.average = (
             AveragedModel(self.backbone, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay is not None else None
@@ -63,43 +72,63 @@ class Run:
         self.unreadable: dict[int, str] = {}
         self.seconds = 0.0  # of training, over all resumptions
 
-    def state(self) -> dict[str, Any]:
-        """Everything that `restore` needs. No random state: the draws of a step depend on the seed and the step alone."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that decides the steps to come, by name. They are the run's own: to fill them is to restore it.
+
+        No random state: the draws of a step depend on the seed and the step alone.
+        """
+        modules = {"backbone": self.backbone, "head": self.head} | ({"average": self.average} if self.average is not None else {})
+        tensors = {f"{part}.{name}": tensor for part, module in modules.items() for name, tensor in module.state_dict().items()}
+        for name, parameter in self._stepped():
+            if "momentum_buffer" in self.optimiser.state[parameter]:
+                tensors[f"momentum.{name}"] = self.optimiser.state[parameter]["momentum_buffer"]
+        if self.center_optimiser.velocity is not None:
+            tensors["momentum.head.centers.weight"] = self.center_optimiser.velocity
+        by_class = {f"head.{name}" for name in self.head.sharded_names()}
+        classes = len(self.source.class_names)
         return {
-            "recipe": dataclasses.asdict(self.recipe),
-            "data_sha256": self.data_sha256,
-            "step": self.step,
-            "seconds": self.seconds,
-            "unreadable": self.unreadable,
-            "backbone": self.backbone.state_dict(),
-            "head": self.head.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict() if self.average is not None else None,
+            name: self.processes.shard(tensor, classes) if name.removeprefix("momentum.") in by_class else tensor
+            for name, tensor in tensors.items()
         }
+
+    def _stepped(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters that `optimiser` moves: all but the centres."""
+        for part, module in (("backbone", self.backbone), ("head", self.head)):
+            for name, parameter in module.named_parameters():
+                if parameter is not self.head.centers.weight:
+                    yield f"{part}.{name}", parameter
 
     def save(self, folder: Path) -> Path:
         """A checkpoint of finite weights; raises LimenError, and writes nothing, where a weight is not."""
-        for name, tensor in [*self.backbone.state_dict().items(), *self.head.state_dict().items()]:
-            if not tensor.isfinite().all():
-                raise LimenError(f"{name} is no longer finite at step {self.step}; {self.remedy(folder)}")
-        return save_checkpoint(folder, self.step, self.state())
+        with self.processes.together():
+            for name, tensor in [*self.backbone.state_dict().items(), *self.head.state_dict().items()]:
+                if not tensor.isfinite().all():
+                    raise LimenError(f"{name} is no longer finite at step {self.step}; {self.remedy(folder)}")
+        values = {
+            "recipe": _plain(self.recipe),
+            "data_sha256": self.data_sha256,
+            "seconds": self.seconds,
+            "unreadable": list(self.unreadable.items()),
+        }
+        return save_checkpoint(self.processes, folder, self.step, self.tensors(), values, self.source.class_names)
 
     def restore(self, path: Path) -> None:
         """Goes on where the checkpoint stands. Raises LimenError where it belongs to another run."""
-        state = load_checkpoint(path)
-        differing = _differences(state["recipe"], dataclasses.asdict(self.recipe))
-        if differing:
-            raise LimenError(f"{path}: the run had another {', '.join(differing)}; use its settings, or start afresh in another --out")
-        if state["data_sha256"] != self.data_sha256:
-            raise LimenError(
-                f"{path}: the run had other people or images in {self.recipe.data.path}; use its data, or start afresh in another --out"
-            )
-        self.backbone.load_state_dict(state["backbone"])
-        self.head.load_state_dict(state["head"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.step, self.seconds, self.unreadable = state["step"], state["seconds"], state["unreadable"]
+        with self.processes.together():
+            values = read_values(path)
+            differing = _differences(values["recipe"], _plain(self.recipe))
+            if differing:
+                raise LimenError(f"{path}: the run had another {', '.join(differing)}; use its settings, or start afresh in another --out")
+            if values["data_sha256"] != self.data_sha256:
+                raise LimenError(
+                    f"{path}: the run had other people or images in {self.recipe.data.path}; use its data, or start afresh in another --out"
+                )
+            saved = read_shapes(path)
+            for name, parameter in self._stepped():
+                if f"momentum.{name}" in saved:
+                    self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        load_into(self.processes, path, self.tensors())
+        self.step, self.seconds, self.unreadable = values["step"], values["seconds"], dict(values["unreadable"])
 
     def remedy(self, folder: Path) -> str:
         """What to do about a run that diverged."""
@@ -114,14 +143,15 @@ class Run:
         return Bundle(
             architecture=Architecture(config.name, config.embedding_size, config.options),
             tensors={f"backbone.{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
-            recipe=dataclasses.asdict(self.recipe),
+            recipe=_plain(self.recipe),
             training={
                 "steps": self.step,
                 "images": len(self.source),
                 "classes": len(self.source.class_names),
                 "unreadable_images": len(self.unreadable),
                 "hours": round(self.seconds / 3600, 4),
-                "device": str(self.device),
+                "device": str(self.device.type),
+                "processes": self.processes.world_size,
                 "limen": version("limen"),
                 "finished": time.strftime("%Y-%m-%d"),
             },
@@ -139,6 +169,11 @@ def _check_labels(source: FaceSource) -> None:
     if len(outside):
         where, label = source.locate(int(outside[0])), source.labels[outside[0]]
         raise LimenError(f"{where}: label {label} is outside [0, {classes}), as are {len(outside) - 1} others; number the people from 0")
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON reads it back."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -1,0 +1,177 @@
+"""The processes of one run, as torchrun starts them: what they agree on, and how they end together."""
+
+import gc
+import os
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Shard
+from torch.nn.parallel import DistributedDataParallel
+
+from limen.data import Batch
+from limen.errors import LimenError
+
+WAIT_FOR_THE_FIRST = timedelta(days=1)  # it alone evaluates and writes the bundle
+
+
+def is_first() -> bool:
+    """Whether this process speaks for the run: alone, or rank 0 of those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+class Processes:
+    """This process, `rank` of `world_size`. Where it is alone nothing is initialised, and every method answers from what it is given."""
+
+    def __init__(self, rank: int = 0, world_size: int = 1, device: torch.device | None = None, group: dist.ProcessGroup | None = None):
+        self.rank, self.world_size = rank, world_size
+        self.device = device
+        self.group = group  # gloo, on every kind of device: it carries plain values only
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every process's plain value, in the order of ranks."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
+            dist.all_gather_object(values, value, group=self.group)
+        return values
+
+    def any(self, *flags: bool) -> list[bool]:
+        """For each flag, whether some process has raised it."""
+        raised = torch.tensor(flags, dtype=torch.uint8)
+        if self.world_size > 1:
+            dist.all_reduce(raised, dist.ReduceOp.MAX, group=self.group)
+        return [bool(flag) for flag in raised]
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """The mean over processes of each value."""
+        total = torch.tensor(values, dtype=torch.float64)
+        if self.world_size > 1:
+            dist.all_reduce(total, group=self.group)
+        return (total / self.world_size).tolist()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """No process leaves the block before all have come to its end. A LimenError of one ends them all: rank 0 raises it.
+
+        Within the block, or in a block of another kind, there must be no collective that a process which fails would leave waiting.
+        """
+        error: LimenError | None = None
+        try:
+            yield
+        except LimenError as raised:
+            error = raised
+        self._end_on(error)
+
+    def fail(self, message: str) -> NoReturn:
+        """Ends all processes, which have all found the same: rank 0 raises LimenError, the others leave it to speak."""
+        if self.first:
+            raise LimenError(message)
+        raise SystemExit(1)
+
+    def in_step(self, batches: Iterable[Batch], stop: list[int]) -> Iterator[Batch]:
+        """This process's `batches`, up to the moment when `stop` has filled in some process. Each comes with what no process could read.
+
+        Raises the LimenError of any process's batch.
+        """
+        remaining = iter(batches)
+        while True:
+            batch, error = None, None
+            try:
+                batch = next(remaining, None)
+            except LimenError as raised:
+                error = raised
+            stopping, failed, unreadable = self.any(bool(stop), error is not None, batch is not None and bool(batch.unreadable))
+            if failed:
+                self._end_on(error)
+            if batch is None or stopping:
+                return
+            if unreadable:
+                batch = batch._replace(unreadable=[image for images in self.gather(batch.unreadable) for image in images])
+            yield batch
+
+    def _end_on(self, error: LimenError | None) -> None:
+        """Ends all processes as soon as one has an `error`: rank 0 raises the first of them, the others leave it to speak."""
+        if self.world_size == 1:
+            if error is not None:
+                raise error
+            return
+        for rank, message in enumerate(self.gather(None if error is None else str(error))):
+            if message is not None:
+                if self.first and error is not None:
+                    raise error
+                self.fail(f"process {rank}: {message}")
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network with its gradients averaged over the processes, BatchNorm's running statistics being those of rank 0."""
+        if self.world_size == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
+            return network
+        # Otherwise the order in which gradients are added up changes after the first step, and a resumed run would differ by rounding.
+        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        return DistributedDataParallel(network, find_unused_parameters=True)
+
+    def shard(self, rows: Tensor, total: int) -> Tensor:
+        """`rows` of this process as a part of a tensor of `total` rows, as torch.chunk splits it; alone, `rows` as they are."""
+        if self.world_size == 1:
+            return rows
+        assert self.device is not None
+        shape = torch.Size((total, *rows.shape[1:]))
+        stride = torch.empty(shape, device="meta").stride()
+        mesh = init_device_mesh(self.device.type, (self.world_size,))
+        return DTensor.from_local(rows, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+
+
+def training_device(setting: str) -> str:
+    """What `device` of a recipe means here: "auto" is cuda where there is one, and under torchrun each process has one of its own."""
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if setting == "auto" else setting
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1 else kind
+
+
+@contextmanager
+def join_processes(device: str) -> Iterator[Processes]:
+    """The processes that torchrun started, joined by NCCL on CUDA and by gloo elsewhere, until the block is left.
+
+    Raises LimenError where they do not find each other, and in all that are left where one of them has died.
+    """
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield Processes()
+        return
+    try:
+        chosen = torch.device(training_device(device))
+        if chosen.type == "cuda":
+            torch.cuda.set_device(chosen)
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        group = dist.new_group(backend="gloo", timeout=WAIT_FOR_THE_FIRST)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise LimenError(f"process {rank} of {world_size} cannot join the others ({reason}); start them all by one torchrun") from error
+    try:
+        yield Processes(rank, world_size, chosen, group)
+    except BaseException as error:
+        # A network wrapped by DistributedDataParallel must not outlive the group: its destructor, which holds Python's lock, waits for
+        # the group's thread, which wants it. The error's traceback would keep it.
+        traceback.clear_frames(error.__traceback__)
+        if not isinstance(error, RuntimeError) or not _is_of_a_lost_process(error):
+            raise
+        raise LimenError(
+            f"process {rank} of {world_size}: another process of the run has ended, its own message or torchrun's report says why; "
+            "go on with --resume auto"
+        ) from error
+    finally:
+        gc.collect()
+        dist.destroy_process_group()
+
+
+def _is_of_a_lost_process(error: BaseException) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()

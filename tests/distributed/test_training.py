@@ -1,0 +1,173 @@
+"""A run on several processes equals the run on one; it goes on with another number of them, and ends as one when any of them must.
+
+All runs are trained by one set of four processes; each test looks at some of them.
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from limen.training import Recipe, read_log
+from limen.training.checkpoint import checkpoints, read_shapes, read_values
+from limen.training.checkpoint_files import read_rows
+from limen.training.recipe import Backbone, Data, Margin, Optimiser
+
+SCRIPT = Path(__file__).with_name("training_worker.py")
+PROCESSES, PEOPLE, IMAGES = 4, 5, 24  # the last of four processes has none of 5 people's centres
+MARGINS = ("AdaMSoftmax", "ElasticArcFace")  # sharded parameters; draws that all processes share
+
+
+def recipe(margin, **data):
+    return Recipe(
+        epochs=1,
+        batch_size=24,
+        device="cpu",
+        log_every=1,
+        checkpoint_every=2,
+        data=Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES, **data}, "none", workers=0),
+        backbone=Backbone("plain", 16),
+        margin=Margin(margin),
+        optimiser=Optimiser(lr=0.02, schedule="constant", ema=0.9, clip_norm=5.0),
+    )
+
+
+class Jobs:
+    """What the processes shall do, in order."""
+
+    def __init__(self, folder):
+        self.folder, self.jobs = folder, []
+
+    def add(self, out, processes, margin="AdaMSoftmax", epochs=1, data=(), **job):
+        """`epochs` has 5 steps each."""
+        config = self.folder / f"{len(self.jobs)}.yaml"
+        chosen = recipe(margin, **dict(data))
+        chosen.out, chosen.epochs, chosen.data.max_unreadable = str(self.folder / out), epochs, 0.05
+        chosen.data.reader = "damaged" if data else "synthetic"
+        config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.jobs.append({"out": out, "processes": processes, "port": port, "config": str(config), **job})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """(folder of the runs, outcome of each run by its folder's name and process)."""
+    folder = tmp_path_factory.mktemp("runs")
+    jobs = Jobs(folder)
+    for margin in MARGINS:
+        jobs.add(f"{margin}-1", 1, margin)
+        jobs.add(f"{margin}-4", 4, margin)
+    for out, processes, epochs in (("moved", 4, 0.4), ("moved", 1, 0.6), ("moved", 3, 1), ("again", 3, 1)):
+        jobs.add(out, processes, epochs=epochs, resume="auto")
+    jobs.add("stopped", 3, at_step=3, does="stop", rank=2)
+    jobs.add("stopped", 3, resume="auto")
+    jobs.add("unreadable", 3, data={"damaged": [3, 50, 77]})
+    jobs.add("too many", 3, data={"damaged": list(range(7))})
+    jobs.add("broken", 3, data={"damaged": list(range(PEOPLE * IMAGES))})
+    jobs.add("killed", 3, at_step=3, does="kill", rank=2)
+    jobs.add("killed", 1, resume="auto")
+    (folder / "jobs.json").write_text(json.dumps(jobs.jobs))
+    outcomes = [folder / f"outcomes-{rank}.json" for rank in range(PROCESSES)]
+    commands = [[sys.executable, str(SCRIPT), str(rank), str(folder / "jobs.json"), str(path)] for rank, path in enumerate(outcomes)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for command in commands]
+    try:
+        errors = [process.communicate(timeout=150)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0, -signal.SIGKILL, 0], "\n".join(errors)
+    found = {}
+    for rank, path in enumerate(outcomes):
+        mine = [job for job in jobs.jobs if rank < job["processes"]]
+        for job, outcome in zip(mine, json.loads(path.read_text()), strict=rank != 2):  # the one that is killed says nothing
+            found.setdefault((job["out"], rank), []).append(outcome)
+    return folder, found
+
+
+def tensors(folder):
+    path = checkpoints(folder)[-1]
+    return {name: read_rows(path, name, torch.arange(shape[0])) for name, shape in read_shapes(path).items() if shape}
+
+
+def assert_equal_runs(left, right, **tolerance):
+    left, right = tensors(left), tensors(right)
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], msg=lambda text, name=name: f"{name}: {text}", **tolerance)
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_four_processes_equal_one(runs, margin):
+    """Weights, moving averages, class margins and all momenta after five steps; losses of every step."""
+    folder, _ = runs
+    assert_equal_runs(folder / f"{margin}-1", folder / f"{margin}-4", rtol=1e-3, atol=1e-5)
+    one, four = (read_log(folder / f"{margin}-{n}" / "log.jsonl") for n in (1, 4))
+    assert [row["step"] for row in four] == list(range(1, 6))
+    for name in ("loss", "target_cosine", "nearest_negative", "feature_norm", "gradient_norm"):
+        assert [row[name] for row in four] == pytest.approx([row[name] for row in one], rel=1e-3), name
+
+
+def test_a_checkpoint_moves_between_numbers_of_processes(runs):
+    folder, found = runs
+    assert found["moved", 0] == ["done"] * 3
+    assert read_values(checkpoints(folder / "moved")[-1])["processes"] == 3
+    assert_equal_runs(folder / "moved", folder / "AdaMSoftmax-1", rtol=1e-3, atol=1e-5)
+
+
+def test_a_stop_request_to_one_process_ends_all_and_the_run_goes_on_to_the_bit(runs):
+    folder, found = runs
+    said, went_on = found["stopped", 0]
+    assert said.startswith("stopped at step 4 of 5, saved in ")
+    assert went_on == "done"
+    assert found["stopped", 1] == found["stopped", 2] == ["1", "done"]  # they end, and leave it to the first to speak
+    assert_equal_runs(folder / "stopped", folder / "again", rtol=0, atol=0)
+
+
+def test_a_killed_process_ends_the_run_with_a_remedy_and_the_run_goes_on(runs):
+    folder, found = runs
+    for rank in (0, 1):
+        assert found["killed", rank][0] == (
+            f"process {rank} of 3: another process of the run has ended, its own message or torchrun's report says why; "
+            "go on with --resume auto"
+        )
+    assert found["killed", 0][1] == "done"
+    assert_equal_runs(folder / "killed", folder / "AdaMSoftmax-1", rtol=1e-3, atol=1e-5)
+
+
+def test_unreadable_images_are_counted_over_all_processes(runs):
+    folder, found = runs
+    assert read_values(checkpoints(folder / "unreadable")[-1])["unreadable"] != []
+    assert sorted(index for index, _ in read_values(checkpoints(folder / "unreadable")[-1])["unreadable"]) == [3, 50, 77]
+    assert found["too many", 0][0].startswith("7 of 120 images cannot be read, more than data.max_unreadable 0.05")
+    assert found["broken", 0][0].startswith("none of the 8 images of step 0 can be read")
+    assert found["too many", 1] == found["broken", 2] == ["1"]
+
+
+def test_torchrun(tmp_path):
+    """The real thing, with reading processes, ended by SIGTERM and gone on with."""
+    config = tmp_path / "recipe.yaml"
+    chosen = recipe("AdaFace")
+    chosen.out, chosen.epochs, chosen.checkpoint_every, chosen.data.workers = str(tmp_path / "run"), 1000, 10_000, 1
+    chosen.backbone = Backbone("tiny", 16)
+    config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "limen", "train", "--config", str(config)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(read_log(tmp_path / "run" / "log.jsonl")) < 2:
+        time.sleep(0.05)
+    process.terminate()
+    lines = [line for line in process.communicate(timeout=100)[1].splitlines() if line.startswith("limen: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("limen: stopped at step")
+    assert len(checkpoints(tmp_path / "run")) == 1
