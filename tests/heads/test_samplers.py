@@ -189,12 +189,12 @@ def test_shards_build_the_graph_of_one_process(monkeypatch, ranks, exact_below):
 
 
 def test_the_approximate_graph_finds_what_the_exact_one_does():
-    """Twelve of two hundred lists are looked at, a sixteenth of all classes."""
+    """Eight of three hundred lists are looked at, a fortieth of all classes."""
     centers = centers_of(clustered(10_000, 256, 300))
     exact = most_similar_classes(centers, 16, 0.3, 10**9, seed=0)
     near = most_similar_classes(centers, 16, 0.3, 0, seed=0)
     found = (near[:, :, None] == exact[:, None, :]).any(1) & (exact >= 0)
-    assert found.sum() / (exact >= 0).sum() > 0.95
+    assert found.sum() / (exact >= 0).sum() > 0.98
     rows = torch.arange(0, 10_000, 97)
     unit = F.normalize(centers.weight.detach())
     cosine = (unit[rows, None] * unit[near[rows].long()]).sum(2).masked_fill(near[rows] < 0, 0.3)

@@ -15,8 +15,8 @@ from torch import Tensor
 from limen.heads.centers import ClassCenters
 
 SCRATCH = 2**25  # elements of a block of scores: 128 MiB in float32
-PROBES = 12  # lists a class is compared with
-SAMPLES_PER_PIVOT, ROUNDS = 16, 2  # of the k-means that places the pivots
+LISTS, PROBES = 3, 8  # LISTS * sqrt(C) lists, of which a class is compared with PROBES
+SAMPLES_PER_PIVOT, ROUNDS = 64, 5  # of the k-means that places the pivots
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def most_similar_classes(centers: ClassCenters, count: int, threshold: float, ex
     """(C_shard, count) int32: to each class of this shard its most similar classes of all shards, best first, itself left out, with a
     cosine above `threshold`; -1 where there are fewer.
 
-    Exact for up to `exact_below` classes in all. Above, about 2 sqrt(C) lists of which each class probes PROBES, drawn from `seed`.
+    Exact for up to `exact_below` classes in all. Above, each class is compared with the members of PROBES lists; `seed` draws them.
     Takes 8 * (count + 1) bytes for each class of the shard, and a few blocks of SCRATCH elements; a shard's centres travel in blocks.
     """
     weight = centers.weight
@@ -88,15 +88,15 @@ def _probes(centers: ClassCenters, everyone: Tensor, seed: int) -> Tensor:
 
 def _pivots(centers: ClassCenters, seed: int) -> Tensor:
     """(n, D): a few rounds of k-means over a sample of all shards' centres. Ranks draw the same sample."""
-    count = math.ceil(2 * math.sqrt(centers.num_classes))
+    count = math.ceil(LISTS * math.sqrt(centers.num_classes))
     drawn = torch.randint(centers.num_classes, (SAMPLES_PER_PIVOT * count,), generator=torch.Generator().manual_seed(seed))
     sample = unit_centers_of_all_shards(centers, drawn.to(centers.weight.device))
     pivots = sample[:count]
     for _ in range(ROUNDS):
         nearest = torch.cat([(part @ pivots.T).argmax(1) for part in sample.split(max(1, SCRATCH // count))])
         lengths = torch.bincount(nearest, minlength=count)
-        parts = sample[nearest.argsort(stable=True)].split(lengths.tolist())
-        total = torch.stack([part.sum(0) for part in parts])  # index_add_ adds in an order of its own on a GPU
+        parts = nearest.argsort(stable=True).split(lengths.tolist())
+        total = torch.stack([sample[part].sum(0) for part in parts])  # index_add_ adds in an order of its own on a GPU
         used = lengths[:, None] > 0
         pivots = torch.where(used, F.normalize(total), pivots)
     return pivots
