@@ -18,9 +18,8 @@ import torch
 import yaml
 
 from limen.training import Recipe, read_log
-from limen.training.checkpoint import checkpoints, read_shapes, read_values
-from limen.training.checkpoint_files import read_rows
-from limen.training.recipe import Backbone, Data, Margin, Optimiser
+from limen.training.checkpoint import checkpoints, read_rows, read_shapes, read_values
+from limen.training.recipe import Backbone, Data, Margin, Optimiser, Quality, Sampling
 
 SCRIPT = Path(__file__).with_name("training_worker.py")
 PROCESSES, PEOPLE, IMAGES = 4, 5, 24  # the last of four processes has none of 5 people's centres
@@ -28,15 +27,17 @@ MARGINS = ("AdaMSoftmax", "ElasticArcFace")  # sharded parameters; draws that al
 
 
 def recipe(margin, **data):
+    adaptive = Sampling("adaptive", {"period": 2, "start_accuracy": 0.0})
     return Recipe(
         epochs=1,
         batch_size=24,
         device="cpu",
         log_every=1,
         checkpoint_every=2,
-        data=Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES, **data}, "none", workers=0),
+        data=Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES, **data}, "none", workers=0, sampling=adaptive),
         backbone=Backbone("plain", 16),
         margin=Margin(margin),
+        quality=Quality(10.0),
         optimiser=Optimiser(lr=0.02, schedule="constant", ema=0.9, clip_norm=5.0),
     )
 
@@ -52,7 +53,8 @@ class Jobs:
         config = self.folder / f"{len(self.jobs)}.yaml"
         chosen = recipe(margin, **dict(data))
         chosen.out, chosen.epochs, chosen.data.max_unreadable = str(self.folder / out), epochs, 0.05
-        chosen.data.reader = "damaged" if data else "synthetic"
+        if data:
+            chosen.data.reader, chosen.data.sampling = "damaged", Sampling()
         config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -98,7 +100,10 @@ def runs(tmp_path_factory):
 
 def tensors(folder):
     path = checkpoints(folder)[-1]
-    return {name: read_rows(path, name, torch.arange(shape[0])) for name, shape in read_shapes(path).items() if shape}
+    whole = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in read_shapes(path).items() if shape}
+    for name, tensor in whole.items():
+        read_rows(path, name, torch.arange(len(tensor)), tensor)
+    return whole
 
 
 def assert_equal_runs(left, right, **tolerance):
@@ -110,12 +115,12 @@ def assert_equal_runs(left, right, **tolerance):
 
 @pytest.mark.parametrize("margin", MARGINS)
 def test_four_processes_equal_one(runs, margin):
-    """Weights, moving averages, class margins and all momenta after five steps; losses of every step."""
+    """Weights, moving averages, class margins, all momenta and what sampling has learnt after five steps; losses of every step."""
     folder, _ = runs
     assert_equal_runs(folder / f"{margin}-1", folder / f"{margin}-4", rtol=1e-3, atol=1e-5)
-    one, four = (read_log(folder / f"{margin}-{n}" / "log.jsonl") for n in (1, 4))
+    one, four = ([row for row in read_log(folder / f"{margin}-{n}" / "log.jsonl") if "loss" in row] for n in (1, 4))
     assert [row["step"] for row in four] == list(range(1, 6))
-    for name in ("loss", "target_cosine", "nearest_negative", "feature_norm", "gradient_norm"):
+    for name in ("loss", "target_cosine", "nearest_negative", "feature_norm", "gradient_norm", "quality_loss"):
         assert [row[name] for row in four] == pytest.approx([row[name] for row in one], rel=1e-3), name
 
 
@@ -159,6 +164,7 @@ def test_torchrun(tmp_path):
     """The real thing, with reading processes, ended by SIGTERM and gone on with."""
     config = tmp_path / "recipe.yaml"
     chosen = recipe("AdaFace")
+    chosen.data.sampling = Sampling()
     chosen.out, chosen.epochs, chosen.checkpoint_every, chosen.data.workers = str(tmp_path / "run"), 1000, 10_000, 1
     chosen.backbone = Backbone("tiny", 16)
     config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))

@@ -12,7 +12,7 @@ from limen.training.recipe import Optimiser
 
 def test_decay_spares_norms_biases_and_margins():
     backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.AdaMSoftmax(5))
-    optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1, margin_lr=0.5))
+    optimiser = create_optimiser([backbone], head, Optimiser(lr=0.1, margin_lr=0.5))
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     rates = {id(p): group["peak_lr"] for group in optimiser.param_groups for p in group["params"]}
     everything = [*backbone.parameters(), head.margin.class_margin]  # the centres have an optimiser of their own
@@ -25,7 +25,7 @@ def test_decay_spares_norms_biases_and_margins():
 
 def test_one_step_is_sgd_with_decay_on_weights_alone():
     backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace())
-    optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1, momentum=0.9, weight_decay=0.01))
+    optimiser = create_optimiser([backbone], head, Optimiser(lr=0.1, momentum=0.9, weight_decay=0.01))
     set_learning_rate(optimiser, 0.5)
     before = [p.detach().clone() for p in backbone.parameters()]
     for parameter in backbone.parameters():

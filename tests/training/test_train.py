@@ -23,8 +23,7 @@ from limen import Embedder, LimenError
 from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.training import Recipe, load_recipe, read_log, train
-from limen.training.checkpoint import checkpoints, read_shapes, read_values
-from limen.training.checkpoint_files import read_rows
+from limen.training.checkpoint import checkpoints, read_rows, read_shapes, read_values
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser
 
 
@@ -54,7 +53,10 @@ def recipe(faces, out, **changes):
 def weights(folder):
     """Every tensor of the newest checkpoint: weights, averages and momenta."""
     path = checkpoints(folder)[-1]
-    return {name: read_rows(path, name, torch.arange(shape[0])) for name, shape in read_shapes(path).items() if shape}
+    whole = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in read_shapes(path).items() if shape}
+    for name, tensor in whole.items():
+        read_rows(path, name, torch.arange(len(tensor)), tensor)
+    return whole
 
 
 def assert_bit_identical(left, right):

@@ -1,8 +1,10 @@
-"""Train a recogniser from a recipe.
+r"""Train a recogniser from a recipe.
 
   limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
   limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first --resume auto
   torchrun --nproc-per-node 4 -m limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
+  limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/quality --init runs/first/model.safetensors \
+      --freeze backbone --quality.weight 10
 
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
 The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json and the bundle, model.safetensors.
@@ -11,6 +13,7 @@ Under torchrun the processes share each batch and the class centres; a run may g
 
 import argparse
 import dataclasses
+import json
 from typing import Any
 
 import yaml
@@ -27,12 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", metavar="auto|CHECKPOINT", help="auto: go on from the newest checkpoint in the run's folder, if there is one"
     )
+    parser.add_argument(
+        "--init",
+        metavar="MODEL",
+        help="start from this model.safetensors, and from the centres of the people it knows in the checkpoint beside it",
+    )
+    parser.add_argument("--freeze", action="append", metavar="backbone", help="train class centres, margin and quality head only")
     parser.add_argument("--print-config", action="store_true", help="print the whole recipe and stop")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     try:
-        recipe = load_recipe(options.config, options.settings)
+        words = [] if options.init is None else ["--init", options.init]
+        words += [] if options.freeze is None else ["--freeze", json.dumps(options.freeze)]
+        recipe = load_recipe(options.config, [*words, *options.settings])
     except LimenError:
         if not is_first():
             raise SystemExit(1) from None  # the first process says it

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from limen.errors import LimenError
-from limen.training.checkpoint_files import DAMAGE, file_name, load_tensors, save_tensors, tensor_shapes
+from limen.training.checkpoint_files import DAMAGE, copy_rows, file_name, load_tensors, read_whole, save_tensors, tensor_shapes
 from limen.training.distributed import Processes
 
 KEPT = 2  # the newest ones; an older one goes when a newer one is safely on the disk
@@ -92,6 +92,21 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The names and whole shapes of a checkpoint's tensors. Raises LimenError as `read_values` does."""
     with _damage(path):
         return tensor_shapes(path)
+
+
+def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, which no process had a part of alone. Raises LimenError as `read_values` does."""
+    with _damage(path):
+        return read_whole(path, prefix)
+
+
+def read_rows(path: Path, name: str, rows: Tensor, target: Tensor) -> None:
+    """target[k] = tensor[rows[k]] for every k where rows[k] (n,) is not negative, of the checkpoint's tensor `name`.
+
+    The file is read a block at a time. Raises LimenError as `read_values` does.
+    """
+    with _damage(path):
+        copy_rows(path, name, rows, target)
 
 
 def load_into(processes: Processes, path: Path, tensors: dict[str, Tensor]) -> None:

@@ -66,24 +66,30 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(entry.size) for name, entry in tensors.items()}
 
 
-def read_rows(folder: Path, name: str, rows: Tensor) -> Tensor:
-    """`tensor[rows]` (n, ...) of the tensor `name` in `folder`, `rows` (n,) int64, in any order; its file is read a block at a time."""
-    result: Tensor | None = None
+def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, none of which was a part, by the rest of the name."""
+    found: dict[str, Tensor] = {}
     for path in _files(folder):
         with safe_open(path, framework="pt") as file:
-            if name not in file.keys():  # noqa: SIM118 (it is no dict)
+            found |= {name[len(prefix) :]: file.get_tensor(name) for name in _offsets(file) if name.startswith(prefix)}
+    return found
+
+
+def copy_rows(folder: Path, name: str, rows: Tensor, target: Tensor) -> None:
+    """target[k] = tensor[rows[k]] for every k where rows[k] (n,) is not negative, of the tensor `name` in `folder`, a block at a time."""
+    order = rows.argsort()
+    ordered = rows[order]
+    for path in _files(folder):
+        with safe_open(path, framework="pt") as file:
+            if name not in _offsets(file):
                 continue
             part, start = file.get_slice(name), _offsets(file)[name][0]
             count, *shape = part.get_shape()
             for low, high in _blocks(count, math.prod(shape) * 8):
-                wanted = torch.nonzero((rows >= start + low) & (rows < start + high))[:, 0]
-                if len(wanted):
-                    block = part[low:high]
-                    result = block.new_zeros((len(rows), *shape)) if result is None else result
-                    result[wanted] = block[rows[wanted] - start - low]
-    if result is None:
-        raise KeyError(f"{name} is in no file of {folder}")
-    return result
+                first, last = torch.searchsorted(ordered, torch.tensor([start + low, start + high])).tolist()
+                if first < last:
+                    block = part[low:high][ordered[first:last] - start - low]
+                    target[order[first:last].to(target.device)] = block.to(target)
 
 
 class _Writer(dcp.StorageWriter):
@@ -144,9 +150,8 @@ class _Reader(dcp.StorageReader):
         tensors: dict[str, TensorStorageMetadata] = {}
         for path in _files(self.folder):
             with safe_open(path, framework="pt") as file:
-                offsets = _offsets(file)
-                for name in file.keys():  # noqa: SIM118 (it is no dict)
-                    part, offset = file.get_slice(name), torch.Size(offsets[name])
+                for name, place in _offsets(file).items():
+                    part, offset = file.get_slice(name), torch.Size(place)
                     shape = torch.Size(part.get_shape())
                     known = tensors.setdefault(name, TensorStorageMetadata(TensorProperties(DTYPES[part.get_dtype()]), shape, []))
                     known.size = torch.Size(max(a, b + c) for a, b, c in zip(known.size, offset, shape, strict=True))

@@ -112,9 +112,9 @@ class Processes:
                     raise error
                 self.fail(f"process {rank}: {message}")
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the processes, BatchNorm's running statistics being those of rank 0."""
-        if self.world_size == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
+    def wrap(self, network: nn.Module | None) -> Any:
+        """The network, if there is one, with its gradients averaged over the processes; BatchNorm's running statistics are rank 0's."""
+        if network is None or self.world_size == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
             return network
         # Otherwise the order in which gradients are added up changes after the first step, and a resumed run would differ by rounding.
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")

@@ -13,23 +13,29 @@ import numpy as np
 import torch
 
 from limen.bundle import save_bundle
-from limen.data import BatchOrder, create_augmentation, make_loader, normalise
+from limen.data import AdaptiveDataSampler, create_augmentation, make_loader, normalise
 from limen.embedder import Embedder
 from limen.errors import LimenError
+from limen.heads import HardPrototypeMining, HeadOutput
 from limen.protocols import Verification
+from limen.quality import certainty_ratio, quality_loss
 from limen.training.checkpoint import checkpoints, remove_remains
+from limen.training.class_margins import margin_statistics, write_class_margins
 from limen.training.distributed import Processes, join_processes
 from limen.training.log import RunLog
 from limen.training.optimisation import learning_rate_share, set_learning_rate
 from limen.training.recipe import Recipe, check
 from limen.training.run import Run
+from limen.training.start import start_from_model
 
 
 def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False) -> Path:
     """Trains `recipe` and returns the path of its bundle, OUT/model.safetensors.
 
-    Beside it stand log.jsonl, checkpoints and, where the recipe names pairs, evaluation-NAME.json. Started by torchrun, the processes share
-    the batches and the class centres; the first of them writes all files, and speaks for all.
+    Beside it stand log.jsonl, checkpoints and, where the recipe names pairs, evaluation-NAME.json; class_margins.csv where each class has a
+    margin; suspects.csv, the images believed mislabelled, where the data are sampled adaptively.
+
+    Started by torchrun, the processes share the batches and the class centres; the first of them writes all files, and speaks for all.
 
     Args:
         resume: "auto" goes on from the newest checkpoint in OUT, or starts where there is none; a path goes on from that one; None starts
@@ -48,10 +54,11 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
         if start_from is not None:
             run.restore(start_from)
         with processes.together():
-            order = BatchOrder(
-                len(run.source), recipe.batch_size, recipe.seed, run.total_steps, run.step, processes.rank, processes.world_size
-            )
-            loader = make_loader(run.source, order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
+            if start_from is None and recipe.init is not None:
+                started = start_from_model(run, Path(recipe.init))
+                if processes.first and not quiet:
+                    print(started, file=sys.stderr)
+            loader = make_loader(run.source, run.order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
             log = _open_log(run, out, resume, quiet) if processes.first else None
 
         with log or nullcontext(), _stop_requests() as stop:
@@ -59,8 +66,11 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
             if run.step < run.total_steps:
                 processes.fail(f"stopped at step {run.step} of {run.total_steps}, saved in {run.save(out)}; go on with --resume auto")
         bundle = out / "model.safetensors"
+        write_class_margins(run, out / "class_margins.csv")
         with processes.together():
             if processes.first:
+                if isinstance(run.order, AdaptiveDataSampler):
+                    run.order.suspects().write(out / "suspects.csv", run.source)
                 save_bundle(bundle, run.bundle())
         return bundle
 
@@ -68,10 +78,12 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
 def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out: Path, protocols: list[Verification]) -> None:
     recipe, device, processes = run.recipe, run.device, run.processes
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
-    network: Any = processes.wrap(run.backbone.train())
+    network: Any = processes.wrap(run.backbone.train(not run.frozen))
     network = torch.compile(network) if recipe.backbone.compile else network
+    quality, quality_weight = processes.wrap(run.quality), recipe.quality.weight or 0.0
     run.head.train()
-    clock, logged_step = time.perf_counter(), run.step
+    started = clock = time.perf_counter()
+    logged_step = run.step
 
     for batch in processes.in_step(loader, stop):
         images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
@@ -84,22 +96,30 @@ def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out:
         # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
         _seed(recipe.seed, run.step, 1 + processes.rank)
         with autocast:
-            features = network(images)  # (B, D) raw
+            features = network(images).float()  # (B, D) raw
         _seed(recipe.seed, run.step, 0)
-        output = run.head(_average_over(processes, features.float()), labels)
+        output = run.head(_average_over(processes, features), labels)
         loss = output.loss.item()  # waits for the device: a loss that is not finite must never reach the weights
         if not math.isfinite(loss):
             processes.fail(f"the loss is {loss} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
 
+        total, of_quality = output.loss, None
+        if quality is not None:
+            ratio = certainty_ratio(output.target_cosine, output.nearest_negative, recipe.quality.ratio)  # type: ignore[arg-type]
+            of_quality = quality_loss(quality(features), ratio)
+            total = total + quality_weight * of_quality
+
         # ---- backward, which updates the centres too; update of the rest
         run.optimiser.zero_grad(set_to_none=True)
-        output.loss.backward()
+        total.backward()
         gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf).item()
         if not math.isfinite(gradient_norm):
             processes.fail(f"the gradient is {gradient_norm} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
         run.optimiser.step()
         if run.average is not None:
             run.average.update_parameters(run.backbone)
+        if isinstance(run.order, AdaptiveDataSampler):
+            run.order.observe(batch.indices, output.target_cosine > output.nearest_negative, output.target_cosine)
         run.step += 1
 
         # ---- count, log, save, evaluate
@@ -116,18 +136,15 @@ def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out:
         if run.step % recipe.log_every == 0 or last or run.step == 1:
             seconds, done = time.perf_counter() - clock, run.step - logged_step
             run.seconds, clock, logged_step = run.seconds + seconds, time.perf_counter(), run.step
-            norm = features.detach().float().norm(dim=1)
-            per_sample = processes.mean([v.mean().item() for v in (output.target_cosine, output.nearest_negative, norm)])
-            target_cosine, nearest_negative, feature_norm = per_sample
+            row = _row(run, output, features, of_quality) | margin_statistics(run)
+            if isinstance(run.head.sampler, HardPrototypeMining):
+                row["rebuild_share"] = run.head.sampler.rebuild_seconds / (time.perf_counter() - started)
             if log is not None:
                 log.row(
                     run.step,
                     epoch=round(run.step / run.steps_per_epoch, 4),
                     loss=loss,
-                    regulariser=output.regulariser.item(),
-                    target_cosine=target_cosine,
-                    nearest_negative=nearest_negative,
-                    feature_norm=feature_norm,
+                    **row,
                     gradient_norm=gradient_norm,
                     lr=lr,
                     images_per_second=round(done * recipe.batch_size / seconds, 1),
@@ -136,11 +153,29 @@ def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out:
                 )
         if run.step % recipe.checkpoint_every == 0 or last:
             run.save(out)
+            if log is not None and isinstance(run.order, AdaptiveDataSampler):
+                counts, edges = run.order.weight_histogram()
+                share = run.order.suspects().noise_share
+                log.row(run.step, noise_share=share, weight_counts=counts.tolist(), weight_edges=edges.tolist())
         if recipe.evaluation.pairs and (last or (recipe.evaluation.every and run.step % recipe.evaluation.every == 0)):
             with processes.together():
                 if log is not None:
                     evaluate_run(run, protocols, out, log)
             clock, logged_step = time.perf_counter(), run.step
+
+
+def _row(run: Run, output: HeadOutput, features: torch.Tensor, of_quality: torch.Tensor | None) -> dict[str, Any]:
+    """What the log says of a step: means over the batches of all processes, which all call it."""
+    means = {
+        "target_cosine": output.target_cosine,
+        "nearest_negative": output.nearest_negative,
+        "feature_norm": features.detach().norm(dim=1),
+    } | ({} if of_quality is None else {"quality_loss": of_quality.detach()})
+    row: dict[str, Any] = dict(zip(means, run.processes.mean([values.mean().item() for values in means.values()]), strict=True))
+    row["regulariser"] = output.regulariser.item()
+    if of_quality is not None:  # under a class sampler the nearest negative, and so the target, knows no others
+        row["quality_target_over"] = "all classes" if run.head.sampler is None else "active classes"
+    return row
 
 
 def _seed(seed: int, step: int, stream: int) -> None:

@@ -2,6 +2,7 @@
 
 import bisect
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,15 +12,16 @@ from limen.heads import MarginHead
 from limen.training.recipe import Optimiser
 
 
-def create_optimiser(backbone: nn.Module, head: MarginHead, config: Optimiser) -> torch.optim.SGD:
-    """SGD over all parameters but the centres', which `limen.heads.CenterSGD` moves; each group keeps its `peak_lr`, which
-    `set_learning_rate` scales.
+def create_optimiser(networks: Sequence[nn.Module], head: MarginHead, config: Optimiser) -> torch.optim.SGD:
+    """SGD over the parameters of backbone and quality head that are not frozen and what the margin learns: all but the centres,
+    which `limen.heads.CenterSGD` moves. Each group keeps its `peak_lr`, which `set_learning_rate` scales.
 
-    Weight decay acts on the backbone's weights of two or more dimensions (and on the class centres): not on BatchNorm, biases and PReLU
+    Weight decay acts on the networks' weights of two or more dimensions (and on the class centres): not on BatchNorm, biases and PReLU
     slopes, nor on what a margin learns, which also has a learning rate of its own (`margin_lr`).
     """
-    weights = [p for p in backbone.parameters() if p.requires_grad and p.ndim >= 2]
-    others = [p for p in backbone.parameters() if p.requires_grad and p.ndim < 2]
+    learnt = [p for network in networks for p in network.parameters() if p.requires_grad]
+    weights = [p for p in learnt if p.ndim >= 2]
+    others = [p for p in learnt if p.ndim < 2]
     margin_lr = config.lr if config.margin_lr is None else config.margin_lr
     groups: list[dict[str, Any]] = [
         {"params": weights, "peak_lr": config.lr, "weight_decay": config.weight_decay},

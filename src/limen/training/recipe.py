@@ -14,6 +14,14 @@ from limen.lookup import did_you_mean
 
 
 @dataclass
+class Sampling:
+    """Which images stand in a batch."""
+
+    name: str = "shuffled"  # shuffled: every image once an epoch; adaptive: limen.data.AdaptiveDataSampler
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Data:
     """Where the faces come from and how they are varied."""
 
@@ -23,6 +31,7 @@ class Data:
     augment: str = "flip"  # none, flip, adaface
     workers: int = 2  # processes that read images ahead of the training step
     max_unreadable: float = 0.01  # share of the images that may be unreadable before the run stops; they are replaced and counted
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass
@@ -44,11 +53,29 @@ class Margin:
 
 
 @dataclass
+class Sampler:
+    """Which class centres take part in a step."""
+
+    name: str = "all"  # all, PartialFC, HardPrototypeMining, or package.module:Class
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Head:
     """The class-centre head: see limen.MarginHead."""
 
     scale: float = 64.0
     implementation: str = "auto"
+    dtype: str = "float32"  # of the class centres: float32, bf16
+    sampler: Sampler = field(default_factory=Sampler)
+
+
+@dataclass
+class Quality:
+    """The quality head of CR-FIQA, trained beside any margin: see limen.quality."""
+
+    weight: float | None = None  # of its loss, 10 in the paper; where it is not set there is no quality head
+    ratio: str = "paper"  # of the target: paper, released
 
 
 @dataclass
@@ -91,10 +118,13 @@ class Recipe:
     checkpoint_every: int = 1000  # steps
     tensorboard: bool = False
     licence: str = "not stated"  # of the trained weights, kept in the bundle
+    init: str | None = None  # a model.safetensors to start from, and the centres of people it knows from the checkpoint beside it
+    freeze: list[str] = field(default_factory=list)  # [backbone]: only class centres, margin and quality head learn
     data: Data = field(default_factory=Data)
     backbone: Backbone = field(default_factory=Backbone)
     margin: Margin = field(default_factory=Margin)
     head: Head = field(default_factory=Head)
+    quality: Quality = field(default_factory=Quality)
     optimiser: Optimiser = field(default_factory=Optimiser)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
@@ -103,7 +133,11 @@ CHOICES = {
     "precision": ("float32", "bf16"),
     "optimiser.schedule": ("milestones", "cosine", "constant"),
     "head.implementation": ("auto", "dense", "chunked"),
+    "head.dtype": ("float32", "bf16"),
+    "data.sampling.name": ("shuffled", "adaptive"),
+    "quality.ratio": ("paper", "released"),
 }
+FREEZABLE = ("backbone",)
 RANGES: dict[str, tuple[float, float]] = {  # key -> smallest and largest value
     "batch_size": (2, math.inf),  # BatchNorm and AdaFace's statistics need two
     "seed": (0, 2**40),
@@ -119,7 +153,7 @@ RANGES: dict[str, tuple[float, float]] = {  # key -> smallest and largest value
     "optimiser.warmup_epochs": (0, math.inf),
     "optimiser.ema": (0, 1),
 }
-POSITIVE = ("epochs", "head.scale", "optimiser.lr", "optimiser.factor", "optimiser.margin_lr", "optimiser.clip_norm")
+POSITIVE = ("epochs", "head.scale", "optimiser.lr", "optimiser.factor", "optimiser.margin_lr", "optimiser.clip_norm", "quality.weight")
 
 
 def load_recipe(config: str | Path | None = None, overrides: list[str] | None = None) -> Recipe:
@@ -167,6 +201,15 @@ def check(recipe: Recipe) -> None:
     for key, choices in CHOICES.items():
         if value_of(recipe, key) not in choices:
             raise LimenError(f"{key}: {value_of(recipe, key)!r} is not known; {did_you_mean(str(value_of(recipe, key)), choices)}")
+    for part in recipe.freeze:
+        if part not in FREEZABLE:
+            raise LimenError(f"freeze: {part!r} cannot be frozen; {did_you_mean(part, FREEZABLE)}")
+    if recipe.freeze and recipe.init is None:
+        raise LimenError("freeze: a backbone that was never trained would stay so; name a trained model with --init")
+    if recipe.data.sampling.name == "shuffled" and recipe.data.sampling.options:
+        raise LimenError("data.sampling.options: shuffling takes none; set data.sampling.name to adaptive")
+    if recipe.head.sampler.name == "all" and recipe.head.sampler.options:
+        raise LimenError("head.sampler.options: all classes take none; set head.sampler.name to PartialFC or HardPrototypeMining")
     for key in POSITIVE:
         value = value_of(recipe, key)
         if value is not None and not 0 < value < math.inf:
@@ -197,6 +240,9 @@ def _check_keys(config: Path, values: dict[str, Any], kind: Any, prefix: str) ->
             raise LimenError(f"{config}: unknown key '{prefix}{name}'; {did_you_mean(str(name), fields)}")
         section = fields[name].type
         if dataclasses.is_dataclass(section):
+            if value is None:
+                values[name] = {}  # `quality: null`
+                continue
             if not isinstance(value, dict):
                 raise LimenError(f"{config}: '{prefix}{name}' is a section with keys of its own, not {value!r}")
             _check_keys(config, value, section, f"{prefix}{name}.")

@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from limen.backbones import create_backbone
 from limen.bundle import Architecture, Bundle, class_names_sha256
-from limen.data import FaceSource, open_source
+from limen.data import AdaptiveDataSampler, BatchOrder, FaceSource, open_source
 from limen.embedder import usable_device
 from limen.errors import LimenError
-from limen.heads import CenterSGD, MarginHead, default_group
+from limen.heads import SAMPLERS, CenterSGD, ClassSampler, MarginHead, create_sampler, default_group
+from limen.lookup import call, find
 from limen.margins import create_margin
-from limen.training.checkpoint import checkpoints, load_into, read_shapes, read_values, save_checkpoint
+from limen.quality import QualityHead
+from limen.training.checkpoint import checkpoints, load_into, read_shapes, read_tensors, read_values, save_checkpoint
 from limen.training.distributed import Processes, training_device
 from limen.training.optimisation import create_optimiser
 from limen.training.recipe import Recipe
+
+CENTER_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 # What may differ between a run and its continuation: it changes no weight beyond rounding (device and threads) or not at all.
 FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
@@ -44,9 +50,17 @@ class Run:
         _check_labels(self.source)
         self.classes_sha256 = class_names_sha256(self.source.class_names)
         self.data_sha256 = class_names_sha256([self.classes_sha256, hashlib.sha256(self.source.labels.tobytes()).hexdigest()])
+        self.steps_per_epoch = len(self.source) // recipe.batch_size
+        self.total_steps = round(recipe.epochs * self.steps_per_epoch)
+        self.order = _create_order(self)
+        if not self.total_steps:
+            raise LimenError(f"epochs: {recipe.epochs} of {self.steps_per_epoch} steps each is no step at all; raise it")
+
         network = recipe.backbone
         backbone = create_backbone(network.name, network.embedding_size, **network.options)
         self.backbone = backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.frozen = "backbone" in recipe.freeze
+        self.backbone.requires_grad_(not self.frozen)
         classes = len(self.source.class_names)
         self.margin = create_margin(recipe.margin.name, classes, **recipe.margin.options)
         self.head = MarginHead(
@@ -54,36 +68,43 @@ class Run:
             network.embedding_size,
             self.margin,
             recipe.head.scale,
-            implementation=recipe.head.implementation,
-            group=default_group(),
+            _create_sampler(self),
+            recipe.head.implementation,
+            default_group(),
+            CENTER_DTYPES[recipe.head.dtype],
         ).to(self.device)
-        self.optimiser = create_optimiser(self.backbone, self.head, recipe.optimiser)
+        # drawn last, so that all else begins as it would without
+        self.quality = QualityHead(network.embedding_size).to(self.device) if recipe.quality.weight is not None else None
+
+        networks = [self.backbone] if self.quality is None else [self.backbone, self.quality]
+        self.optimiser = create_optimiser(networks, self.head, recipe.optimiser)
         self.center_optimiser = CenterSGD(self.head.centers, 0.0, recipe.optimiser.momentum, recipe.optimiser.weight_decay)
         self.head.update = self.center_optimiser
         decay = recipe.optimiser.ema
         self.average = (
             AveragedModel(self.backbone, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay is not None else None
         )
-        self.steps_per_epoch = len(self.source) // recipe.batch_size
-        self.total_steps = round(recipe.epochs * self.steps_per_epoch)
-        if self.steps_per_epoch and not self.total_steps:
-            raise LimenError(f"epochs: {recipe.epochs} of {self.steps_per_epoch} steps each is no step at all; raise it")
         self.step = 0
         self.unreadable: dict[int, str] = {}
         self.seconds = 0.0  # of training, over all resumptions
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        modules = {"backbone": self.backbone, "quality": self.quality, "head": self.head, "average": self.average}
+        return {name: module for name, module in modules.items() if module is not None}
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that decides the steps to come, by name. They are the run's own: to fill them is to restore it.
 
         No random state: the draws of a step depend on the seed and the step alone.
         """
-        modules = {"backbone": self.backbone, "head": self.head} | ({"average": self.average} if self.average is not None else {})
-        tensors = {f"{part}.{name}": tensor for part, module in modules.items() for name, tensor in module.state_dict().items()}
+        tensors = {f"{part}.{name}": tensor for part, module in self.modules.items() for name, tensor in module.state_dict().items()}
         for name, parameter in self._stepped():
             if "momentum_buffer" in self.optimiser.state[parameter]:
                 tensors[f"momentum.{name}"] = self.optimiser.state[parameter]["momentum_buffer"]
         if self.center_optimiser.velocity is not None:
             tensors["momentum.head.centers.weight"] = self.center_optimiser.velocity
+        tensors |= {f"sampling.{name}": value for name, value in self._sampling().items() if isinstance(value, Tensor)}
         by_class = {f"head.{name}" for name in self.head.sharded_names()}
         classes = len(self.source.class_names)
         return {
@@ -91,24 +112,29 @@ class Run:
             for name, tensor in tensors.items()
         }
 
+    def _sampling(self) -> dict[str, Any]:
+        """What the choice of images has learnt; every process calls it."""
+        return self.order.state_dict() if isinstance(self.order, AdaptiveDataSampler) else {}
+
     def _stepped(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters that `optimiser` moves: all but the centres."""
-        for part, module in (("backbone", self.backbone), ("head", self.head)):
-            for name, parameter in module.named_parameters():
+        for part, module in self.modules.items():
+            for name, parameter in module.named_parameters() if part != "average" else ():
                 if parameter is not self.head.centers.weight:
                     yield f"{part}.{name}", parameter
 
     def save(self, folder: Path) -> Path:
         """A checkpoint of finite weights; raises LimenError, and writes nothing, where a weight is not."""
         with self.processes.together():
-            for name, tensor in [*self.backbone.state_dict().items(), *self.head.state_dict().items()]:
-                if not tensor.isfinite().all():
+            for name, tensor in [item for module in self.modules.values() for item in module.state_dict().items()]:
+                if not _is_finite(tensor):
                     raise LimenError(f"{name} is no longer finite at step {self.step}; {self.remedy(folder)}")
         values = {
             "recipe": _plain(self.recipe),
             "data_sha256": self.data_sha256,
             "seconds": self.seconds,
             "unreadable": list(self.unreadable.items()),
+            "sampling": {name: value for name, value in self._sampling().items() if not isinstance(value, Tensor)},
         }
         return save_checkpoint(self.processes, folder, self.step, self.tensors(), values, self.source.class_names)
 
@@ -127,6 +153,9 @@ class Run:
             for name, parameter in self._stepped():
                 if f"momentum.{name}" in saved:
                     self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            self.order.start_step = values["step"]
+            if isinstance(self.order, AdaptiveDataSampler):
+                self.order.load_state_dict(values["sampling"] | read_tensors(path, "sampling."))
         load_into(self.processes, path, self.tensors())
         self.step, self.seconds, self.unreadable = values["step"], values["seconds"], dict(values["unreadable"])
 
@@ -142,7 +171,12 @@ class Run:
         config = self.recipe.backbone
         return Bundle(
             architecture=Architecture(config.name, config.embedding_size, config.options),
-            tensors={f"backbone.{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()},
+            tensors={
+                f"{part}.{name}": tensor.detach().cpu().clone()
+                for part, module in (("backbone", network), ("quality", self.quality))
+                if module is not None
+                for name, tensor in module.state_dict().items()
+            },
             recipe=_plain(self.recipe),
             training={
                 "steps": self.step,
@@ -158,6 +192,30 @@ class Run:
             licence=self.recipe.licence,
             class_names_sha256=self.classes_sha256,
         )
+
+
+def _create_order(run: Run) -> BatchOrder:
+    recipe, processes = run.recipe, run.processes
+    given = (len(run.source), recipe.batch_size, recipe.seed, run.total_steps, 0, processes.rank, processes.world_size)
+    if recipe.data.sampling.name == "shuffled":
+        return BatchOrder(*given)
+    group = default_group()
+    build = partial(AdaptiveDataSampler, *given, None if group is None else group.gather)
+    return call("data.sampling adaptive", build, recipe.data.sampling.options)
+
+
+def _create_sampler(run: Run) -> ClassSampler | None:
+    sampler = run.recipe.head.sampler
+    if sampler.name == "all":
+        return None
+    takes = inspect.signature(find("head.sampler.name", sampler.name, SAMPLERS)).parameters
+    own = {"seed": run.recipe.seed, "total_steps": run.total_steps}
+    return create_sampler(sampler.name, **{name: value for name, value in own.items() if name in takes} | sampler.options)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are; in blocks, for the centres may be most of the memory."""
+    return all(bool(block.isfinite().all()) for block in tensor.split(65536)) if tensor.ndim else bool(tensor.isfinite())
 
 
 def _check_labels(source: FaceSource) -> None:
@@ -178,7 +236,9 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Keys of the recipe that decide the weights and are not the same."""
-    free = FREE_KEYS - {"epochs"} if new["optimiser"]["schedule"] == "cosine" else FREE_KEYS  # a cosine ends with the last epoch
+    mined = isinstance(new["head"]["sampler"]["options"].get("threshold"), list)
+    whole = new["optimiser"]["schedule"] == "cosine" or mined  # a schedule that ends with the last epoch
+    free = FREE_KEYS - {"epochs"} if whole else FREE_KEYS
     differing = []
     for key in new.keys() - free:
         if key == "data":

@@ -1,0 +1,60 @@
+"""Where weights come from when a run does not begin from nothing: another model, and the centres of the people that it knows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from limen.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
+from limen.errors import LimenError
+from limen.training.checkpoint import checkpoints, read_class_names, read_rows, read_shapes
+
+if TYPE_CHECKING:
+    from limen.training.run import Run
+
+CENTERS, MARGINS = "head.centers.weight", "head.margin.class_margin"
+
+
+def start_from_model(run: "Run", path: Path) -> str:
+    """Gives `run` the backbone of the bundle in `path`, its quality head where both have one, and from the newest checkpoint beside it the
+    centres and class margins of the people whose names it knows; all others stay as they were drawn. Returns what was found, in a line.
+
+    Each process reads the rows of its own classes. Raises LimenError for a model that does not fit the recipe.
+    """
+    bundle = load_bundle(path)
+    _check_fit(run, bundle, path)
+    run.backbone.load_state_dict(bundle.group("backbone"))
+    parts = ["backbone"]
+    if run.quality is not None and bundle.group("quality"):
+        run.quality.load_state_dict(bundle.group("quality"))
+        parts.append("quality head")
+    found = f"{' and '.join(parts)} of {path}; "
+    beside = checkpoints(path.parent)
+    if not beside:
+        return f"{found}no checkpoint beside it, so all class centres start afresh"
+    names = read_class_names(beside[-1])
+    if class_names_sha256(names) != bundle.class_names_sha256:
+        return f"{found}the checkpoint beside it is of other people, so all class centres start afresh"
+    place = {name: row for row, name in enumerate(names)}
+    rows = torch.tensor([place.get(name, -1) for name in run.source.class_names])
+    mine = rows[run.head.centers.first : run.head.centers.last]
+    read_rows(beside[-1], CENTERS, mine, run.head.centers.weight.data)
+    if "class_margin" in run.margin.per_class and MARGINS in read_shapes(beside[-1]):
+        read_rows(beside[-1], MARGINS, mine, run.margin.get_parameter("class_margin").data)
+    known = int((rows >= 0).sum())
+    return f"{found}centres of {known} of {len(rows)} people from {beside[-1].name}, the others start afresh"
+
+
+def _check_fit(run: "Run", bundle: Bundle, path: Path) -> None:
+    wanted, found = run.recipe.backbone, bundle.architecture
+    if (wanted.name, wanted.embedding_size) != (found.name, found.embedding_size):
+        raise LimenError(
+            f"init: {path} is a {found.name} of embedding size {found.embedding_size}, not a {wanted.name} of {wanted.embedding_size}; "
+            f"set backbone.name to {found.name} and backbone.embedding_size to {found.embedding_size}"
+        )
+    ours, theirs = Preprocessing(), bundle.preprocessing
+    if any(getattr(ours, name) != getattr(theirs, name) for name in ("size", "colour", "mean", "std")):
+        raise LimenError(
+            f"init: {path} takes {theirs.colour} images of {theirs.size} pixels less {theirs.mean} over {theirs.std}, and training gives "
+            f"{ours.colour} of {ours.size} less {ours.mean} over {ours.std}; start from a model of `limen train`"
+        )
