@@ -61,7 +61,7 @@ class RunLog:
         if self.board is not None:
             for name, value in numbers.items():
                 self.board.add_scalar(name, value, step)
-        shown = ("loss", "lr", "images_per_second", "accuracy")
+        shown = ("loss", "lr", "images_per_second", "accuracy", "noise_share")
         status = "  ".join(f"{name.replace('_', ' ')} {numbers[name]:.4g}" for name in shown if name in numbers)
         if self.terminal:
             self.progress.update(self.task, status=status)
