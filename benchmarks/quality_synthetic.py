@@ -16,7 +16,8 @@ from runs import trained
 from scipy.stats import spearmanr
 
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.measures import create_measure, score_images
+from limen.measures import create_measure
+from limen.protocols import score_images
 
 PEOPLE, IMAGES, UNSEEN = 200, 20, 100
 REPLICATES = 1000
@@ -50,7 +51,7 @@ def main():
         bundle = trained(options, "synthetic", seed, "quality.weight=10")
         measures = {"CR-FIQA": str(bundle), "norm": f"norm:{bundle}", "sharpness": "sharpness"}
         for name, spec in measures.items():
-            score, _ = score_images(create_measure(spec), unseen)
+            score = score_images([create_measure(spec)], unseen)[0].values[0]
             for condition, truth in truths.items():
                 if np.ptp(truth) == 0:
                     continue

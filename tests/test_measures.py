@@ -8,7 +8,7 @@ from limen import create_measure
 from limen.bundle import Architecture, Bundle, Preprocessing, save_bundle
 from limen.embedder import Embedder
 from limen.errors import LimenError, UnreadableImage
-from limen.measures import score_images
+from limen.protocols import score_images
 from limen.quality import FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityHead, Resolution, Sharpness
 
 
@@ -128,9 +128,17 @@ class Source:
 def test_images_that_cannot_be_read_are_reported_and_not_scored(images, tmp_path):
     (tmp_path / "boxes.csv").write_text("file,width,height\n" + "".join(f"{k}.jpg,{k + 1},{k + 1}\n" for k in range(5)))
     steps = []
-    quality, failures = score_images(FaceSize(tmp_path / "boxes.csv"), Source(images, {1, 4}), lambda *step: steps.append(step))
-    np.testing.assert_array_equal(quality, [1, np.nan, 3, 4, np.nan])
-    assert failures == ["1.jpg: is empty", "4.jpg: is empty"]
+    measures = [FaceSize(tmp_path / "boxes.csv"), OwnMeasure()]
+    size, own = score_images(measures, Source(images, {1, 4}), progress=lambda *step: steps.append(step))
+    np.testing.assert_array_equal(size.values, [[1, np.nan, 3, 4, np.nan]])
+    np.testing.assert_array_equal(own.values, [np.where([1, 0, 1, 1, 0], images.mean((1, 2, 3)), np.nan)])
+    assert size.failures == own.failures == {1: "1.jpg: is empty", 4: "4.jpg: is empty"}
     assert steps[-1] == (5, 5)
     with pytest.raises(LimenError, match=r"none of the 5 images can be used \(first: 0.jpg: is empty\)"):
-        score_images(Sharpness(), Source(images, range(5)))
+        score_images([Sharpness()], Source(images, range(5)))
+
+
+def test_an_image_to_which_a_measure_gives_no_quality_is_named(images):
+    measure = OwnMeasure()
+    measure.score = lambda images, files: np.array([1, 2, np.nan, 4, 5])
+    assert score_images([measure], Source(images, []))[0].failures == {2: "2.jpg: has no own"}

@@ -34,7 +34,7 @@ class RankOne:
             metrics={"rank_1": float((best == labels[probes]).mean())},
             counts={"people": len(people), "probes": len(probes), "failures_to_acquire": len(embedded.failures)},
             switches=dict(embedder.description),
-            failures=embedded.failures,
+            failures=list(embedded.failures.values()),
         )
 
 

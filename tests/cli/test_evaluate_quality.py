@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -98,6 +99,23 @@ def test_the_scores_that_limen_quality_writes_are_the_models_own(capsys, folder,
     cosine = 1 - Verification(pairs).score(Embedder.load(model)).distance / 2
     curve = error_vs_discard(cosine, pairs.same, quality[[pairs.first, pairs.second]].min(0), 0.1)
     assert found[0]["metrics"][AREA] == pytest.approx(curve.partial_auc(0.3), abs=1e-9)
+
+
+def test_an_image_that_cannot_be_used_is_a_failure_to_acquire_of_the_scores_too(capsys, folder, tmp_path):
+    """Scored while the file is damaged, judged when it is whole again, and then while it is still damaged: one failure either way."""
+    faces, scores = shutil.copytree(folder / "faces", tmp_path / "faces"), tmp_path / "scores.csv"
+    bad = next(faces.rglob("0002.png"))
+    whole = bad.read_bytes()
+    bad.write_bytes(b"no image")
+    answer(capsys, ["quality", str(folder / "judge.safetensors"), str(faces), "--csv", str(scores)])
+    words = evaluating(folder, tmp_path / "out", "--quality", str(scores))
+    words[words.index("--images") + 1] = str(faces)
+    for content, reason in ((b"no image", "is not an image, or a damaged one"), (whole, "has no scores")):
+        bad.write_bytes(content)
+        answer(capsys, words)
+        (result,) = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
+        assert result["failures"] == [f"{bad}: {reason}"]
+        assert (result["counts"]["failures_to_acquire"], result["counts"]["mated"]) == (1, 57)
 
 
 def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):

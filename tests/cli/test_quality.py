@@ -127,6 +127,17 @@ def test_csv_holds_the_same_rows(capsys, folder, tmp_path):
         assert [float(row[column]) for row in rows] == [row[column] for row in found["images"]]
 
 
+def test_csv_has_an_empty_row_for_what_cannot_be_used(capsys, folder, tmp_path):
+    shutil.copytree(folder / "faces", tmp_path / "faces")
+    bad = next((tmp_path / "faces").rglob("0002.png"))
+    bad.write_bytes(b"no image")
+    answer(capsys, "quality", str(folder / "calibrated.safetensors"), str(tmp_path / "faces"), "--csv", str(tmp_path / "scores.csv"))
+    with open(tmp_path / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == PEOPLE * EACH
+    assert [row for row in rows if "" in row.values()] == [{"file": str(bad), "quality": "", "percentile": "", "expected_fnmr": ""}]
+
+
 def test_what_cannot_be_read_is_reported_and_not_scored(capsys, folder, tmp_path):
     cv2.imwrite(str(tmp_path / "good.png"), np.random.default_rng(0).integers(0, 255, (112, 112, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "large.png"), np.zeros((130, 112, 3), np.uint8))

@@ -176,8 +176,19 @@ def test_failures_leave_out_the_same_pairs_for_every_quality():
     locate = whole.source.locate
     for result, name, image in zip(results, ("knowing", "given"), (without, absent), strict=True):
         assert result.metrics["auc(0.95)@fmr=0.1"] == pytest.approx(curve.partial_auc(0.95))
-        assert result.failures == [f"{locate(unread)}: is empty; leave it out", f"{locate(image)}: has no {name}; its pairs are left out"]
+        told = {unread: f"{locate(unread)}: is empty; leave it out", image: f"{locate(image)}: has no {name}"}
+        assert result.failures == [told[number] for number in sorted(told)]
         assert (result.counts["failures_to_acquire"], result.counts["pairs_left_out"]) == (2, touched.sum())
+
+
+def test_an_image_that_neither_the_model_nor_a_quality_could_use_is_one_failure():
+    whole = pair_set()
+    unread = int(whole.first[0])
+    missing = GOODNESS.copy()
+    missing[unread] = np.nan
+    for result in judged(pair_set([unread]), {"given": missing, "knowing": Knowing()}):
+        assert result.failures == [f"{whole.source.locate(unread)}: is empty; leave it out"]
+        assert result.counts["failures_to_acquire"] == 1
 
 
 def test_measures_see_each_image_once_with_its_file_however_many_models_there_are():

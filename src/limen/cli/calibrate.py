@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "model_sha256": embedder.description["model_sha256"],
         "calibration": calibration.summary,
         "percentiles": [{"percentile": percentile, "quality": quality, "expected_fnmr": fnmr} for percentile, quality, fnmr in rows],
-        "failures": failures,
+        "failures": list(failures.values()),
     }
 
 

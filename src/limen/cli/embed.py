@@ -3,13 +3,13 @@
   limen embed model.safetensors faces/ --out faces.npz
   limen embed model.onnx a.jpg b.jpg --out two.npz --no-flip
   limen embed model.safetensors people/ --templates --out gallery.npz
-  limen embed model.safetensors people/ --templates --pool quality --min-quality 0.9 --out gallery.npz
+  limen embed model.safetensors people/ --templates --pool quality --min-quality 0.5 --out gallery.npz
   limen embed model.onnx people/ --templates --quality sharpness --min-quality 40 --out gallery.npz
 
 With --templates each folder in DIR is a person, and so is a DIR that holds images itself. The file has vectors (T, D), one a person:
 the mean of the unit vectors of the person's images, itself made a unit vector; templates (T,), the names; images (T,), how many are
 in it; and, image by image, files, template, quality and weight. --pool quality weighs an image by the percentile of its quality,
-among the model's reference images where it is calibrated, else among the images given; no image weighs nothing.
+among the model's reference images where it is calibrated for that quality, else among the images given; no image weighs nothing.
 
 Images that cannot be read are left out, counted and named; with --min-quality so are those below it, which the file lists too
 (refused_files, refused_quality). A person of whom no image is left failed to enrol: reported, and not in the file.
@@ -27,14 +27,14 @@ from limen.data import FileSource, list_images
 from limen.data.images import IMAGE_SUFFIXES
 from limen.embedder import Embedder
 from limen.embeddings import Embeddings
-from limen.errors import LimenError, UnreadableImage
+from limen.errors import LimenError
 from limen.files import atomic_write
-from limen.measures import create_measure
+from limen.measures import create_measure, score_embedded
 from limen.metrics import pool_templates, quality_weights
 from limen.onnx_embedder import OnnxEmbedder
+from limen.protocols import readable_blocks
 from limen.quality import QualityMeasure
 
-BLOCK = 256  # images in memory at a time
 LISTED = 10  # lines of a list in the text; --json has them all
 
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quality",
         metavar="MEASURE",
-        help="sharpness, norm:MODEL, another MODEL, ... instead of MODEL's quality head; see `limen quality`",
+        help="norm, sharpness, another MODEL, ... instead of MODEL's quality head; see `limen quality`",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
 
@@ -76,23 +76,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not files:
         raise LimenError(f"{', '.join(options.images)}: no images in these folders; check the path")
     embedder = Embedder.load(options.model, options.device)
-    measure = create_measure(options.quality, options.device) if options.quality else None
-    if not measure and embedder.quality_head is None and (options.min_quality is not None or options.pool == "quality"):
-        raise LimenError(f"{options.model}: it has no quality head; add --quality sharpness, norm:{options.model} or a MODEL with one")
+    spec = options.quality or ("quality" if embedder.quality_head is not None else None)
+    if not spec and (options.min_quality is not None or options.pool == "quality"):
+        raise LimenError(f"{options.model}: it has no quality head; add --quality norm, sharpness or a MODEL with one")
+    measure = create_measure(spec, options.device, embedder) if spec else None
     outcome = _embed(FileSource(files, on_other_size="resize" if options.resize else "refuse"), embedder, measure, options)
     kept = outcome.kept
     arrays = {"vectors": outcome.vectors[kept], "norms": outcome.norms[kept], "files": outcome.files[kept]}
     result = {"out": options.out, "embedded": int(kept.sum()), "failures": outcome.failures}
     result["model_sha256"] = embedder.description["model_sha256"]
-    if outcome.quality is not None:
+    if measure and outcome.quality is not None:
         arrays["quality"] = outcome.quality[kept]
-        result["quality"] = measure.name if measure else "quality head"
+        result["quality"] = measure.name
         if options.min_quality is not None:
             arrays |= {"refused_files": outcome.files[outcome.refused], "refused_quality": outcome.quality[outcome.refused]}
             rows = zip(arrays["refused_files"].tolist(), arrays["refused_quality"].tolist(), strict=True)
             result |= {"min_quality": options.min_quality, "refused": [{"file": file, "quality": value} for file, value in rows]}
     if options.templates:
-        reference = None if measure else _reference_of(embedder)
+        reference = _reference_of(embedder, spec)
         templates, result["failed_to_enrol"] = _pool(outcome, people, options.pool, reference)
         arrays = arrays | templates
         del arrays["norms"]
@@ -135,29 +136,18 @@ def _is_image(path: Path) -> bool:
 def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: QualityMeasure | None, options: argparse.Namespace) -> Outcome:
     blocks: list[Embeddings] = []
     qualities: list[np.ndarray] = []
-    failures, read = [], np.zeros(len(source), bool)
+    failures: dict[int, str] = {}
     with progress_bar("embedding") as progress:
-        for start in range(0, len(source), BLOCK):
-            images, files = [], []
-            for index in range(start, min(start + BLOCK, len(source))):
-                try:
-                    images.append(source.image(index))
-                    files.append(source.locate(index))
-                    read[index] = True
-                except UnreadableImage as error:
-                    failures.append(str(error))
-            if images:
-                found = embedder.embed(np.stack(images), flip=False if options.no_flip else None)
-                quality = measure.score(np.stack(images), files) if measure else found.quality
-                for file in np.array(files)[np.isnan(quality)] if quality is not None else []:
-                    raise LimenError(
-                        f"{file}: it has no quality by {options.quality or options.model}; leave it out, or use another --quality"
-                    )
-                blocks.append(found)
-                qualities += [] if quality is None else [quality]
-            progress(min(start + BLOCK, len(source)), len(source))
-    if not blocks:
-        raise LimenError(f"none of the {len(source)} images can be used; the first: {failures[0]}")
+        for numbers, images in readable_blocks(source, np.arange(len(source)), failures, progress):
+            found = embedder.embed(images, flip=False if options.no_flip else None)
+            blocks.append(found)
+            if measure:
+                files = [source.locate(number) for number in numbers]
+                qualities.append(score_embedded(measure, embedder, found, images, files))
+                for file in np.array(files)[np.isnan(qualities[-1])]:
+                    raise LimenError(f"{file}: has no {measure.name}; leave it out, or use another --quality")
+    read = np.ones(len(source), bool)
+    read[list(failures)] = False
 
     def of_all(parts: list[np.ndarray]) -> np.ndarray:
         whole = np.full((len(source), *parts[0].shape[1:]), np.nan, parts[0].dtype)
@@ -173,13 +163,13 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
             raise LimenError(f"--min-quality {options.min_quality:g} refuses every image; their qualities are {low:.4g} to {high:.4g}")
     files_of_all = np.array([source.locate(index) for index in range(len(source))])
     vectors, norms = of_all([found.vectors for found in blocks]), of_all([found.norms for found in blocks])
-    return Outcome(files_of_all, vectors, norms, quality, failures, kept, read & ~kept)
+    return Outcome(files_of_all, vectors, norms, quality, list(failures.values()), kept, read & ~kept)
 
 
-def _reference_of(embedder: Embedder | OnnxEmbedder) -> np.ndarray | None:
-    """The scores of the model's quality head on its reference images: a template then does not depend on who else is enrolled."""
+def _reference_of(embedder: Embedder | OnnxEmbedder, spec: str | None) -> np.ndarray | None:
+    """The scores by that measure of the model's reference images: a template then does not depend on who else is enrolled."""
     calibration = embedder.bundle.calibration if isinstance(embedder, Embedder) else None
-    return np.array(calibration.quantiles) if calibration and calibration.measure == "quality" else None
+    return np.array(calibration.quantiles) if calibration and calibration.measure == spec else None
 
 
 def _pool(

@@ -22,8 +22,9 @@ from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
 from limen.embedder import Embedder
 from limen.files import atomic_write
-from limen.measures import OF_A_MODEL, create_measure, model_name, score_images
+from limen.measures import OF_A_MODEL, create_measure, model_name
 from limen.onnx_embedder import OnnxEmbedder
+from limen.protocols import score_images
 from limen.quality import Calibration
 from limen.report import Section, face_grid, write_report
 
@@ -36,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, or folders that are searched for them")
     parser.add_argument("--measure", default="quality", metavar="NAME", help="what to measure (quality: the model's quality head)")
-    parser.add_argument("--csv", metavar="FILE.csv", help="write file, quality, percentile and expected_fnmr of every image")
+    parser.add_argument(
+        "--csv", metavar="FILE.csv", help="write file, quality, percentile and expected_fnmr of every image, empty where it cannot be used"
+    )
     parser.add_argument("--sheet", metavar="FILE.html", help="write the faces from worst to best as one page")
     parser.add_argument("--resize", action="store_true", help="resize images that are not 112x112 instead of refusing them")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
@@ -49,15 +52,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     calibration = None if isinstance(embedder, OnnxEmbedder) else embedder.bundle.calibration
     applies = calibration is not None and calibration.measure == options.measure
     with progress_bar("scoring") as progress:
-        quality, failures = score_images(measure, source, progress)
-    rows = _rows(source, quality, calibration if applies else None)
+        (scored,) = score_images([measure], source, progress=progress)
+    rows = _rows(source, scored.values[0], calibration if applies else None)
     result = {
         "model": options.model,
         "model_sha256": embedder.description["model_sha256"],
         "measure": measure.name,
         "calibration": calibration.summary if calibration is not None and applies else None,
-        "images": rows,
-        "failures": failures,
+        "images": [row for row in rows if row["quality"] is not None],
+        "failures": list(scored.failures.values()),
         "remark": "" if applies else _remark(embedder, options),
     }
     if options.csv:
@@ -89,14 +92,11 @@ def text(result: dict[str, Any]) -> str:
 
 
 def _rows(source: FileSource, quality: np.ndarray, calibration: Calibration | None) -> list[dict[str, Any]]:
-    """A row for every image that was read, in the order given; None for what only a calibration could tell."""
-    known = np.flatnonzero(~np.isnan(quality))
-    columns: list[list[Any]] = [[source.locate(number) for number in known.tolist()], quality[known].tolist()]
-    if calibration is None:
-        columns += [[None] * len(known)] * 2
-    else:
-        columns += [calibration.percentile(quality[known]).tolist(), calibration.expected_fnmr(quality[known]).tolist()]
-    return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
+    """A row for every image, in the order given; None for a failure to acquire, and for what only a calibration could tell."""
+    unknown = np.full(len(quality), np.nan)
+    percentile, fnmr = (unknown, unknown) if calibration is None else (calibration.percentile(quality), calibration.expected_fnmr(quality))
+    table = [[None if np.isnan(value) else value for value in row] for row in np.stack([quality, percentile, fnmr], 1).tolist()]
+    return [dict(zip(COLUMNS, (source.locate(number), *row), strict=True)) for number, row in enumerate(table)]
 
 
 def _remark(embedder: Embedder | OnnxEmbedder, options: argparse.Namespace) -> str:

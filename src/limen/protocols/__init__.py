@@ -1,10 +1,11 @@
-"""Protocols: data on disk and an embedder -> a Result. One of your own is any object with `run(embedder) -> Result`."""
+"""Protocols: data on disk and an embedder -> a Result. One of your own is any object with `run(embedder)`."""
 
 from os import PathLike
+from typing import overload
 
 from limen.protocols.discard import ErrorVersusDiscard
-from limen.protocols.image_quality import Measure, random_orders, read_quality_csv
-from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Progress, embed_images
+from limen.protocols.image_quality import ImageQuality, Measure, random_orders, read_quality_csv, score_images
+from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Found, Progress, embed_images, readable_blocks
 from limen.protocols.result import Result, save_json
 from limen.protocols.verification import PairScores, Verification
 
@@ -13,6 +14,7 @@ __all__ = [
     "EmbedderLike",
     "ErrorVersusDiscard",
     "EvaluationProtocol",
+    "ImageQuality",
     "Measure",
     "PairScores",
     "Progress",
@@ -22,12 +24,21 @@ __all__ = [
     "evaluate",
     "random_orders",
     "read_quality_csv",
+    "readable_blocks",
     "save_json",
+    "score_images",
 ]
 
 
-def evaluate(embedder: EmbedderLike, protocol: EvaluationProtocol | str | PathLike[str]) -> Result:
-    """Equals `protocol.run(embedder)`; a path is that of pairs, judged by `Verification`."""
+@overload
+def evaluate(embedder: EmbedderLike, protocol: str | PathLike[str]) -> Result: ...
+@overload
+def evaluate(embedder: EmbedderLike, protocol: EvaluationProtocol[Found]) -> Found: ...
+def evaluate(embedder: EmbedderLike, protocol: EvaluationProtocol | str | PathLike[str]) -> Result | list[Result]:
+    """Equals `protocol.run(embedder)`; a path is that of pairs, judged by `Verification`.
+
+    It gives what the protocol does: a Result, or of ErrorVersusDiscard a list of them, one for each quality.
+    """
     if isinstance(protocol, str | PathLike):
         protocol = Verification(protocol)
     return protocol.run(embedder)

@@ -12,10 +12,10 @@ from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, add_unresolved, area_name, paired_areas
-from limen.protocols.image_quality import ImageQuality, Measure, score_images
+from limen.protocols.image_quality import ImageQuality, Measure, score_images, without_quality
 from limen.protocols.protocol import EmbedderLike, Progress
 from limen.protocols.result import Result
-from limen.protocols.verification import PairScores, Verification
+from limen.protocols.verification import PairScores, Verification, pair_counts
 
 THRESHOLDS = {
     "fixed": "fixed: of all impostors before anything is discarded, the FMR is not exceeded; found again in every bootstrap replicate",
@@ -75,18 +75,17 @@ class ErrorVersusDiscard:
         """The qualities by name; measures see each image of a pair once, however many recognisers are judged."""
         source, used = self.pair_set.source, np.unique(np.r_[self.pair_set.first, self.pair_set.second])
         measures = {name: quality for name, quality in self.qualities.items() if not isinstance(quality, np.ndarray)}
-        scores, readable = np.empty((0, len(source))), np.zeros(len(source), bool)
-        if measures:
-            scores, readable = score_images(list(measures.values()), source, used, self.progress)
-        measured = dict(zip(measures, scores, strict=True))
-        found = {}
+        scored = score_images(list(measures.values()), source, used, self.progress) if measures else []
+        found = dict(zip(measures, scored, strict=True))
         for name, given in self.qualities.items():
-            values = np.atleast_2d(given if isinstance(given, np.ndarray) else measured[name])
-            if values.shape[1] != len(source):
-                raise LimenError(f"{name}: {values.shape[1]} qualities for the {len(source)} images of {self.pair_set.name}; give one each")
-            absent = [i for i in used if np.isnan(values[:, i]).any() and (name not in measured or readable[i])]
-            found[name] = ImageQuality(values, [f"{source.locate(int(i))}: has no {name}; its pairs are left out" for i in absent])
-        return found
+            if isinstance(given, np.ndarray):
+                values = np.atleast_2d(given)
+                if values.shape[1] != len(source):
+                    raise LimenError(
+                        f"{name}: {values.shape[1]} qualities for the {len(source)} images of {self.pair_set.name}; give one each"
+                    )
+                found[name] = ImageQuality(values, without_quality(values, name, source, used))
+        return {name: found[name] for name in self.qualities}
 
     def judge(self, scores: PairScores, description: dict[str, Any]) -> list[Result]:
         """The results of given distances, one for each quality. Raises LimenError where no mated or no non-mated pair is left."""
@@ -113,14 +112,8 @@ class ErrorVersusDiscard:
                 interval = metrics.bootstrap_interval(statistic, first, second, self.replicates, self.level, self.seed)
             add_figures(figures, score, same, judged, rate, self.threshold, interval)
 
-        counts = {
-            "pairs": len(score),
-            "mated": int(same.sum()),
-            "non_mated": int((~same).sum()),
-            "images": len(np.unique(np.r_[pairs.first, pairs.second])),
-            "subjects": len(np.unique(np.r_[first, second])),
-            "pairs_left_out": int((~usable).sum()),
-        }
+        counts = pair_counts(pairs, usable)
+        failures = {name: quality.failures | scores.failures for name, quality in qualities.items()}
         return [
             Result(
                 name=pairs.name,
@@ -129,10 +122,10 @@ class ErrorVersusDiscard:
                 metrics=figures[name].numbers,
                 intervals=figures[name].intervals,
                 events=figures[name].events,
-                counts=counts | {"failures_to_acquire": len(scores.failures) + len(quality.failures)} | figures[name].left,
+                counts=counts | {"failures_to_acquire": len(failures[name])} | figures[name].left,
                 switches={"quality": name} | description | self._switches(description, len(quality.values)),
                 curves=figures[name].curves,
-                failures=scores.failures + quality.failures,
+                failures=[failures[name][image] for image in sorted(failures[name])],
             )
             for name, quality in qualities.items()
         ]

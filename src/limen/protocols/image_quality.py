@@ -30,23 +30,31 @@ class ImageQuality:
     """One quality of the images of a source."""
 
     values: np.ndarray  # (S, N): S orders, of which all but a random one has one; NaN where an image has none
-    failures: list[str]  # a line for each image that could be read and has none
+    failures: dict[int, str]  # number -> file and reason of each image that was asked for and has none
 
 
 def score_images(
-    measures: Sequence[Measure], source: ImageSource, indices: np.ndarray, progress: Progress | None = None, block: int = 256
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (len(measures), len(source)) float64 of the images `indices`, NaN for all others, and (len(source),) bool: those read.
+    measures: Sequence[Measure], source: ImageSource, indices: np.ndarray | None = None, progress: Progress | None = None, block: int = 256
+) -> list[ImageQuality]:
+    """The quality by each of `measures` of the images `indices` of `source`, of all where it is None; NaN for all others.
 
-    Each image is read once, `block` of them in memory at a time.
+    Each image is read once, `block` of them in memory at a time. Raises LimenError where not one of them can be read.
     """
-    scores, readable = np.full((len(measures), len(source)), np.nan), np.zeros(len(source), bool)
-    for read, images in readable_blocks(source, np.unique(indices), [], progress, block):
+    scores, unread = np.full((len(measures), 1, len(source)), np.nan), dict[int, str]()
+    wanted = np.arange(len(source)) if indices is None else np.unique(indices)
+    for read, images in readable_blocks(source, wanted, unread, progress, block):
         files = [source.locate(index) for index in read]
-        readable[read] = True
         for row, measure in zip(scores, measures, strict=True):
-            row[read] = measure.score(images, files)
-    return scores, readable
+            row[0, read] = measure.score(images, files)
+    return [
+        ImageQuality(row, without_quality(row, measure.name, source, wanted) | unread)
+        for row, measure in zip(scores, measures, strict=True)
+    ]
+
+
+def without_quality(values: np.ndarray, name: str, source: ImageSource, indices: np.ndarray) -> dict[int, str]:
+    """The failures of those images `indices` to which `values` (S, N) give no quality."""
+    return {i: f"{source.locate(i)}: has no {name}" for i in indices.tolist() if np.isnan(values[:, i]).any()}
 
 
 def random_orders(count: int, orders: int = 10, seed: int = 0) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from limen.data.source import ImageSource
 from limen.errors import LimenError, UnreadableImage
 from limen.protocols.result import Result
 
+Found = TypeVar("Found", bound=Result | list[Result], covariant=True)
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
@@ -34,10 +35,12 @@ class EmbedderLike(Protocol):
         ...
 
 
-class EvaluationProtocol(Protocol):
+class EvaluationProtocol(Protocol[Found]):
     """Anything that judges an embedder. One of your own needs this method and no more."""
 
-    def run(self, embedder: Any) -> Result: ...
+    def run(self, embedder: Any) -> Found:
+        """One result, or a list of them where several things are judged at once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Embedded:
     """Vectors of the images a protocol asked for; those of all other images, and of failures to acquire, are NaN."""
 
     vectors: np.ndarray  # (len(source), D) float32
-    failures: list[str]  # file and reason of every image that could not be read
+    failures: dict[int, str]  # number -> file and reason of every image that could not be read
 
 
 def embed_images(
@@ -61,24 +64,23 @@ def embed_images(
     Raises:
         LimenError: not one of the images can be read.
     """
-    wanted = np.unique(np.asarray(indices))
-    vectors: np.ndarray | None = None
-    failures: list[str] = []
-    for read, images in readable_blocks(source, wanted, failures, progress, block):
+    vectors = np.empty((len(source), 0), np.float32)
+    failures: dict[int, str] = {}
+    for read, images in readable_blocks(source, np.unique(indices), failures, progress, block):
         found = embedder.embed(images, flip=flip).vectors
-        if vectors is None:
+        if not vectors.size:
             vectors = np.full((len(source), found.shape[1]), np.nan, np.float32)
         vectors[read] = found
-    if vectors is None:
-        first = failures[0] if failures else "none was asked for"
-        raise LimenError(f"none of the {len(wanted)} images can be used (first: {first}); check the path of the images")
     return Embedded(vectors, failures)
 
 
 def readable_blocks(
-    source: ImageSource, indices: np.ndarray, failures: list[str], progress: Progress | None = None, block: int = 256
+    source: ImageSource, indices: np.ndarray, failures: dict[int, str], progress: Progress | None = None, block: int = 256
 ) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Yields (numbers, images) of those of `indices` that can be read, at most `block` at a time; `failures` gets a line for the others."""
+    """Yields (numbers, images) of those of `indices` that can be read, at most `block` at a time.
+
+    `failures` gets the file and reason of each of the others, by its number. Raises LimenError at the end where they are all of them.
+    """
     for start in range(0, len(indices), block):
         read, images = [], []
         for index in indices[start : start + block].tolist():
@@ -86,8 +88,11 @@ def readable_blocks(
                 images.append(source.image(index))
                 read.append(index)
             except UnreadableImage as error:
-                failures.append(str(error))
+                failures[index] = str(error)
         if images:
             yield read, np.stack(images)
         if progress:
             progress(min(start + block, len(indices)), len(indices))
+    if len(failures) == len(indices):
+        first = next(iter(failures.values()), "none was asked for")
+        raise LimenError(f"none of the {len(indices)} images can be used (first: {first}); check the path of the images")

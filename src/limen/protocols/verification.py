@@ -22,7 +22,7 @@ class PairScores:
     """What an embedder says of the pairs, before it is judged."""
 
     distance: np.ndarray  # (P,) squared distance of the unit vectors = 2 - 2 cosine; NaN where an image failed
-    failures: list[str]  # the images that could not be used
+    failures: dict[int, str]  # number -> file and reason of every image that could not be used
 
 
 @dataclass
@@ -100,18 +100,10 @@ class Verification:
             metrics=figures.numbers,
             intervals=self._intervals(figures.statistics, first, second),
             events=figures.events,
-            counts={
-                "pairs": len(distance),
-                "mated": int(same.sum()),
-                "non_mated": int((~same).sum()),
-                "images": len(np.unique(np.r_[pairs.first, pairs.second])),
-                "subjects": len(np.unique(np.r_[first, second])),
-                "failures_to_acquire": len(scores.failures),
-                "pairs_left_out": int((~usable).sum()),
-            },
+            counts=pair_counts(pairs, usable) | {"failures_to_acquire": len(scores.failures)},
             switches=description | self._switches(description, folds=int(fold.max()) + 1),
             curves=curves,
-            failures=scores.failures,
+            failures=list(scores.failures.values()),
         )
 
     def _intervals(self, statistics: dict[str, metrics.Statistic], first: np.ndarray, second: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -134,6 +126,20 @@ class Verification:
             "bootstrap level": self.level,
             "bootstrap seed": self.seed,
         }
+
+
+def pair_counts(pairs: PairSet, usable: np.ndarray) -> dict[str, int]:
+    """What a Result counts of a pair set of which the pairs `usable` (P,) bool are judged."""
+    same = pairs.same[usable]
+    people = pairs.subject[np.r_[pairs.first[usable], pairs.second[usable]]]
+    return {
+        "pairs": len(same),
+        "mated": int(same.sum()),
+        "non_mated": int((~same).sum()),
+        "images": len(np.unique(np.r_[pairs.first, pairs.second])),
+        "subjects": len(np.unique(people)),
+        "pairs_left_out": int((~usable).sum()),
+    }
 
 
 @dataclass

@@ -53,9 +53,9 @@ class Calibration:
         return {name: value for name, value in vars(self).items() if not isinstance(value, tuple)}
 
     def percentile(self, quality: np.ndarray) -> np.ndarray:
-        """Share of the reference images with lower scores, 0 to 100, to a tenth; of equal ones, half."""
+        """Share of the reference images with lower scores, 0 to 100, to a tenth; of equal ones, half. NaN has none."""
         below, within = (np.searchsorted(self.quantiles, quality, side) for side in ("left", "right"))
-        return 100 * (below + within) / (2 * QUANTILES)
+        return np.where(np.isnan(quality), np.nan, np.round(100 * (below + within) / (2 * QUANTILES), 1))
 
     def expected_fnmr(self, quality: np.ndarray) -> np.ndarray:
         """Share of the mated pairs whose worse image has this quality that `threshold` rejects; beyond the knots, that of the last."""

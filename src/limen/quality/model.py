@@ -43,22 +43,29 @@ class ModelMeasure:
 
 
 class LearnedQuality(ModelMeasure):
-    """What the model's quality head says. Raises LimenError in scoring where the model has none."""
+    """What the model's quality head says. Raises LimenError where it has none."""
 
     name = "quality"
     needs = "It needs a model with a quality head: one trained with the recipe's `quality` section, or an imported CR-FIQA release."
 
+    def __init__(self, recogniser: Recogniser, name: str | None = None):
+        super().__init__(recogniser, name)
+        self._check(getattr(recogniser, "quality_head", recogniser))
+
     def of(self, embeddings: RecogniserEmbeddings) -> np.ndarray:
-        if embeddings.quality is None:
+        self._check(embeddings.quality)
+        return np.asarray(embeddings.quality, float)
+
+    def _check(self, head: object) -> None:
+        if head is None:
             raise LimenError(f"{self.name}: the model has no quality head. {self.needs} Or measure norm, sharpness, resolution or exposure")
-        return embeddings.quality.astype(float)
 
 
 class FeatureNorm(ModelMeasure):
     """The length of the raw feature: many losses leave poor images short ones, none but MagFace's sets out to."""
 
     name = "norm"
-    needs = "It needs a model; networks that end in BatchNorm without scale keep their norms near one value."
+    needs = "It needs a model, a bundle or an ONNX file; networks that end in BatchNorm without scale keep their norms near one value."
 
     def of(self, embeddings: RecogniserEmbeddings) -> np.ndarray:
         return embeddings.norms.astype(float)
