@@ -25,7 +25,7 @@ from limen.quality import Calibration, QualityHead
 
 FORMAT = 1
 COPY_REMEDY = "copy or download it again"
-TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves"
+TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves, or an .onnx file"
 
 
 @dataclass(frozen=True)
