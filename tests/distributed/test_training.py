@@ -34,7 +34,7 @@ def recipe(margin, **data):
         device="cpu",
         log_every=1,
         checkpoint_every=2,
-        data=Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES, **data}, "none", workers=0, sampling=adaptive),
+        data=Data("patterns", None, {"people": PEOPLE, "images_each": IMAGES, **data}, "none", workers=0, sampling=adaptive),
         backbone=Backbone("plain", 16),
         margin=Margin(margin),
         quality=Quality(10.0),
@@ -54,7 +54,7 @@ class Jobs:
         chosen = recipe(margin, **dict(data))
         chosen.out, chosen.epochs, chosen.data.max_unreadable = str(self.folder / out), epochs, 0.05
         if data:
-            chosen.data.reader, chosen.data.sampling = "damaged", Sampling()
+            chosen.data.sampling = Sampling()
         config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -81,15 +81,9 @@ def runs(tmp_path_factory):
     jobs.add("killed", 1, resume="auto")
     (folder / "jobs.json").write_text(json.dumps(jobs.jobs))
     outcomes = [folder / f"outcomes-{rank}.json" for rank in range(PROCESSES)]
-    commands = [[sys.executable, str(SCRIPT), str(rank), str(folder / "jobs.json"), str(path)] for rank, path in enumerate(outcomes)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for command in commands]
-    try:
-        errors = [process.communicate(timeout=150)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0, -signal.SIGKILL, 0], "\n".join(errors)
+    command = [sys.executable, str(SCRIPT), str(PROCESSES), str(folder / "jobs.json"), str(folder / "outcomes")]
+    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=150)
+    assert json.loads(finished.stdout) == [0, 0, -signal.SIGKILL, 0], finished.stderr
     found = {}
     for rank, path in enumerate(outcomes):
         mine = [job for job in jobs.jobs if rank < job["processes"]]
@@ -164,8 +158,8 @@ def test_torchrun(tmp_path):
     """The real thing, with reading processes, ended by SIGTERM and gone on with."""
     config = tmp_path / "recipe.yaml"
     chosen = recipe("AdaFace")
-    chosen.data.sampling = Sampling()
-    chosen.out, chosen.epochs, chosen.checkpoint_every, chosen.data.workers = str(tmp_path / "run"), 1000, 10_000, 1
+    chosen.data = Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES}, workers=1)
+    chosen.out, chosen.epochs, chosen.checkpoint_every = str(tmp_path / "run"), 1000, 10_000
     chosen.backbone = Backbone("tiny", 16)
     config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "limen", "train", "--config", str(config)]

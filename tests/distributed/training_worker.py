@@ -1,21 +1,24 @@
-"""One of several gloo processes, with the environment that torchrun gives: trains the jobs it has a part in. Run by test_training.py.
+"""Several gloo processes, each with the environment that torchrun gives, train the jobs they have a part in. Run by test_training.py.
 
-python training_worker.py RANK JOBS.json OUTCOMES.json
+python training_worker.py PROCESSES JOBS.json OUTCOMES
+
+Leaves OUTCOMES-RANK.json of each process, and prints their exit codes. They are forks of one, so that PyTorch is imported once.
 
 A job is {processes, port, config, resume, at_step, does, rank}: `does` ("kill", "stop") happens to `rank` before the step after `at_step`.
 """
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
 
+import numpy as np
 import torch
 from torch import nn
 
 from limen import LimenError, data
 from limen.backbones import BACKBONES
-from limen.data.synthetic import SyntheticFaces
 from limen.errors import UnreadableImage
 from limen.training import load_recipe, loop
 
@@ -31,17 +34,26 @@ class Plain(nn.Module):
         return self.layers(images)
 
 
-class Damaged(SyntheticFaces):
-    """Synthetic faces of which some cannot be read."""
+class Patterns:
+    """Coarse noise, some of it common to the images of a person: drawn faster than faces. The images of `damaged` cannot be read."""
 
-    def __init__(self, damaged, **options):
-        super().__init__(**options)
+    def __init__(self, people, images_each, damaged=()):
+        self.labels = np.repeat(np.arange(people), images_each)
+        self.class_names = [f"person {k}" for k in range(people)]
         self.damaged = set(damaged)
+        coarse = np.random.default_rng(0).integers(0, 128, (people + len(self.labels), 14, 14, 3), np.uint8)
+        self.coarse = coarse[self.labels] + coarse[people:]
+
+    def __len__(self):
+        return len(self.labels)
 
     def image(self, index):
         if index in self.damaged:
             raise UnreadableImage(f"image {index} is damaged")
-        return super().image(index)
+        return self.coarse[index].repeat(8, 0).repeat(8, 1)
+
+    def locate(self, index):
+        return f"pattern {index}"
 
 
 def signalled(at_step, kind):
@@ -58,7 +70,7 @@ def signalled(at_step, kind):
 def main(rank, jobs, outcomes):
     torch.set_num_threads(1)
     BACKBONES["plain"] = Plain
-    data.source.READERS["damaged"] = f"{__name__}:Damaged"
+    data.source.READERS["patterns"] = f"{__name__}:Patterns"
     plain_run, done = loop.Run, []
     for job in jobs:
         if rank >= job["processes"]:
@@ -78,4 +90,11 @@ def main(rank, jobs, outcomes):
 
 if __name__ == "__main__":
     with open(sys.argv[2]) as file:
-        main(int(sys.argv[1]), json.load(file), sys.argv[3])
+        wanted = json.load(file)
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=main, args=(rank, wanted, f"{sys.argv[3]}-{rank}.json")) for rank in range(int(sys.argv[1]))]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    print(json.dumps([process.exitcode for process in processes]))
