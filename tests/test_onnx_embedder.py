@@ -138,6 +138,8 @@ def test_the_description_names_every_file_the_numbers_depend_on(model):
         ({"flip": 1}, "flip: 1 is not as in the template"),
         ({"size": "112"}, "size: '112' is not as in the template"),
         ({"size": 0}, "size: 0"),
+        ({"size": 96}, r"size: 96, but the model's input is image tensor(float) [batch, 3, 112, 112]"),
+        ({"std": [127.5, 127.5, 127.5]}, "not of pixels from 0..1"),
         ({"mean": [0.5]}, "three finite numbers each"),
         ({"mean": ["0.5", "0.5", "0.5"]}, "three numbers each"),
         ({"std": [0.5, 0.5, 0]}, "above 0"),

@@ -105,9 +105,9 @@ class OnnxEmbedder:
         shape, wanted = inputs[0].shape, (None, 3, size, size)
         fits = len(shape) == 4 and all(not isinstance(a, int) or b is None or a == b for a, b in zip(shape, wanted, strict=True))
         if not fits or inputs[0].type != "tensor(float)":
-            raise LimenError(
-                f"its input is {_listed(inputs)}, not tensor(float) [batch, 3, {size}, {size}]; export it so, or correct the size"
-            )
+            if inputs[0].type == "tensor(float)" and shape[1:] == [3, shape[-1], shape[-1]]:
+                raise wrong_sidecar(sidecar_of(self.path), f"size: {size}, but the model's input is {_listed(inputs)}", size=shape[-1])
+            raise LimenError(f"its input is {_listed(inputs)}, not tensor(float) [batch, 3, {size}, {size}]; export it so")
         return shape[0] if isinstance(shape[0], int) else None
 
     def _probe(self) -> int:
@@ -140,8 +140,13 @@ def read_sidecar(path: Path) -> tuple[Preprocessing, str]:
         reason = f"it is not JSON ({error})"
     except LimenError as error:
         reason = str(error)
-    template = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in TEMPLATE.items()) + "\n}"
-    raise LimenError(f"{path}: {reason}; paste this and set it to what the model was trained with\n{template}")
+    raise wrong_sidecar(path, reason)
+
+
+def wrong_sidecar(path: Path, reason: str, **known: Any) -> LimenError:
+    """An error that ends in a whole sidecar, in which what is `known` is right already."""
+    template = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in (TEMPLATE | known).items()) + "\n}"
+    return LimenError(f"{path}: {reason}; paste this into it and set it to what the model was trained with\n{template}")
 
 
 def _parse(stated: Any) -> tuple[Preprocessing, str]:
@@ -164,7 +169,7 @@ def _parse(stated: Any) -> tuple[Preprocessing, str]:
     if not all(type(value) in (int, float) for value in stated["mean"] + stated["std"]):
         raise LimenError("mean and std: three numbers each are needed")
     scale = SCALES[stated["pixels"]]
-    if any(not 0 <= mean <= scale for mean in stated["mean"]) or (scale > 1 and any(std < 1 for std in stated["std"])):
+    if not all(0 <= mean <= scale for mean in stated["mean"]) or any(std > scale or 0 < std < 1 < scale for std in stated["std"]):
         raise LimenError(f"mean {stated['mean']} and std {stated['std']} are not of pixels from {stated['pixels']}")
     scaled = {name: tuple(value / scale for value in stated[name]) for name in ("mean", "std")}
     return Preprocessing(**{f.name: stated[f.name] for f in fields(Preprocessing)} | scaled), stated["licence"]
