@@ -126,7 +126,19 @@ def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):
     assert result["switches"]["edc threshold"].startswith("per_step: ")
     assert result["intervals"] == {}
     assert len(result["curves"]["edc@fmr=0.1"]["discard"]) == 20
-    assert "share of all pairs discarded" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "share of all pairs discarded" in page
+    assert "error versus discard, threshold per_step" in page
+    with open(tmp_path / "edc.csv", newline="") as file:
+        assert {row["threshold"] for row in csv.DictReader(file)} == {"per_step"}
+
+
+def test_the_text_says_what_the_numbers_rest_on(capsys, folder, tmp_path):
+    assert main(evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "0.1", "1e-3", "1e-4")) == 0
+    shown = capsys.readouterr().out
+    (fnmr,) = [line for line in shown.splitlines() if line.startswith("  FNMR@FMR")]
+    assert fnmr.endswith("   13 impostors")
+    assert "unresolved, as less than one of 135 non-mated pairs may be accepted: FMR=0.001, FMR=0.0001" in shown
 
 
 def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):

@@ -60,6 +60,7 @@ def test_an_edc_of_a_threshold_for_every_step_is_a_trapezoid_over_all_pairs():
     axes = figure_edc([discarding("crfiqa", threshold="per_step: found again")], 0.01).axes[0]
     assert axes.lines[0].get_drawstyle() == "default"
     assert axes.get_xlabel() == "share of all pairs discarded"
+    assert axes.get_ylabel() == "FNMR at FMR 0.01, threshold per_step"
     assert not axes.child_axes
 
 

@@ -17,6 +17,7 @@ which are looked for as name/name_0001.jpg, name/0001.jpg and the like.
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -125,11 +126,17 @@ def _lines(result: Result) -> list[str]:
     if left := [f"{n} after {name.removeprefix(LEFT)}" for name, n in counts.items() if name.startswith(LEFT)]:
         lines.append(f"  mated pairs left: {', '.join(left)} discarded; threshold {result.switches['edc threshold'].partition(':')[0]}")
     shown = [name for name in result.metrics if _is_shown(result, name)]
-    width = max(15, *(len(metric_name(name)) for name in shown))
-    for name in shown:
+    unresolved = [name for name in shown if "@" in name and math.isnan(result.metrics[name])]
+    resolved = [name for name in shown if name not in unresolved]
+    width = max(map(len, map(metric_name, resolved)), default=0)
+    for name in resolved:
         interval = interval_text(result, name)
         value = metric_text(name, result.metrics[name])
-        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}")
+        impostors = f"   {result.events[name]} impostors" if name in result.events and name.startswith(("tar@", "fnmr@")) else ""
+        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{impostors}")
+    if unresolved:
+        rates = ", ".join(dict.fromkeys(metric_name(name.rpartition("@")[2]) for name in unresolved))
+        lines.append(f"  unresolved, as less than one of {counts['non_mated']} non-mated pairs may be accepted: {rates}")
     return lines
 
 

@@ -117,7 +117,7 @@ class ErrorVersusDiscard:
         return [
             Result(
                 name=pairs.name,
-                kind="error versus discard",
+                kind="error versus discard" + (", threshold per_step" if self.threshold == "per_step" else ""),
                 headline=area_name(LIMITS[1], self.fmr[0]),
                 metrics=figures[name].numbers,
                 intervals=figures[name].intervals,

@@ -8,7 +8,7 @@ from pathlib import Path
 from limen.files import atomic_write
 from limen.protocols import Result
 
-COLUMNS = ("pairs", "model", "quality", "curve", "fmr", "discard", "error", "pairs_left")
+COLUMNS = ("pairs", "model", "quality", "threshold", "curve", "fmr", "discard", "error", "pairs_left")
 AXES = {"edc": ("fnmr", "mated_left"), "fm-edc": ("fmr", "non_mated_left")}
 
 
@@ -16,7 +16,7 @@ def write_edc_csv(path: str | PathLike[str], results: Sequence[Result]) -> None:
     """A row for every point of every error-versus-discard curve of `results`, under COLUMNS.
 
     The error is the FNMR and the pairs left are mated in a curve "edc"; the FMR and non-mated in "fm-edc". `fmr` is the one at which
-    the threshold was set. Raises LimenError where the file cannot be written.
+    the threshold was set, "fixed" or "per_step". Raises LimenError where the file cannot be written.
     """
 
     def write(temporary: Path) -> None:
@@ -28,7 +28,8 @@ def write_edc_csv(path: str | PathLike[str], results: Sequence[Result]) -> None:
                     kind, _, fmr = name.partition("@fmr=")
                     if kind in AXES:
                         error, left = AXES[kind]
-                        start = (result.name, result.switches.get("model", ""), result.switches["quality"], kind, fmr)
+                        switches, threshold = result.switches, result.switches["edc threshold"].partition(":")[0]
+                        start = (result.name, switches.get("model", ""), switches["quality"], threshold, kind, fmr)
                         points = zip(curve["discard"], curve[error], curve[left], strict=True)
                         table.writerows((*start, *point) for point in points)
 

@@ -75,11 +75,13 @@ def figure_overview(results: Sequence[Result]) -> Figure:
 def figure_edc(results: Sequence[Result], fmr: float) -> Figure:
     """FNMR at `fmr` over the share of pairs discarded, a line for each quality that `results` of the same pairs judge.
 
-    Orders at random are drawn pale. Above the axis stand the mated pairs left, where the share discarded is one of mated pairs.
+    Orders at random are drawn pale. Above the axis stand the mated pairs left, where the share discarded is one of mated pairs. A
+    threshold that is found again at every step is named.
     """
+    drawn = [result for result in results if f"edc@fmr={fmr:g}" in result.curves]
     with _canvas(1) as (figure, axes):
-        _draw_edc(axes[0], [result for result in results if f"edc@fmr={fmr:g}" in result.curves], f"edc@fmr={fmr:g}")
-        axes[0].set(ylabel=f"FNMR at FMR {fmr:g}")
+        _draw_edc(axes[0], drawn, f"edc@fmr={fmr:g}")
+        axes[0].set(ylabel=f"FNMR at FMR {fmr:g}{', threshold per_step' if any(map(_per_step, drawn)) else ''}")
     return figure
 
 
