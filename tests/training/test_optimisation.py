@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from limen import MarginHead, create_backbone, margins
+from limen.quality import QualityHead
 from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
 from limen.training.recipe import Optimiser
 
 
 def test_decay_spares_norms_biases_and_margins():
     backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.AdaMSoftmax(5))
-    optimiser = create_optimiser([backbone], head, Optimiser(lr=0.1, margin_lr=0.5))
+    optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1, margin_lr=0.5))
     decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
     rates = {id(p): group["peak_lr"] for group in optimiser.param_groups for p in group["params"]}
     everything = [*backbone.parameters(), head.margin.class_margin]  # the centres have an optimiser of their own
@@ -23,9 +24,18 @@ def test_decay_spares_norms_biases_and_margins():
         assert rates[id(parameter)] == (0.5 if learnt_margin else 0.1)
 
 
+def test_a_quality_head_may_have_a_rate_of_its_own():
+    backbone, head, quality = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace()), QualityHead(32)
+    for own, expected in ((None, 0.1), (0.002, 0.002)):
+        optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1), quality, own)
+        found = {id(p): (group["peak_lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]}
+        assert (found[id(quality.weight)], found[id(quality.bias)]) == ((expected, 5e-4), (expected, 0.0))
+        assert found[id(next(backbone.parameters()))][0] == 0.1
+
+
 def test_one_step_is_sgd_with_decay_on_weights_alone():
     backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace())
-    optimiser = create_optimiser([backbone], head, Optimiser(lr=0.1, momentum=0.9, weight_decay=0.01))
+    optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1, momentum=0.9, weight_decay=0.01))
     set_learning_rate(optimiser, 0.5)
     before = [p.detach().clone() for p in backbone.parameters()]
     for parameter in backbone.parameters():

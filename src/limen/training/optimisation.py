@@ -2,7 +2,6 @@
 
 import bisect
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,22 +11,24 @@ from limen.heads import MarginHead
 from limen.training.recipe import Optimiser
 
 
-def create_optimiser(networks: Sequence[nn.Module], head: MarginHead, config: Optimiser) -> torch.optim.SGD:
-    """SGD over the parameters of backbone and quality head that are not frozen and what the margin learns: all but the centres,
-    which `limen.heads.CenterSGD` moves. Each group keeps its `peak_lr`, which `set_learning_rate` scales.
+def create_optimiser(
+    backbone: nn.Module, head: MarginHead, config: Optimiser, quality: nn.Module | None = None, quality_lr: float | None = None
+) -> torch.optim.SGD:
+    """SGD over what is not frozen of the backbone, the quality head and what the margin learns: all but the centres, which
+    `limen.heads.CenterSGD` moves. Each group keeps its `peak_lr`, which `set_learning_rate` scales.
 
-    Weight decay acts on the networks' weights of two or more dimensions (and on the class centres): not on BatchNorm, biases and PReLU
-    slopes, nor on what a margin learns, which also has a learning rate of its own (`margin_lr`).
+    Weight decay acts on weights of two or more dimensions (and on the class centres): not on BatchNorm, biases and PReLU slopes, nor on
+    what a margin learns. Margin and quality head may have learning rates of their own.
     """
-    learnt = [p for network in networks for p in network.parameters() if p.requires_grad]
-    weights = [p for p in learnt if p.ndim >= 2]
-    others = [p for p in learnt if p.ndim < 2]
-    margin_lr = config.lr if config.margin_lr is None else config.margin_lr
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "peak_lr": config.lr, "weight_decay": config.weight_decay},
-        {"params": others, "peak_lr": config.lr, "weight_decay": 0.0},
-        {"params": list(head.margin.parameters()), "peak_lr": margin_lr, "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for network, lr in ((backbone, None), (quality, quality_lr)):
+        learnt = [p for p in network.parameters() if p.requires_grad] if network is not None else []
+        for decays in (True, False):
+            parameters = [p for p in learnt if (p.ndim >= 2) == decays]
+            groups.append({"params": parameters, "peak_lr": lr, "weight_decay": config.weight_decay if decays else 0.0})
+    groups.append({"params": list(head.margin.parameters()), "peak_lr": config.margin_lr, "weight_decay": 0.0})
+    for group in groups:
+        group["peak_lr"] = config.lr if group["peak_lr"] is None else group["peak_lr"]
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
 
 

@@ -76,6 +76,9 @@ class Quality:
 
     weight: float | None = None  # of its loss, 10 in the paper; where it is not set there is no quality head
     ratio: str = "paper"  # of the target: paper, released
+    lr: float | None = (
+        None  # of the head alone, optimiser.lr where it is not set; that of a backbone makes a head learnt alone swing widely
+    )
 
 
 @dataclass
@@ -153,7 +156,16 @@ RANGES: dict[str, tuple[float, float]] = {  # key -> smallest and largest value
     "optimiser.warmup_epochs": (0, math.inf),
     "optimiser.ema": (0, 1),
 }
-POSITIVE = ("epochs", "head.scale", "optimiser.lr", "optimiser.factor", "optimiser.margin_lr", "optimiser.clip_norm", "quality.weight")
+POSITIVE = (
+    "epochs",
+    "head.scale",
+    "optimiser.lr",
+    "optimiser.factor",
+    "optimiser.margin_lr",
+    "optimiser.clip_norm",
+    "quality.weight",
+    "quality.lr",
+)
 
 
 def load_recipe(config: str | Path | None = None, overrides: list[str] | None = None) -> Recipe:

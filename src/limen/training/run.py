@@ -76,8 +76,7 @@ class Run:
         # drawn last, so that all else begins as it would without
         self.quality = QualityHead(network.embedding_size).to(self.device) if recipe.quality.weight is not None else None
 
-        networks = [self.backbone] if self.quality is None else [self.backbone, self.quality]
-        self.optimiser = create_optimiser(networks, self.head, recipe.optimiser)
+        self.optimiser = create_optimiser(self.backbone, self.head, recipe.optimiser, self.quality, recipe.quality.lr)
         self.center_optimiser = CenterSGD(self.head.centers, 0.0, recipe.optimiser.momentum, recipe.optimiser.weight_decay)
         self.head.update = self.center_optimiser
         decay = recipe.optimiser.ema
