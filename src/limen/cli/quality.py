@@ -4,9 +4,15 @@
   limen quality model.safetensors a.jpg b.jpg
   limen quality model.safetensors faces/ --measure sharpness
 
-The measure is the model's own quality head, or with --measure one of: norm, magface_norm (length of the model's features), sharpness,
-resolution, exposure (of the pixels), face_size:FILE.csv (of the boxes in a list with the columns file, width, height), another MODEL,
-or package.module:Class. `limen calibrate` finds what scores mean. Images that cannot be read are reported and not scored.
+The measure is the model's own quality head, or with --measure
+  norm                              the length of the model's features; it needs any model
+  magface_norm                      the same; it needs a model trained with MagFace's margin
+  quality:OTHER, norm:OTHER, OTHER  of another model, OTHER alone meaning its quality head
+  sharpness, resolution, exposure   of the pixels; they need nothing else
+  face_size:FILE.csv                of the face's box in the photo; it needs a list with the columns file, width, height
+  package.module:Class              one of your own
+
+`limen calibrate` finds what scores mean. Images that cannot be read are reported, not scored, and have an empty row in the CSV.
 """
 
 import argparse
