@@ -64,15 +64,16 @@ def record(options, name, median, baseline, peak=None, **more):
 def full(options, dtype=torch.float32, momentum=0.9):
     heads, times = [], {"products": [], "step": []}
 
-    def run():
+    def first_steps():
         heads.append(build(options, dtype, momentum))
-        for k in range(options.rounds + 1):
-            times["step"].append(seconds(lambda k=k: step(heads[0], options, k)))
+        for k in range(2):
+            step(heads[0], options, k)
 
-    peak = peak_memory_mib(run)
-    for _ in range(options.rounds + 1):
+    peak = peak_memory_mib(first_steps)
+    for k in range(options.rounds):
         times["products"].append(seconds(lambda: products(heads[0].centers.weight.detach(), options)))
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+        times["step"].append(seconds(lambda k=k: step(heads[0], options, k)))
+    medians = {name: statistics.median(values) for name, values in times.items()}
     weights = options.classes * options.size * dtype.itemsize * (2 if momentum else 1) / 2**20
     kind = f"{str(dtype).removeprefix('torch.')}, {'with' if momentum else 'without'} momentum"
     record(options, "products", medians["products"], medians["products"], note="three products, results overwritten")

@@ -19,16 +19,20 @@ from limen.data import FolderSource, open_pairs
 SHARE = 0.1
 
 
-class Mislabelled(FolderSource):
+class Mislabelled:
     """A folder of faces, `share` of whose images have the name of another person, drawn at random."""
 
     def __init__(self, path, share=SHARE, seed=0):
-        super().__init__(path)
+        source = FolderSource(path)
+        self.image, self.locate, self.class_names = source.image, source.locate, source.class_names
         rng = np.random.default_rng(seed)
-        self.wrong = rng.choice(len(self.labels), round(share * len(self.labels)), replace=False)
-        people = len(self.class_names)
-        self.labels = self.labels.copy()
+        self.wrong = rng.choice(len(source), round(share * len(source)), replace=False)
+        people = len(source.class_names)
+        self.labels = source.labels.copy()
         self.labels[self.wrong] = (self.labels[self.wrong] + rng.integers(1, people, len(self.wrong))) % people
+
+    def __len__(self):
+        return len(self.labels)
 
 
 def found_out(bundle, wrong):
@@ -40,7 +44,7 @@ def found_out(bundle, wrong):
 
 
 def main():
-    options = arguments(__doc__.splitlines()[0], [0, 1], ["epochs=8", "margin.name=ArcFace"]).parse_args()
+    options = arguments(__doc__.splitlines()[0], [0, 1], ["epochs=6", "margin.name=ArcFace"]).parse_args()
     pairs = open_pairs(options.pairs, options.images)
     for seed in options.seeds:
         noisy = ["data.reader=label_noise:Mislabelled", f"data.options={json.dumps({'seed': seed})}"]

@@ -93,7 +93,7 @@ def judge(options, seed, name, pairs, models, recogniser):
 
 
 def main():
-    parser = arguments(__doc__.splitlines()[0], [0], ["epochs=8", "margin.name=ArcFace", "data.augment=adaface"])
+    parser = arguments(__doc__.splitlines()[0], [0], ["epochs=6", "margin.name=ArcFace", "data.augment=adaface", "quality.lr=.002"])
     parser.add_argument("--recogniser", required=True, help="a bundle or an ONNX file with its sidecar")
     options = parser.parse_args()
     recogniser, pairs = Embedder.load(options.recogniser), open_pairs(options.pairs, options.images)

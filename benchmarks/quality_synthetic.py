@@ -21,6 +21,17 @@ from limen.protocols import score_images
 
 PEOPLE, IMAGES, UNSEEN = 200, 20, 100
 REPLICATES = 1000
+CONDITIONS = (
+    "severity",
+    "blur",
+    "resolution",
+    "noise",
+    "compression",
+    "exposure",
+    "occlusion_size",
+    "yaw",
+    "pitch",
+)  # amounts: without sign
 
 
 def interval(score, truth, person, seed=0):
@@ -38,7 +49,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    settings = ["epochs=15", "batch_size=64", "margin.name=ArcFace", 'margin.options={"m":0.3}', "data.augment=flip"]
+    settings = ["epochs=15", "batch_size=64", "margin.name=ArcFace", 'margin.options={"m":0.3}', "data.augment=flip", "quality.lr=.002"]
     parser.add_argument("--set", nargs="*", default=settings, help="settings of recipes/small/faces.yaml")
     options = parser.parse_args()
     unseen = SyntheticFaces(UNSEEN, IMAGES, first_identity=PEOPLE)
@@ -52,9 +63,8 @@ def main():
         measures = {"CR-FIQA": str(bundle), "norm": f"norm:{bundle}", "sharpness": "sharpness"}
         for name, spec in measures.items():
             score = score_images([create_measure(spec)], unseen)[0].values[0]
-            for condition, truth in truths.items():
-                if np.ptp(truth) == 0:
-                    continue
+            for condition in CONDITIONS:
+                truth = np.abs(truths[condition])
                 low, high = interval(score, truth, unseen.labels)
                 row = dict(seed=seed, quality=name, condition=condition, correlation=round(float(spearmanr(score, truth).statistic), 3))
                 row |= dict(low=round(float(low), 3), high=round(float(high), 3))
