@@ -78,7 +78,7 @@ def judge(options, seed, name, pairs, models, recogniser):
     for result in protocol.run(recogniser):
         for key, value in result.metrics.items():
             low, high = result.intervals.get(key, (np.nan, np.nan))
-            row = dict(images=name, seed=seed, quality=result.name, metric=key, value=round(float(value), 5))
+            row = dict(images=name, seed=seed, quality=result.switches["quality"], metric=key, value=round(float(value), 5))
             row |= dict(low=round(float(low), 5), high=round(float(high), 5))
             print("  ".join(f"{column} {cell}" for column, cell in row.items()), flush=True)
             append_row("quality_faces", row)
