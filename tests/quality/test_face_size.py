@@ -39,8 +39,8 @@ def test_what_cannot_be_known_is_refused(boxes):
     [
         ("file,width\na.jpg,3\n", "lacks the column height"),
         ("", "lacks the column"),
-        ("file,width,height\na.jpg,3,4\nb.jpg,three,4\n", "line 3 is no file with a width"),
-        ("file,width,height\na.jpg,3\n", "line 2 is no file with a width"),
+        ("file,width,height\na.jpg,3,4\nb.jpg,three,4\n", "line 3 is no file, width, height"),
+        ("file,width,height\na.jpg,3\n", "line 2 is no file, width, height"),
         ("file,width,height\na.jpg,0,4\n", "line 2 .*box of 0 x 4"),
         ("file,width,height\na.jpg,-3,4\n", "line 2"),
         ("file,width,height\na.jpg,nan,4\n", "line 2"),

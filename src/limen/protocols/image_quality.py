@@ -1,14 +1,13 @@
 """Qualities of the images of a source, one number each: from measures, from a CSV file, or at random. NaN is a failure to acquire."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from limen.data.image_table import ImageTable
 from limen.data.source import ImageSource
 from limen.errors import LimenError
 from limen.protocols.protocol import Progress, readable_blocks
@@ -65,29 +64,15 @@ def random_orders(count: int, orders: int = 10, seed: int = 0) -> np.ndarray:
 def read_quality_csv(path: str | PathLike[str], source: ImageSource) -> np.ndarray:
     """(len(source),) float64 qualities of the images of `source`, from a CSV file with the columns file and quality.
 
-    A file is named as `source.locate` names it, or by its path from the working folder or from the folder of the CSV; other rows and
-    columns are passed over. An empty quality and "nan" say that the image has none.
+    A file is named as `source.locate` names it, or as ImageTable says; other rows are passed over. An empty quality and "nan" say that
+    the image has none: it is a failure to acquire.
 
     Raises:
         LimenError: no such CSV, a column or an image of `source` that it lacks, a quality that is no number.
     """
-    path = Path(path)
-    qualities: dict[str, float] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if missing := {"file", "quality"} - set(rows.fieldnames or ()):
-                raise LimenError(f"{path}: lacks the column {' and '.join(sorted(missing))}; its first line has to name file and quality")
-            for row in rows:
-                quality = float("nan" if row["quality"] == "" else row["quality"])
-                name = row["file"]
-                qualities |= dict.fromkeys([name, str(Path(name).resolve()), str((path.parent / name).resolve())], quality)
-    except OSError as error:
-        raise LimenError(f"{path}: {error.strerror}; give a CSV file with the columns file and quality") from error
-    except (ValueError, TypeError, csv.Error) as error:
-        raise LimenError(f"{path}: line {rows.line_num} is no file with a number as its quality ({error}); correct it") from error
+    table = ImageTable(path, ("quality",), lambda quality: float("nan" if quality == "" else quality))
     files = [source.locate(index) for index in range(len(source))]
-    found = [qualities.get(file, qualities.get(str(Path(file).resolve()))) for file in files]
+    found = [table.get(file) for file in files]
     if absent := [file for file, quality in zip(files, found, strict=True) if quality is None]:
         raise LimenError(
             f"{path}: has no row for {absent[0]} ({len(absent)} of the {len(files)} images are missing); add file,quality rows"

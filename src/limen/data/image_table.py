@@ -1,0 +1,42 @@
+"""A CSV file that gives images numbers."""
+
+import csv
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+
+from limen.errors import LimenError
+
+
+class ImageTable:
+    """`number(*values)` of the `columns` of every image in a CSV file that has them and a column `file`.
+
+    A file is named as `get` will be asked for it, or by its path from the working folder or from the folder of the CSV; other columns
+    are passed over.
+
+    Raises:
+        LimenError: no such CSV, a column that it lacks, a row of which `number` makes none (ValueError).
+    """
+
+    def __init__(self, path: str | PathLike[str], columns: tuple[str, ...], number: Callable[..., float]):
+        self.path = path = Path(path)
+        self._numbers: dict[str, float] = {}
+        wanted = ("file", *columns)
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                rows = csv.DictReader(file)
+                if missing := [column for column in wanted if column not in (rows.fieldnames or ())]:
+                    raise LimenError(f"{path}: lacks the column {' and '.join(missing)}; the first line is {','.join(wanted)}")
+                for row in rows:
+                    name, found = row["file"], number(*(row[column] for column in columns))
+                    names = [name, str(Path(name).resolve()), str((path.parent / name).resolve())]
+                    self._numbers |= dict.fromkeys(names, found)
+        except OSError as error:
+            raise LimenError(f"{path}: {error.strerror}; give a CSV file with the columns {', '.join(wanted)}") from error
+        except (ValueError, TypeError, csv.Error) as error:
+            raise LimenError(f"{path}: line {rows.line_num} is no {', '.join(wanted)} ({error}); correct it") from error
+
+    def get(self, file: str) -> float | None:
+        """The number of an image, None where it has no row."""
+        found = self._numbers.get(file)
+        return self._numbers.get(str(Path(file).resolve())) if found is None else found
