@@ -155,6 +155,15 @@ def test_a_person_left_with_no_image_failed_to_enrol(capsys, home, people):
         assert line in shown
 
 
+def test_a_measure_of_the_model_at_hand_needs_no_name_of_it(capsys, home):
+    found, arrays = embed(capsys, home, home / "people")
+    limit = float(np.median(arrays["norms"]))
+    gated, kept = embed(capsys, home, home / "people", "--quality", "norm", "--min-quality", repr(limit))
+    assert gated["quality"] == "norm"
+    np.testing.assert_array_equal(kept["quality"], arrays["norms"][arrays["norms"] >= limit])
+    assert len(gated["refused"]) == (arrays["norms"] < limit).sum()
+
+
 def test_refusing_everybody_is_an_error_that_tells_the_qualities(capsys, home):
     line = failure(capsys, home, home / "people", "--quality", "sharpness", "--min-quality", "1e9")
     low, high = (f"{edge(sharpness(sorted((home / 'people').rglob('*.png')))):.4g}" for edge in (np.min, np.max))

@@ -9,7 +9,9 @@ With --quality, error versus discard in place of accuracy: how well each quality
 of the curves (edc.csv). The others are compared with the first. A quality is
   sharpness, resolution, exposure          a measure of the pixels
   MODEL, norm:MODEL, magface_norm:MODEL    the quality head of a model, or the length of its features
-  FILE.csv                                 of the columns file and quality; the file is the image's path
+  face_size:FILE.csv                       the boxes in a list with the columns file, width, height
+  FILE.csv                                 of the columns file and quality, empty where an image has none; the file is the image's path,
+                                           or as in "lfw.bin image 7"
   random                                   the mean of ten random orders, which know nothing
 
 A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
