@@ -156,7 +156,7 @@ def test_a_person_left_with_no_image_failed_to_enrol(capsys, home, people):
 
 
 def test_a_measure_of_the_model_at_hand_needs_no_name_of_it(capsys, home):
-    found, arrays = embed(capsys, home, home / "people")
+    _, arrays = embed(capsys, home, home / "people")
     limit = float(np.median(arrays["norms"]))
     gated, kept = embed(capsys, home, home / "people", "--quality", "norm", "--min-quality", repr(limit))
     assert gated["quality"] == "norm"

@@ -156,7 +156,7 @@ def _draw_edc(axes: Axes, results: Sequence[Result], curve: str) -> None:
         top.set_xticks(shares, [f"{left:,.0f}" for left in results[0].counts["mated"] * (1 - shares)])
         top.set_xlabel("mated pairs left")
         top.spines["top"].set_visible(False)
-    _legend(axes, "lower left")
+    _legend(axes, "best")
 
 
 def _per_step(result: Result) -> bool:
