@@ -47,9 +47,9 @@ def test_memory_gives_the_most_that_fits(capsys, constants):
 
 
 def test_a_sampler_makes_fewer_classes_take_part(capsys):
-    words = ["--classes", "100000", *TINY, "--sampler"]
-    assert answer(capsys, *words, "PartialFC", "--rate", ".1")["active_classes_per_rank"] == 10_000
-    mined = answer(capsys, *words, "HardPrototypeMining", "--subset", ".2", "--queue", "8")
+    words = ["--classes", "100000", *TINY, "--head.sampler.name"]
+    assert answer(capsys, *words, "PartialFC", "--head.sampler.options", '{"rate": 0.1}')["active_classes_per_rank"] == 10_000
+    mined = answer(capsys, *words, "HardPrototypeMining", "--head.sampler.options", '{"subset": 0.2, "queue": 8}')
     assert mined["active_classes_per_rank"] == 20_000
     assert mined["memory_bytes"]["head"]["dominant queues"] == 100_000 * 8 * 4
 
@@ -61,9 +61,9 @@ def test_a_sampler_makes_fewer_classes_take_part(capsys):
         (["--classes", "10", "--gpus", "3"], "do not divide among 3 GPUs"),
         (["--classes", "10", "--gpus", "0"], "--gpus: 0"),
         (["--classes", "10", "--gpus", "8"], "BatchNorm needs two"),
-        (["--classes", "10", "--rate", ".1"], "name one with --sampler"),
-        (["--classes", "10", "--sampler", "PartialFC", "--subset", ".1"], "'subset' is not one of its options"),
-        (["--classes", "10", "--sampler", "PartialFc"], "did you mean 'PartialFC'"),
+        (["--classes", "10", "--head.sampler.options", '{"rate": 0.1}'], "set head.sampler.name"),
+        (["--classes", "10", "--head.sampler.name", "PartialFC", "--head.sampler.options", '{"subset": 1}'], "'subset' is not one of"),
+        (["--classes", "10", "--head.sampler.name", "PartialFc"], "did you mean 'PartialFC'"),
         (["--classes", "10", "--optimiser.momentun", "0"], "did you mean 'optimiser.momentum'"),
         (["--memory", "0.001"], "lower batch_size"),
     ],

@@ -1,7 +1,7 @@
 """Memory of each rank, bytes that travel, and the head's share of a training step, before anything is trained.
 
   limen plan --classes 2000000 --gpus 8 --batch_size 1024 --backbone.name iresnet100
-  limen plan --classes 100000000 --gpus 64 --config recipe.yaml --dtype bf16 --sampler PartialFC --rate .1
+  limen plan --classes 100000000 --gpus 64 --config recipe.yaml --head.dtype bf16 --head.sampler.name PartialFC
   limen plan --memory 24 --config recipe.yaml
   limen plan --classes 10000000 --gpus 8 --save-constants here.json      # and elsewhere: --constants here.json
 
@@ -17,15 +17,13 @@ from typing import Any
 import torch
 
 from limen.embedder import usable_device
-from limen.errors import LimenError
 from limen.heads.prototype_mining import HardPrototypeMining
-from limen.heads.samplers import create_sampler
 from limen.training import load_recipe
 from limen.training.plan import Setup, backbone_memory, head_memory, most_classes, traffic
 from limen.training.plan_constants import Constants, measure_constants, measure_footprint
+from limen.training.run import CENTER_DTYPES, sampler_of
 
 TAKES_SETTINGS = True
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--memory", type=float, metavar="GIB", help="instead: plan for the most identities that fit into so much on each GPU")
     parser.add_argument("--gpus", type=int, default=1, metavar="K", help="ranks that share the batch and the class centres (1)")
     parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the class centres (float32)")
-    parser.add_argument("--sampler", metavar="NAME", help="PartialFC or HardPrototypeMining; all classes take part without it")
-    parser.add_argument("--rate", type=float, help="of PartialFC")
-    parser.add_argument("--subset", type=float, help="of HardPrototypeMining")
-    parser.add_argument("--queue", type=int, help="of HardPrototypeMining")
     constants = parser.add_mutually_exclusive_group()
     constants.add_argument("--constants", metavar="FILE.json", help="seconds that were measured on another machine")
     constants.add_argument("--save-constants", metavar="FILE.json", help="keep the seconds measured here")
@@ -52,11 +45,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     kind = automatic if recipe.device == "auto" else recipe.device.split(":")[0]
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    chosen = {name: getattr(options, name) for name in ("rate", "subset", "queue") if getattr(options, name) is not None}
-    if chosen and options.sampler is None:
-        raise LimenError(f"--{next(iter(chosen))}: an option of a class sampler; name one with --sampler")
-    sampler = None if options.sampler is None else create_sampler(options.sampler, **chosen)
-    setup = Setup.of(recipe, 2 if options.classes is None else options.classes, options.gpus, sampler, DTYPES[options.dtype], kind)
+    sampler = sampler_of(recipe, total_steps=1)
+    setup = Setup.of(
+        recipe, 2 if options.classes is None else options.classes, options.gpus, sampler, CENTER_DTYPES[recipe.head.dtype], kind
+    )
     if constants is not None:
         constants.check(options.constants, setup, recipe)
     backbone = measure_footprint(recipe, here)

@@ -68,7 +68,7 @@ class Run:
             network.embedding_size,
             self.margin,
             recipe.head.scale,
-            _create_sampler(self),
+            sampler_of(recipe, self.total_steps),
             recipe.head.implementation,
             default_group(),
             CENTER_DTYPES[recipe.head.dtype],
@@ -203,12 +203,13 @@ def _create_order(run: Run) -> BatchOrder:
     return call("data.sampling adaptive", build, recipe.data.sampling.options)
 
 
-def _create_sampler(run: Run) -> ClassSampler | None:
-    sampler = run.recipe.head.sampler
+def sampler_of(recipe: Recipe, total_steps: int) -> ClassSampler | None:
+    """The class sampler of a recipe, told the seed and the length of the run where it asks for them; None for all classes."""
+    sampler = recipe.head.sampler
     if sampler.name == "all":
         return None
     takes = inspect.signature(find("head.sampler.name", sampler.name, SAMPLERS)).parameters
-    own = {"seed": run.recipe.seed, "total_steps": run.total_steps}
+    own = {"seed": recipe.seed, "total_steps": total_steps}
     return create_sampler(sampler.name, **{name: value for name, value in own.items() if name in takes} | sampler.options)
 
 
