@@ -53,7 +53,7 @@ class Calibration:
         return {name: value for name, value in vars(self).items() if not isinstance(value, tuple)}
 
     def percentile(self, quality: np.ndarray) -> np.ndarray:
-        """Share of the reference images with lower scores, 0 to 100, to a tenth; of equal ones, half. NaN has none."""
+        """Share of the reference images with lower scores, 0 to 100, to a tenth and one image; of equal ones, half."""
         below, within = (np.searchsorted(self.quantiles, quality, side) for side in ("left", "right"))
         return np.where(np.isnan(quality), np.nan, np.round(100 * (below + within) / (2 * QUANTILES), 1))
 
