@@ -25,7 +25,8 @@ def most_similar_classes(centers: ClassCenters, count: int, threshold: float, ex
     cosine above `threshold`; -1 where there are fewer.
 
     Exact for up to `exact_below` classes in all. Above, each class is compared with the members of PROBES lists; `seed` draws them.
-    Takes 8 * (count + 1) bytes for each class of the shard, and a few blocks of SCRATCH elements; a shard's centres travel in blocks.
+    Takes 12 * count + 8 bytes for each class of the shard, the result among them, and a few blocks of SCRATCH elements; a shard's centres
+    travel in blocks.
     """
     weight = centers.weight
     everyone = torch.arange(len(weight), device=weight.device)
