@@ -25,7 +25,10 @@ def test_demo(capsys, tmp_path):
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("<svg") >= 4
     assert "data:image/png" in page
-    assert Embedder.load(told["bundle"]).bundle.training["classes"] == 12
+    assert "rank correlation" in " ".join(page.split())
+    embedder = Embedder.load(told["bundle"])
+    assert embedder.bundle.training["classes"] == 12
+    assert embedder.quality_head is not None
     log = tmp_path / "demo" / "adaface" / "log.jsonl"
     before = log.read_text()
     assert main(words) == 0  # trained already: judges and reports again
