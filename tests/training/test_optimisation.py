@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from limen import MarginHead, create_backbone, margins
-from limen.quality import QualityHead
+from limen.quality import QualityHead, quality_loss
 from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
-from limen.training.recipe import Optimiser
+from limen.training.recipe import Optimiser, Quality
 
 
 def test_decay_spares_norms_biases_and_margins():
@@ -24,13 +24,31 @@ def test_decay_spares_norms_biases_and_margins():
         assert rates[id(parameter)] == (0.5 if learnt_margin else 0.1)
 
 
-def test_a_quality_head_may_have_a_rate_of_its_own():
+def test_a_quality_head_has_a_rate_of_its_own():
     backbone, head, quality = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace()), QualityHead(32)
     for own, expected in ((None, 0.1), (0.002, 0.002)):
         optimiser = create_optimiser(backbone, head, Optimiser(lr=0.1), quality, own)
         found = {id(p): (group["peak_lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]}
         assert (found[id(quality.weight)], found[id(quality.bias)]) == ((expected, 5e-4), (expected, 0.0))
         assert found[id(next(backbone.parameters()))][0] == 0.1
+
+
+@pytest.mark.parametrize(("rate", "settles"), [(Quality().lr, True), (2 * 1.9 / (10 * 40), False)])
+def test_a_quality_head_settles_below_the_rate_of_the_steepest_direction(rate, settles):
+    """With momentum .9 a quadratic of curvature k is stable below 2 * 1.9 / k, and here k = weight / beta * 40 = 10 / .5 * 40."""
+    features = torch.randn(256, 16, dtype=torch.float64)
+    features = torch.linalg.qr(features).Q * 16 * torch.tensor([40.0] + [1.0] * 15, dtype=torch.float64).sqrt()  # E[z z^T]: 40, 1, ..., 1
+    target, quality = 0.3 * torch.tanh(features[:, 1]), QualityHead(16).double()
+    optimiser = create_optimiser(torch.nn.Identity(), MarginHead(5, 16, margins.CosFace()), Optimiser(weight_decay=0.0), quality, rate)
+    set_learning_rate(optimiser, 1.0)
+    losses = []
+    for _ in range(300):
+        optimiser.zero_grad()
+        loss = quality_loss(quality(features), target)
+        (10 * loss).backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert (max(losses[-50:]) < 0.05 * losses[0]) == settles
 
 
 def test_one_step_is_sgd_with_decay_on_weights_alone():

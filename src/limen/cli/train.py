@@ -4,7 +4,7 @@ r"""Train a recogniser from a recipe.
   limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first --resume auto
   torchrun --nproc-per-node 4 -m limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
   limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/quality --init runs/first/model.safetensors \
-      --freeze backbone --quality.weight 10 --quality.lr .002
+      --freeze backbone --quality.weight 10
 
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
 The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json and the bundle, model.safetensors.

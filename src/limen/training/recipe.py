@@ -76,9 +76,7 @@ class Quality:
 
     weight: float | None = None  # of its loss, 10 in the paper; where it is not set there is no quality head
     ratio: str = "paper"  # of the target: paper, released
-    lr: float | None = (
-        None  # of the head alone, optimiser.lr where it is not set; that of a backbone makes a head learnt alone swing widely
-    )
+    lr: float = 0.002  # its own, on optimiser's schedule; above about 2 / (weight * largest eigenvalue of E[z z^T]) the head swings
 
 
 @dataclass
