@@ -1,13 +1,15 @@
-"""One of four gloo processes: holds the sharded head against the dense one, in groups of 1 to 4 ranks. Run by test_sharded_head.py.
+"""Four gloo processes hold the sharded head against the dense one, in groups of 1 to 4 ranks. Run by test_sharded_head.py.
 
-python sharded_head.py RANK RENDEZVOUS_FILE RESULT_FILE
+python sharded_head.py RENDEZVOUS_FILE RESULT_FILE
 """
 
 import json
 import sys
+from functools import cache
 
 import torch
 import torch.distributed as dist
+from forks import run_forks
 
 from limen import MarginHead, margins
 from limen.heads import CenterSGD, Group, HardPrototypeMining, PartialFC, default_group
@@ -66,12 +68,21 @@ def gap(a, b):
     return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0
 
 
+def batches(classes):
+    torch.manual_seed(7)
+    return 5 * torch.randn(2, B, D, dtype=torch.float64), torch.randint(classes, (2, B))
+
+
+@cache
+def on_one_process(name, sampler, classes, implementation, fused):
+    head = build(name, sampler, classes, None, implementation, fused)
+    return head, run(head, *batches(classes))
+
+
 def compare(name, sampler, classes, group, implementation, fused):
     """The largest difference of anything, and whether the nearest negatives' classes and the dominant queues are the same."""
-    torch.manual_seed(7)
-    features, labels = 5 * torch.randn(2, B, D, dtype=torch.float64), torch.randint(classes, (2, B))
-    whole_head = build(name, sampler, classes, None, implementation, fused)
-    dense = run(whole_head, features, labels)
+    features, labels = batches(classes)
+    whole_head, dense = on_one_process(name, sampler, classes, implementation, fused)
     share = B // group.size
     mine = slice(group.rank * share, (group.rank + 1) * share)
     head = build(name, sampler, classes, group, implementation, fused)
@@ -87,9 +98,7 @@ def compare(name, sampler, classes, group, implementation, fused):
     return max(gaps), same
 
 
-def main():
-    rank, rendezvous, result = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-    torch.set_num_threads(1)
+def main(rank, rendezvous, result):
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
     assert default_group().size == RANKS
     found = []
@@ -114,4 +123,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(run_forks(RANKS, main, *sys.argv[1:])))

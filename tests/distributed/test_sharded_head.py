@@ -15,11 +15,9 @@ CASES = 15  # margins, and two of them with each class sampler
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sharded")
-    command = [sys.executable, str(SCRIPT)]
-    arguments = [str(folder / "rendezvous"), str(folder / "result.json")]
-    processes = [subprocess.Popen([*command, str(rank), *arguments], stderr=subprocess.PIPE, text=True) for rank in range(RANKS)]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * RANKS, "\n".join(errors)
+    command = [sys.executable, str(SCRIPT), str(folder / "rendezvous"), str(folder / "result.json")]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    assert json.loads(finished.stdout) == [0] * RANKS, finished.stderr
     return json.loads((folder / "result.json").read_text())
 
 

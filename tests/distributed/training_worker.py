@@ -2,19 +2,18 @@
 
 python training_worker.py PROCESSES JOBS.json OUTCOMES
 
-Leaves OUTCOMES-RANK.json of each process, and prints their exit codes. They are forks of one, so that PyTorch is imported once.
+Leaves OUTCOMES-RANK.json of each process, and prints their exit codes.
 
 A job is {processes, port, config, resume, at_step, does, rank}: `does` ("kill", "stop") happens to `rank` before the step after `at_step`.
 """
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
 
 import numpy as np
-import torch
+from forks import run_forks
 from torch import nn
 
 from limen import LimenError, data
@@ -68,7 +67,6 @@ def signalled(at_step, kind):
 
 
 def main(rank, jobs, outcomes):
-    torch.set_num_threads(1)
     BACKBONES["plain"] = Plain
     data.source.READERS["patterns"] = f"{__name__}:Patterns"
     plain_run, done = loop.Run, []
@@ -84,17 +82,11 @@ def main(rank, jobs, outcomes):
             done.append("done")
         except (LimenError, SystemExit) as error:
             done.append(str(error))
-        with open(outcomes, "w") as file:
+        with open(f"{outcomes}-{rank}.json", "w") as file:
             json.dump(done, file)
 
 
 if __name__ == "__main__":
     with open(sys.argv[2]) as file:
         wanted = json.load(file)
-    fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=main, args=(rank, wanted, f"{sys.argv[3]}-{rank}.json")) for rank in range(int(sys.argv[1]))]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    print(json.dumps([process.exitcode for process in processes]))
+    print(json.dumps(run_forks(int(sys.argv[1]), main, wanted, sys.argv[3])))
