@@ -24,7 +24,7 @@ def margin_statistics(run: "Run") -> dict[str, float]:
     if "class_margin" not in run.margin.per_class:
         return {}
     step = -(-len(run.source.class_names) // COMPARED)
-    margins, images = _margins(run, step), _images(run)[::step]
+    margins, images = _margins(run, step), run.class_sizes[::step]
     statistics = {"class_margin": float(margins.mean())}
     if np.ptp(margins) > 0 and np.ptp(images) > 0:
         correlation = float(spearmanr(images, margins).statistic)
@@ -42,7 +42,7 @@ def write_class_margins(run: "Run", path: Path) -> None:
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["name", "images", "margin"])
-            for name, images, margin in zip(run.source.class_names, _images(run).tolist(), margins, strict=True):
+            for name, images, margin in zip(run.source.class_names, run.class_sizes.tolist(), margins, strict=True):
                 table.writerow([name, images, f"{margin:.6f}"])
 
     with run.processes.together():
@@ -55,7 +55,3 @@ def _margins(run: "Run", step: int) -> np.ndarray:
     first = -run.head.centers.first % step
     mine = run.margin.get_parameter("class_margin").detach()[first::step].clamp(0, 1).float().cpu().numpy()
     return np.concatenate(run.processes.gather(mine))
-
-
-def _images(run: "Run") -> np.ndarray:
-    return np.bincount(run.source.labels, minlength=len(run.source.class_names))

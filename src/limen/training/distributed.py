@@ -3,16 +3,16 @@
 import gc
 import os
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
@@ -117,18 +117,22 @@ class Processes:
         if network is None or self.world_size == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
             return network
         # Otherwise the order in which gradients are added up changes after the first step, and a resumed run would differ by rounding.
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        # PyTorch warns once, past Python's filters, of a walk over the graph that this costs.
         return DistributedDataParallel(network, find_unused_parameters=True)
 
     def shard(self, rows: Tensor, total: int) -> Tensor:
         """`rows` of this process as a part of a tensor of `total` rows, as torch.chunk splits it; alone, `rows` as they are."""
         if self.world_size == 1:
             return rows
-        assert self.device is not None
         shape = torch.Size((total, *rows.shape[1:]))
         stride = torch.empty(shape, device="meta").stride()
-        mesh = init_device_mesh(self.device.type, (self.world_size,))
-        return DTensor.from_local(rows, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+        return DTensor.from_local(rows, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+
+    @cached_property
+    def _mesh(self) -> DeviceMesh:
+        """Made once: where a GPU stands idle beside processes on CPUs, each one made is a new group of processes."""
+        assert self.device is not None
+        return init_device_mesh(self.device.type, (self.world_size,))
 
 
 def training_device(setting: str) -> str:

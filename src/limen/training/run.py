@@ -6,7 +6,7 @@ import inspect
 import json
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ class Run:
         self.source: FaceSource = open_source(recipe.data.reader, recipe.data.path, **recipe.data.options)
         _check_labels(self.source)
         self.classes_sha256 = class_names_sha256(self.source.class_names)
-        self.data_sha256 = class_names_sha256([self.classes_sha256, hashlib.sha256(self.source.labels.tobytes()).hexdigest()])
+        labels_sha256 = hashlib.sha256(np.ascontiguousarray(self.source.labels).data).hexdigest()
+        self.data_sha256 = class_names_sha256([self.classes_sha256, labels_sha256])
         self.steps_per_epoch = len(self.source) // recipe.batch_size
         self.total_steps = round(recipe.epochs * self.steps_per_epoch)
         self.order = _create_order(self)
@@ -86,6 +87,11 @@ class Run:
         self.step = 0
         self.unreadable: dict[int, str] = {}
         self.seconds = 0.0  # of training, over all resumptions
+
+    @cached_property
+    def class_sizes(self) -> np.ndarray:
+        """(C,) the number of images of each person."""
+        return np.bincount(self.source.labels, minlength=len(self.source.class_names))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
