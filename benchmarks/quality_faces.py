@@ -2,10 +2,11 @@
 
     python benchmarks/quality_faces.py --faces FACES --pairs pairs.txt --images LFW --recogniser mobilefacenet.onnx --out runs/quality
 
-A small network is trained with CR-FIQA's quality head on people outside the pairs, in four ways: the paper's ratio and the release's, with
-all people and with 100. Their qualities are judged by error versus discard of the recogniser, on the pairs as they are and with half of
-the images degraded by known blur, resolution, noise or compression. Prints pAUC(.2) over the whole (limit * FNMR at 0 %) with intervals
-over subjects and the paired difference from the first quality. Appends rows to benchmarks/results/quality_faces.csv.
+A small network is trained with CR-FIQA's quality head on people outside the pairs, in five ways: on the images as they are and with half
+of them degraded; the paper's ratio and the release's, with all people and with 100. Their qualities are judged by error versus discard of
+the recogniser, on the pairs as they are and with half of the images degraded by known blur, resolution, noise or compression. Prints
+areas with intervals over subjects and the paired difference from the first quality. Appends rows to benchmarks/results/quality_faces.csv
+and, of the rank correlation with the known degradations, to quality_degradations.csv.
 """
 
 import dataclasses
@@ -22,8 +23,9 @@ from limen.measures import create_measure
 from limen.protocols import ErrorVersusDiscard, random_orders
 
 SHARE = 0.5
-WAYS = {  # ratio, reader
+WAYS = {  # ratio, reader; the first is the one that all others are compared with
     "CR-FIQA": ("paper", "folder"),
+    "CR-FIQA degraded training": ("paper", "quality_faces:DegradedFolder"),
     "CR-FIQA released ratio": ("released", "folder"),
     "CR-FIQA 100 people": ("paper", "quality_faces:HundredPeople"),
     "CR-FIQA released ratio 100 people": ("released", "quality_faces:HundredPeople"),
@@ -68,6 +70,15 @@ class Degraded:
             "compression": {"compression": round(30 - 28 * amount)},
         }[str(self.kind[index])]
         return degrade(image, **loss)
+
+
+class DegradedFolder(Degraded):
+    """A folder of faces for training, half of its images degraded in the same ways by other draws."""
+
+    def __init__(self, path):
+        folder = FolderSource(path)
+        super().__init__(folder, seed=1000)
+        self.labels, self.class_names = folder.labels, folder.class_names
 
 
 def judge(options, seed, name, pairs, models, recogniser):
