@@ -145,7 +145,8 @@ class _MarginSoftmax(torch.autograd.Function):
             group_peaks = grouped.amax(2)  # (B, groups)
             if options.hardest:
                 peaks.append(group_peaks)
-            peak = _update_nearest(grouped, group_peaks, first, nearest, nearest_index)
+            peak, place = _best(grouped, group_peaks)
+            nearest, nearest_index = torch.maximum(nearest, peak), torch.where(peak > nearest, place + first, nearest_index)
             gated = _gated(x, scale, threshold, shift)
             previous, top = top, torch.maximum(top, peak if gated is x else gated.amax(1))
             below = torch.sub(gated, top[:, None], out=part(scratch, len(features), 0, last - first)).exp_()
@@ -236,18 +237,14 @@ def _grouped(x: Tensor) -> Tensor:
     return x.view(len(x), -1, GROUP if x.shape[1] % GROUP == 0 else x.shape[1])
 
 
-def _update_nearest(grouped: Tensor, peaks: Tensor, first: int, nearest: Tensor, nearest_index: Tensor) -> Tensor:
-    """Updates the running maximum and its class, and returns the maximum of this block (B,).
+def _best(grouped: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
+    """The maximum of each row of a block (B,), and its place in the row.
 
-    `argmax` is ten times dearer than `amax` on a CPU: it looks only at rows whose maximum rose, and there only at the group that holds it.
+    `argmax` is ten times dearer than `amax` on a CPU: it looks only at the peaks, and at the group of the highest.
     """
-    peak = peaks.amax(1)
-    rose = (peak > nearest).nonzero().flatten()
-    if len(rose):
-        best = peaks[rose].argmax(1)
-        nearest[rose] = peak[rose]
-        nearest_index[rose] = grouped[rose, best].argmax(1) + best * grouped.shape[2] + first
-    return peak
+    peak, group = peaks.max(1)
+    members = grouped.gather(1, group[:, None, None].expand(-1, 1, grouped.shape[2]))[:, 0]
+    return peak, members.argmax(1) + group * grouped.shape[2]
 
 
 def _hardest(
@@ -271,11 +268,12 @@ def _hardest(
     if not wanted or not peaks:
         return cosines, classes
     threshold = target_cosine * scale
+    first, width = blocks.group_ranges([p.shape[1] for p in peaks])  # (groups in all,) each
+    offset = torch.arange(int(width.max()), device=scaled.device)
     for sample in (torch.cat(peaks, 1).amax(1) > threshold).nonzero().flatten().split(16):
         row_peaks = torch.cat([p[sample] for p in peaks], 1)
         chosen = row_peaks.topk(min(wanted, row_peaks.shape[1])).indices  # (n, groups)
-        first, width = blocks.group_ranges([p.shape[1] for p in peaks])  # (groups in all,) each
-        column = first[chosen][:, :, None] + torch.arange(int(width.max()), device=scaled.device)
+        column = first[chosen][:, :, None] + offset
         column = torch.where(column < (first + width)[chosen][:, :, None], column, -1).flatten(1)  # (n, groups * GROUP)
         x = blocks.logits_at(sample, column.clamp_min(0), logits, kept, scaled, inverse_norm)
         x = torch.where((column >= 0) & (column != blocks.position[sample, None]), x, absent)
