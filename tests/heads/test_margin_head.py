@@ -61,6 +61,22 @@ def test_equals_cross_entropy_over_the_row(monkeypatch, name, implementation):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", MARGINS)
+def test_a_feature_of_zeros_spoils_nothing(name):
+    """It has a loss, no direction to turn in, and leaves the others' gradients alone."""
+    head = MarginHead(C, D, MARGINS[name](), scale=S)
+    features = torch.randn(B, D)
+    features[3] = 0
+    features.requires_grad_()
+    out = head(features, torch.randint(C, (B,)))
+    out.loss.backward()
+    assert out.loss.isfinite()
+    assert out.nearest_negative.isfinite().all()
+    assert features.grad[3].abs().max() == 0
+    assert features.grad.isfinite().all()
+    assert head.centers.weight.grad.isfinite().all()
+
+
 def test_nearest_negative_is_the_best_other_class():
     head = MarginHead(C, D, margins.ArcFace()).double()
     features, labels = torch.randn(B, D, dtype=torch.float64), torch.randint(C, (B,))

@@ -1,5 +1,6 @@
 """SphereFace (Liu et al., CVPR 2017): a multiplicative angular margin."""
 
+import torch
 from torch import Tensor
 
 from limen.functional import multiply_angle
@@ -23,4 +24,4 @@ class SphereFace(Margin):
         return multiply_angle(target_cosine, self.m)
 
     def row_scale(self, norm: Tensor) -> Tensor | None:
-        return norm if self.scale == "norm" else None
+        return norm.clamp_min(torch.finfo(norm.dtype).tiny) if self.scale == "norm" else None  # a cosine is a logit over its scale
