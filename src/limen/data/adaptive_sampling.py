@@ -137,7 +137,7 @@ class AdaptiveDataSampler(BatchOrder):
 
         Args:
             indices: (b,) int64 into the source.
-            correct: (b,) bool, target_cosine > nearest_negative.
+            correct: (b,) bool, target_cosine > nearest_negative, which is among the active classes where a class sampler chooses them.
             target_cosine: (b,), before any margin.
         """
         self._waiting.append((indices, correct, target_cosine.detach()))

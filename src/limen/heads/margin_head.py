@@ -41,6 +41,7 @@ class MarginHead(nn.Module):
         group: splits the centres over its ranks (`limen.heads.default_group()`). Every rank then gives its own samples, equally many;
             loss and gradients are those of one process with all samples and all centres: centres get the gradient of the mean over the
             global batch, features the rows of it that are theirs, and AdaFace's and CurricularFace's averages are the global batch's.
+            ElasticFace draws for the global batch on every rank, for which torch's generators have to be in one state.
         dtype: of the centres, float32 or bfloat16.
 
     `update`, where it is set (`limen.heads.CenterSGD`), moves the centres inside the backward pass, which then leaves them no gradient.

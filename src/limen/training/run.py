@@ -221,7 +221,7 @@ def sampler_of(recipe: Recipe, total_steps: int) -> ClassSampler | None:
 
 def _is_finite(tensor: Tensor) -> bool:
     """Whether all values are; in blocks, for the centres may be most of the memory."""
-    return all(bool(block.isfinite().all()) for block in tensor.split(65536)) if tensor.ndim else bool(tensor.isfinite())
+    return all(bool(block.isfinite().all()) for block in tensor.split(8192)) if tensor.ndim else bool(tensor.isfinite())
 
 
 def _check_labels(source: FaceSource) -> None:
