@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from limen.training import Recipe, read_log
-from limen.training.checkpoint import checkpoints, read_rows, read_shapes, read_values
+from limen.training.checkpoint import checkpoints, read_values
 from limen.training.recipe import Backbone, Data, Margin, Optimiser, Quality, Sampling
+from saved_runs import assert_equal_runs
 
 SCRIPT = Path(__file__).with_name("training_worker.py")
 PROCESSES, PEOPLE, IMAGES = 4, 5, 24  # the last of four processes has none of 5 people's centres
@@ -92,21 +92,6 @@ def runs(tmp_path_factory):
     return folder, found
 
 
-def tensors(folder):
-    path = checkpoints(folder)[-1]
-    whole = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in read_shapes(path).items() if shape}
-    for name, tensor in whole.items():
-        read_rows(path, name, torch.arange(len(tensor)), tensor)
-    return whole
-
-
-def assert_equal_runs(left, right, **tolerance):
-    left, right = tensors(left), tensors(right)
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        torch.testing.assert_close(tensor, right[name], msg=lambda text, name=name: f"{name}: {text}", **tolerance)
-
-
 @pytest.mark.parametrize("margin", MARGINS)
 def test_four_processes_equal_one(runs, margin):
     """Weights, moving averages, class margins, all momenta and what sampling has learnt after five steps; losses of every step."""
@@ -131,7 +116,7 @@ def test_a_stop_request_to_one_process_ends_all_and_the_run_goes_on_to_the_bit(r
     assert said.startswith("stopped at step 4 of 5, saved in ")
     assert went_on == "done"
     assert found["stopped", 1] == found["stopped", 2] == ["1", "done"]  # they end, and leave it to the first to speak
-    assert_equal_runs(folder / "stopped", folder / "again", rtol=0, atol=0)
+    assert_equal_runs(folder / "stopped", folder / "again")
 
 
 def test_a_killed_process_ends_the_run_with_a_remedy_and_the_run_goes_on(runs):

@@ -13,8 +13,9 @@ from limen import Embedder, LimenError
 from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.training import Recipe, read_log, train
-from limen.training.checkpoint import checkpoints, read_class_names, read_rows, read_shapes
+from limen.training.checkpoint import checkpoints, read_class_names
 from limen.training.recipe import Backbone, Data, Head, Margin, Optimiser, Quality, Sampler, Sampling
+from saved_runs import assert_equal_runs, saved_tensors
 
 PEOPLE, IMAGES = 10, 8
 
@@ -38,14 +39,6 @@ def recipe(faces, out, data=None, **changes):
         optimiser=Optimiser(lr=0.05, schedule="constant", clip_norm=5.0),
     )
     return dataclasses.replace(plain, **changes)
-
-
-def tensors(folder):
-    path = checkpoints(folder)[-1]
-    whole = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in read_shapes(path).items() if shape}
-    for name, tensor in whole.items():
-        read_rows(path, name, torch.arange(len(tensor)), tensor)
-    return whole
 
 
 SLOW = Optimiser(lr=0.002, schedule="cosine")  # the quality loss is steep in the weights of a linear head: weight / beta * |z|^2
@@ -85,10 +78,7 @@ def test_parts_combine_and_a_resumed_run_is_bit_identical(faces, tmp_path, margi
         later.append(checkpoints(tmp_path / "cut")[-1].name)
     assert later == ["checkpoint-00000003"]
     train(dataclasses.replace(whole, out=str(tmp_path / "cut")), resume="auto", quiet=True)
-    left, right = tensors(tmp_path / "whole"), tensors(tmp_path / "cut")
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        assert torch.equal(tensor, right[name]), name
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_class_margins_are_logged_against_class_size(tmp_path):
@@ -163,7 +153,7 @@ def test_a_run_starts_from_a_model_and_the_centres_of_the_people_it_knows(model,
     settings = recipe(known, tmp_path / "run", epochs=0.2, margin=Margin("AdaMSoftmax"), init=str(model), optimiser=still)
     bundle = train(settings)
     assert "centres of 7 of 10 people from checkpoint-00000020, the others start afresh" in capfd.readouterr().err
-    old, new = tensors(model.parent), tensors(bundle.parent)
+    old, new = saved_tensors(model.parent), saved_tensors(bundle.parent)
     old_names, new_names = (read_class_names(checkpoints(path.parent)[-1]) for path in (model, bundle))
     for name in ("head.centers.weight", "head.margin.class_margin"):
         for row, person in enumerate(new_names):

@@ -23,8 +23,9 @@ from limen import Embedder, LimenError
 from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.training import Recipe, load_recipe, read_log, train
-from limen.training.checkpoint import checkpoints, read_rows, read_shapes, read_values
+from limen.training.checkpoint import checkpoints, read_values
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser
+from saved_runs import assert_equal_runs, saved_tensors
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +49,6 @@ def recipe(faces, out, **changes):
         optimiser=Optimiser(lr=0.05, schedule="milestones", milestones=[1.5], clip_norm=5.0),
     )
     return dataclasses.replace(plain, **changes)
-
-
-def weights(folder):
-    """Every tensor of the newest checkpoint: weights, averages and momenta."""
-    path = checkpoints(folder)[-1]
-    whole = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in read_shapes(path).items() if shape}
-    for name, tensor in whole.items():
-        read_rows(path, name, torch.arange(len(tensor)), tensor)
-    return whole
-
-
-def assert_bit_identical(left, right):
-    left, right = weights(left), weights(right)
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        assert torch.equal(tensor, right[name]), name
 
 
 def test_a_run_leaves_a_bundle_a_log_and_checkpoints(faces, tmp_path):
@@ -100,7 +85,7 @@ def test_a_killed_and_resumed_run_is_bit_identical(faces, tmp_path):
             time.sleep(0.005)
         assert process.wait() == -signal.SIGKILL
     train(load_recipe(config), resume="auto", quiet=True)
-    assert_bit_identical(tmp_path / "whole", killed)
+    assert_equal_runs(tmp_path / "whole", killed)
     assert len({load_bundle(run / "model.safetensors").weights_sha256 for run in (tmp_path / "whole", killed)}) == 1
     assert [row["step"] for row in read_log(killed / "log.jsonl")] == list(range(1, 13))
 
@@ -172,7 +157,7 @@ def test_a_full_disk_leaves_the_old_checkpoints(faces, tmp_path, monkeypatch):
     monkeypatch.undo()
     train(recipe(faces, tmp_path / "run"), resume="auto", quiet=True)
     train(recipe(faces, tmp_path / "whole"), quiet=True)
-    assert_bit_identical(tmp_path / "run", tmp_path / "whole")
+    assert_equal_runs(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +190,7 @@ def test_a_checkpoint_cut_short_is_refused(faces, finished, tmp_path):
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_pytorchs_own_reader_reads_a_checkpoint(finished):
     path = checkpoints(finished)[-1]
-    ours = weights(finished)
+    ours = saved_tensors(finished)
     theirs = {name: torch.zeros_like(tensor) for name, tensor in ours.items()}
     load(theirs, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=True)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -265,7 +250,7 @@ def test_evaluation_while_training(faces, tmp_path):
     stored = json.loads((bundle.parent / "evaluation-people.json").read_text())
     assert stored["metrics"]["accuracy"] == rows[-1]["accuracy"]
     plain = train(recipe(faces, tmp_path / "plain"), quiet=True)
-    assert_bit_identical(bundle.parent, plain.parent)  # looking changes nothing
+    assert_equal_runs(bundle.parent, plain.parent)  # looking changes nothing
 
 
 def test_bf16_and_tensorboard(faces, tmp_path):
