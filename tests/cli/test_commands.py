@@ -129,6 +129,17 @@ def test_data_synthesize_and_inspect(capsys, tmp_path):
     assert "bad.png" in seen["unreadable_images"][0]
 
 
+def test_data_pairs_are_what_evaluate_takes(capsys, folder, model, tmp_path):
+    faces, pairs = str(folder / "faces"), str(tmp_path / "pairs.txt")
+    drawn = answer(capsys, "data", "pairs", faces, "--count", "40", "--out", pairs)
+    assert (drawn["pairs"], drawn["of_people"], drawn["of_images"]) == (40, 6, 48)
+    words = ["--images", faces, "--replicates", "20", "--out", str(tmp_path / "out")]
+    [result] = answer(capsys, "evaluate", model, "--pairs", pairs, *words)["results"]
+    assert (result["counts"]["mated"], result["counts"]["non_mated"]) == (20, 20)
+    assert "ask for fewer pairs" in failure(capsys, "data", "pairs", faces, "--out", pairs)
+    assert ".txt" in failure(capsys, "data", "pairs", faces, "--out", str(tmp_path / "pairs.bin"))
+
+
 def test_errors_are_one_line_that_helps(capsys, folder, model, tmp_path):
     assert "nowhere.safetensors" in failure(capsys, "info", "nowhere.safetensors")
     assert "did you mean 'optimiser.lr'" in failure(capsys, "train", "--optimiser.lrs", "1")

@@ -164,6 +164,8 @@ def test_the_sheet_goes_from_worst_to_best(capsys, folder, tmp_path, monkeypatch
     assert len(shown) == found["faces_in_sheet"] == min(cap, len(scores))
     assert (shown[0], shown[-1]) == (round(scores[0], 4), round(scores[-1], 4))
     assert ("7 of 40 faces, evenly spaced in rank" in page) == (cap == 7)
+    worst = min(found["images"], key=lambda row: row["quality"])["file"]
+    assert "/".join(worst.split("/")[-2:]) in page  # the person too: images of two people may have one name
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from limen.data import FolderSource, make_pairs, open_pairs, pairs_of
+from limen.data.pairs import save_pairs
 from limen.errors import LimenError, UnreadableImage
 
 PNG = [cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1] for level in range(8)]
@@ -173,6 +174,7 @@ def test_fields_may_be_apart_by_spaces(tmp_path, faces):
     [
         ("Ann 1 4\nAnn 5 6\nDora 1 Eve 7\n", r"5 of the 6 images in pairs\.txt are missing \(.*, \.\.\.\)"),
         ("Ann 1 2\nAnn 1 Dora 1\n", r"1 of the 3 images in pairs\.txt are missing \(Dora 1\)"),
+        ("Ann 1 2\nAnn 1 Bo.jpg\n", r"1 of the 3 images in pairs\.txt are missing \(Ann Bo\.jpg\); looked for Ann/Bo\.jpg;"),
         ("Ann 1 2\nAnn 1\n", "line 2 is neither"),
         ("Ann 1 2\nAnn 1 2.\n", "line 2 is neither"),
         ("Ann 1 2 Bo 3\n", "line 1 is neither"),
@@ -235,6 +237,17 @@ def test_folds_of_drawn_pairs_are_half_mated_and_the_seed_decides():
     assert (first != second).all()
     assert np.array_equal(first, make_pairs(labels, 6000, seed=1)[0])
     assert not np.array_equal(first, make_pairs(labels, 6000, seed=2)[0])
+
+
+def test_a_saved_list_reads_back_as_the_pairs_drawn(tmp_path, faces):
+    cv2.imwrite(str(faces / "Ann" / "in the garden.png"), np.zeros((112, 112, 3), np.uint8))
+    source = FolderSource(faces)
+    save_pairs(tmp_path / "pairs.txt", source, 12, seed=3)
+    pairs = open_pairs(tmp_path / "pairs.txt", faces)
+    first, second, same = make_pairs(source.labels, 12, seed=3)
+    assert [pairs.source.locate(k) for k in pairs.first] == [source.locate(k) for k in first]
+    assert [pairs.source.locate(k) for k in pairs.second] == [source.locate(k) for k in second]
+    assert np.array_equal(pairs.same, same)
 
 
 def test_pairs_of_a_source_hold_only_the_images_drawn(faces):

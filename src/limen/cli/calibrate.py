@@ -7,6 +7,7 @@
 The pairs have to be of people whom the model was not trained on, and like those it will meet. Their images are the reference of the
 percentiles; their non-mated pairs set the threshold at the false match rate asked for; their mated pairs tell how the share rejected
 there falls with quality. The weights stay as they are. `limen quality` uses what was found, until the next calibration.
+`limen data pairs` draws pairs from a folder of people.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""Generate synthetic faces as a folder, or look at what a source of faces holds.
+"""Generate synthetic faces as a folder, draw pairs of the faces of a folder, or look at what a source of faces holds.
 
 limen data synthesize --identities 100 --images 20 --out faces/
+limen data pairs faces/ --count 6000 --out pairs.txt        # then: --pairs pairs.txt --images faces/
 limen data inspect faces/
 limen data inspect train.rec --reader recordio --check
 """
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from limen.cli.progress import progress_bar
-from limen.data import open_source
+from limen.data import FolderSource, open_source
+from limen.data.pairs import save_pairs
 from limen.data.source import READERS
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.errors import UnreadableImage
+from limen.errors import LimenError, UnreadableImage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--seed", type=int, default=0, help="of the population (0)")
     make.add_argument("--first", type=int, default=0, help="number of the first person: other ranges are other people (0)")
     make.add_argument("--difficulty", type=float, default=1.0, help="0: frontal and clean; 1: pose, light, occlusion, poor quality (1)")
-    make.add_argument("--out", required=True, metavar="DIR")
+    make.add_argument("--out", required=True, metavar="DIR", help="a new folder")
+    draw = actions.add_parser("pairs", help="draw pairs of images, half of one person and half of two, for evaluate and calibrate")
+    draw.add_argument("path", metavar="DIR", help="one folder of images per person")
+    draw.add_argument("--count", type=int, default=6000, help="pairs (6000)")
+    draw.add_argument("--seed", type=int, default=0, help="of the draw (0)")
+    draw.add_argument("--out", required=True, metavar="FILE.txt", help="a list in the manner of LFW's pairs.txt, with file names")
     look = actions.add_parser("inspect", help="people, images per person, unreadable images")
-    look.add_argument("path", metavar="PATH")
+    look.add_argument("path", metavar="PATH", help="a folder, a train.rec, ...")
     look.add_argument("--reader", default="folder", help=f"{', '.join(READERS)}, or package.module:Class (folder)")
     look.add_argument("--check", action="store_true", help="read every image")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    return _synthesize(options) if options.action == "synthesize" else _inspect(options)
+    return {"synthesize": _synthesize, "pairs": _pairs, "inspect": _inspect}[options.action](options)
 
 
 def _synthesize(options: argparse.Namespace) -> dict[str, Any]:
@@ -41,6 +48,14 @@ def _synthesize(options: argparse.Namespace) -> dict[str, Any]:
     with progress_bar("drawing faces") as progress:
         path = save_folder(source, options.out, progress)
     return {"out": str(path), "identities": options.identities, "images": len(source)}
+
+
+def _pairs(options: argparse.Namespace) -> dict[str, Any]:
+    if not options.out.endswith(".txt"):
+        raise LimenError(f"--out {options.out}: a list of pairs is told by its suffix; give a name that ends in .txt")
+    source = FolderSource(options.path)
+    save_pairs(options.out, source, options.count, options.seed)
+    return {"pairs": options.count, "of_images": len(source), "of_people": len(source.class_names), "out": options.out}
 
 
 def _inspect(options: argparse.Namespace) -> dict[str, Any]:

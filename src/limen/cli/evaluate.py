@@ -15,7 +15,8 @@ of the curves (edc.csv). The others are compared with the first. A quality is
   random                                   the mean of ten random orders, which know nothing
 
 A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
-which are looked for as name/name_0001.jpg, name/0001.jpg and the like.
+which are looked for as name/name_0001.jpg, name/0001.jpg and the like; i and j may also be file names. `limen data pairs` draws such a
+list from a folder of people.
 """
 
 import argparse

@@ -158,4 +158,4 @@ def _write_sheet(path: str, source: FileSource, result: dict[str, Any]) -> int:
 
 def _caption(row: dict[str, Any]) -> str:
     meaning = [] if row["percentile"] is None else [f"percentile {row['percentile']:.1f}", f"FNMR {_percent(row['expected_fnmr'])}"]
-    return ", ".join([f"{row['quality']:.4f}", *meaning, Path(row["file"]).name])
+    return ", ".join([f"{row['quality']:.4f}", *meaning, "/".join(Path(row["file"]).parts[-2:])])
