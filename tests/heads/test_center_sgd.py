@@ -67,6 +67,19 @@ def test_rows_that_took_no_part_stay_to_the_bit():
         torch.testing.assert_close(head.update.velocity, velocity, rtol=1e-12, atol=1e-14)
 
 
+def test_a_head_that_is_converted_later_still_moves():
+    early, late = head_of(torch.float32), head_of(torch.float32)
+    early.update = CenterSGD(early.centers, lr=0.1, momentum=0.0)
+    early.double()
+    late.double().update = CenterSGD(late.centers, lr=0.1, momentum=0.0)
+    before = early.centers.weight.detach().clone()
+    features, labels = next(batches(1))
+    for head in (early, late):
+        head(features, labels).loss.backward()
+    assert (early.centers.weight != before).any(1).all()
+    assert torch.equal(early.centers.weight, late.centers.weight)
+
+
 def test_a_frozen_backbone_still_moves_the_centres():
     head = head_of()
     head.update = CenterSGD(head.centers, lr=0.1)

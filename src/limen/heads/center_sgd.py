@@ -23,9 +23,9 @@ class CenterSGD:
     """
 
     def __init__(self, centers: ClassCenters, lr: float = 0.1, momentum: float = 0.9, weight_decay: float = 5e-4):
-        self.weight = centers.weight.data
+        self.weight = centers.weight  # the parameter, whose memory moves when the head does
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.velocity = torch.zeros_like(self.weight) if momentum else None
+        self.velocity = torch.zeros_like(self.weight.data) if momentum else None
         self._noise: Tensor | None = None
 
     @torch.no_grad()
@@ -42,7 +42,7 @@ class CenterSGD:
                 self._put(self.velocity, rows, gradient)
         value.add_(velocity, alpha=-self.lr)
         if not (isinstance(rows, slice) and self.weight.dtype == value.dtype):  # there `value` is the weight's own memory
-            self._put(self.weight, rows, value)
+            self._put(self.weight.data, rows, value)
 
     def _put(self, whole: Tensor, rows: Rows, value: Tensor) -> None:
         if whole.dtype == torch.bfloat16:

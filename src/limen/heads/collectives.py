@@ -1,4 +1,5 @@
 """What ranks say to each other in the head. Only (B,)-vectors and the embeddings travel; the centres stay where they are.
+Hard Prototype Mining alone sends more: queues, the centres of a few classes, and all centres in blocks when it builds its graph.
 
 Every rank computes the loss of the whole global batch. A value is either the same on all ranks, and then so is its gradient, or one
 rank's part of a sum; the functions below lead from one kind to the other, forward and backward.
