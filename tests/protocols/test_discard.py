@@ -250,7 +250,7 @@ def test_qualities_of_a_csv_are_found_by_their_files(tmp_path, monkeypatch):
         (["a.jpg,1", "b.jpg,high"], "file,quality", r"scores\.csv: line 3 .*'high'"),
         (["a.jpg"], "file,quality", "line 2 "),
         (["a.jpg,1"], "name,quality", "lacks the column file"),
-        ([], "", "lacks the column file and quality"),
+        ([], "", "lacks the columns file and quality"),
     ],
 )
 def test_a_csv_that_cannot_be_used_is_named(tmp_path, rows, header, message):

@@ -202,7 +202,7 @@ def test_a_frozen_backbone_stays_and_a_quality_head_grows_on_it(faces, model, tm
         ({"head": Head(sampler=Sampler("PartialFC", {"rat": 0.1}))}, "did you mean 'rate'"),
         ({"head": Head(sampler=Sampler("all", {"rate": 0.1}))}, "all classes take none"),
         ({"data": {"sampling": Sampling("adaptive", {"perod": 1})}}, "did you mean 'period'"),
-        ({"quality": Quality(10.0, "papers")}, "did you mean 'paper'"),
+        ({"quality": Quality(10.0, "papers")}, "choose from paper, released"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(faces, model, tmp_path, changes, message):

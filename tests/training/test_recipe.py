@@ -43,7 +43,7 @@ def test_a_printed_recipe_reads_back_the_same(tmp_path):
         ("epochs: {", [], "not valid YAML"),
         ("epochs: many", [], "epochs"),
         ("epochs: -1", [], "epochs: -1.0 must be above 0"),
-        ("precision: bf61", [], "did you mean 'bf16'"),
+        ("precision: bf61", [], "choose from float32, bf16"),
         ("data: {max_unreadable: 1.5}", [], "data.max_unreadable: 1.5 must be from 0 to 1"),
         ("batch_size: 1", [], "batch_size: 1 must be at least 2"),
         ("seed: -1", [], "seed: -1 must be from 0"),

@@ -114,7 +114,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(faces, tmp_path):
 
 def test_resuming_refuses_another_recipe_and_other_people(faces, tmp_path):
     train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
-    with pytest.raises(LimenError, match=r"the run had another batch_size, data\.augment"):
+    with pytest.raises(LimenError, match=r'the run had batch_size 16, not 8, data\.augment "adaface", not "flip"; use its settings'):
         train(recipe(faces, tmp_path / "run", batch_size=8, data=Data(path=str(faces), workers=0)), resume="auto", quiet=True)
     longer = train(recipe(faces, tmp_path / "run", epochs=2), resume="auto", quiet=True)
     assert Embedder.load(longer).bundle.training["steps"] == 8

@@ -57,7 +57,10 @@ class BatchOrder:
         self, count: int, batch_size: int, seed: int, total_steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         if batch_size % world_size:
-            raise LimenError(f"batch_size: {batch_size} images cannot be shared by {world_size} processes; choose a multiple of it")
+            raise LimenError(
+                f"batch_size: {batch_size} images cannot be shared by {world_size} processes; choose a multiple of {world_size}, "
+                "or as many processes as divide it"
+            )
         if not 0 < batch_size <= count:
             raise LimenError(f"batch_size: {batch_size} images cannot be drawn from {count}; choose from 1 to {count}")
         self.count = count

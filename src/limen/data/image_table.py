@@ -26,7 +26,8 @@ class ImageTable:
             with open(path, newline="", encoding="utf-8-sig") as file:
                 rows = csv.DictReader(file)
                 if missing := [column for column in wanted if column not in (rows.fieldnames or ())]:
-                    raise LimenError(f"{path}: lacks the column {' and '.join(missing)}; the first line is {','.join(wanted)}")
+                    lacking = f"column{'s' * (len(missing) > 1)} {' and '.join(missing)}"
+                    raise LimenError(f"{path}: lacks the {lacking}; the first line is {','.join(wanted)}")
                 for row in rows:
                     name, found = row["file"], number(*(row[column] for column in columns))
                     names = [name, str(Path(name).resolve()), str((path.parent / name).resolve())]

@@ -62,8 +62,10 @@ class ErrorVersusDiscard:
         self.pair_set: PairSet = self.pairs
         if not self.qualities:
             raise LimenError(f"{self.pair_set.name}: no quality to judge; name a measure, a model with a quality head or a CSV file")
-        if self.threshold not in THRESHOLDS or not self.fmr or not all(0 < rate < 1 for rate in self.fmr):
-            raise LimenError(f"threshold {self.threshold!r}, fmr {self.fmr}: it is fixed or per_step, and rates between 0 and 1")
+        if self.threshold not in THRESHOLDS:
+            raise LimenError(f"threshold: {self.threshold!r} is not known; choose from {', '.join(THRESHOLDS)}")
+        if not self.fmr or not all(0 < rate < 1 for rate in self.fmr):
+            raise LimenError(f"fmr: {', '.join(map(str, self.fmr)) or 'no rate'} cannot be asked for; give rates between 0 and 1")
 
     def run(self, embedder: EmbedderLike) -> list[Result]:
         """One result for each quality; equals `judge` of the scores that `Verification` gives."""

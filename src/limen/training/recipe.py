@@ -210,7 +210,7 @@ def check(recipe: Recipe) -> None:
     """Raises LimenError for a value that cannot be meant."""
     for key, choices in CHOICES.items():
         if value_of(recipe, key) not in choices:
-            raise LimenError(f"{key}: {value_of(recipe, key)!r} is not known; {did_you_mean(str(value_of(recipe, key)), choices)}")
+            raise LimenError(f"{key}: {value_of(recipe, key)!r} is not known; choose from {', '.join(choices)}")
     for part in recipe.freeze:
         if part not in FREEZABLE:
             raise LimenError(f"freeze: {part!r} cannot be frozen; {did_you_mean(part, FREEZABLE)}")

@@ -34,7 +34,7 @@ CENTER_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 # What may differ between a run and its continuation: it changes no weight beyond rounding (device and threads) or not at all.
 FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
-FREE_DATA_KEYS = {"workers", "max_unreadable"}
+FREE_DATA_KEYS = {"data.workers", "data.max_unreadable"}
 
 
 class Run:
@@ -149,7 +149,7 @@ class Run:
             values = read_values(path)
             differing = _differences(values["recipe"], _plain(self.recipe))
             if differing:
-                raise LimenError(f"{path}: the run had another {', '.join(differing)}; use its settings, or start afresh in another --out")
+                raise LimenError(f"{path}: the run had {', '.join(differing)}; use its settings, or start afresh in another --out")
             if values["data_sha256"] != self.data_sha256:
                 raise LimenError(
                     f"{path}: the run had other people or images in {self.recipe.data.path}; use its data, or start afresh in another --out"
@@ -241,14 +241,24 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Keys of the recipe that decide the weights and are not the same."""
+    """The settings that decide the weights and are not the same, each as "key old, not new"."""
     mined = isinstance(new["head"]["sampler"]["options"].get("threshold"), list)
     whole = new["optimiser"]["schedule"] == "cosine" or mined  # a schedule that ends with the last epoch
     free = FREE_KEYS - {"epochs"} if whole else FREE_KEYS
-    differing = []
-    for key in new.keys() - free:
-        if key == "data":
-            differing += [f"data.{name}" for name in new[key].keys() - FREE_DATA_KEYS if old[key].get(name) != new[key][name]]
-        elif old.get(key) != new[key]:
-            differing.append(key)
-    return sorted(differing)
+    had, have = (
+        {key: json.dumps(value) for key, value in _settings(recipe).items() if key.split(".")[0] not in free and key not in FREE_DATA_KEYS}
+        for recipe in (old, new)
+    )
+    return [
+        f"{key} {had.get(key, 'unset')}, not {have.get(key, 'unset')}"
+        for key in sorted(had.keys() | have.keys())
+        if had.get(key) != have.get(key)
+    ]
+
+
+def _settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a recipe by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _settings(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
