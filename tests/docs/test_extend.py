@@ -4,10 +4,14 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from limen import Embedder, MarginHead
+from limen.cli import main
 from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.heads import ClassCenters
 
 EXTEND = Path(__file__).parents[2] / "docs" / "extend"
 
@@ -36,6 +40,32 @@ def test_own_margin_trains(model):
 
     assert Embedder.load(model).bundle.recipe["margin"] == {"name": "own_margin:LinearMargin", "options": {"m": 0.3}}
     assert isinstance(MarginHead(4, 8, own_margin.LinearMargin()).margin, own_margin.LinearMargin)
+
+
+def test_own_sampler_trains_and_gives_every_class_its_turn(tmp_path):
+    import own_sampler
+
+    recipe = Embedder.load(own_sampler.main(tmp_path / "run")).bundle.recipe
+    assert recipe["head"]["sampler"] == {"name": "own_sampler:TakingTurns", "options": {"turns": 3}}
+    sampler, centers = own_sampler.TakingTurns(3), ClassCenters(8, 4)
+    chosen = [sampler.select(torch.tensor([1, 5, 1]), centers).tolist() for _ in range(4)]
+    assert all(rows == sorted(set(rows) | {1, 5}) for rows in chosen)
+    assert set().union(*chosen[:3]) == set(range(8))
+    assert chosen[3] == chosen[0]
+
+
+def test_own_measure_scores_and_is_judged(model, faces, tmp_path, capsys):
+    import own_measure
+
+    grey = np.full((2, 4, 4, 3), 100, np.uint8)
+    grey[1, :2] = 110
+    assert own_measure.Contrast().score(grey).tolist() == [0, 5]
+    assert main(["quality", str(model), str(faces), "--measure", "own_measure:Contrast", "--csv", str(tmp_path / "scores.csv")]) == 0
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 49
+    assert main(["data", "pairs", str(faces), "--count", "200", "--out", str(tmp_path / "pairs.txt")]) == 0
+    words = ["--quality", "own_measure:Contrast", "random", "--fmr", ".1", "--replicates", "10", "--out", str(tmp_path / "edc")]
+    assert main(["evaluate", str(model), "--pairs", str(tmp_path / "pairs.txt"), "--images", str(faces), *words]) == 0
+    assert "contrast" in capsys.readouterr().out
 
 
 def test_own_reader_trains_in_a_worker_process(faces, tmp_path):
