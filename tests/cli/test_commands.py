@@ -148,6 +148,17 @@ def test_errors_are_one_line_that_helps(capsys, folder, model, tmp_path):
     assert "nowhere" in failure(capsys, "data", "inspect", "nowhere")
 
 
+@pytest.mark.parametrize(("period", "begins"), [(1, True), (100, False)])
+def test_train_says_whether_adaptive_sampling_began(capsys, folder, tmp_path, period, begins):
+    options = f"{{period: {period}, start_accuracy: 0}}"
+    words = ["train", "--data.path", str(folder / "faces"), "--out", str(tmp_path / "run"), "--epochs", "3", "--batch_size", "16"]
+    words += ["--data.workers=0", "--backbone.name", "tiny", "--backbone.embedding_size", "32", "--threads", "1", "--device", "cpu"]
+    assert main([*words, "--data.sampling.name", "adaptive", "--data.sampling.options", options]) == 0
+    said = capsys.readouterr().out
+    assert ("adaptive sampling never began" in said) != begins
+    assert str(tmp_path / "run" / "suspects.csv") in said
+
+
 def test_debug_shows_the_traceback(capsys):
     assert main(["info", "nowhere.safetensors", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err

@@ -21,7 +21,7 @@ COMMANDS = {
     "quality": "quality of images: score, percentile, expected error, contact sheet",
     "calibrate": "find what a model's quality scores mean, and keep it in the model",
     "info": "what a model file holds",
-    "data": "generate and inspect data",
+    "data": "generate faces, draw pairs, inspect data",
 }
 
 

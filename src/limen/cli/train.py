@@ -7,7 +7,8 @@ r"""Train a recogniser from a recipe.
       --freeze backbone --quality.weight 10
 
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
-The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json and the bundle, model.safetensors.
+The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json, the bundle, model.safetensors, and at the end class_margins.csv of
+AdaM-Softmax and suspects.csv of adaptive data sampling.
 Under torchrun the processes share each batch and the class centres; a run may go on with another number of them.
 """
 
@@ -23,6 +24,7 @@ from limen.training import load_recipe, read_log, train
 from limen.training.distributed import is_first
 
 TAKES_SETTINGS = True
+TABLES = ("class_margins.csv", "suspects.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +58,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rows = read_log(bundle.parent / "log.jsonl")
     evaluations = [row for row in rows if "evaluation" in row]
     steps = [row for row in rows if "loss" in row]
-    return {"bundle": str(bundle), "last": steps[-1] if steps else {}, "evaluations": evaluations}
+    weighings = [row["weight_counts"] for row in rows if "weight_counts" in row]
+    found: dict[str, Any] = {"bundle": str(bundle), "last": steps[-1] if steps else {}, "evaluations": evaluations}
+    found["tables"] = [str(table) for name in TABLES if (table := bundle.parent / name).is_file()]
+    return found | ({"sampling_began": sum(count > 0 for count in weighings[-1]) > 1} if weighings else {})
 
 
 def text(result: dict[str, Any]) -> str:
@@ -65,4 +70,6 @@ def text(result: dict[str, Any]) -> str:
     accuracies = [f"{row['evaluation']} at step {row['step']}: accuracy {100 * row['accuracy']:.2f} %" for row in result["evaluations"]]
     unreadable = result["last"].get("unreadable", 0)
     left_out = [f"{unreadable} images could not be read; `limen data inspect PATH --check` names them"] if unreadable else []
-    return "\n".join([*left_out, *accuracies, result["bundle"]])
+    idle = "adaptive sampling never began, so no label was judged: train longer, or lower period, start_epoch or start_accuracy"
+    unweighed = [] if result.get("sampling_began", True) else [f"{idle} (data.sampling.options)"]
+    return "\n".join([*left_out, *accuracies, *unweighed, *result["tables"], result["bundle"]])
