@@ -52,6 +52,7 @@ class LongTail:
     def pairs(self, name, people, count=3000):
         """Pairs of held-out images of these people."""
         images = np.flatnonzero(np.isin(self.held_out_labels, people))
+        count = min(count, HELD_OUT * (HELD_OUT - 1) * len(people))  # twice all mated pairs
         first, second, same = make_pairs(self.held_out_labels[images], count, seed=0)
         return PairSet(name, SubsetSource(self.held_out, images), first, second, same, self.held_out_labels[images])
 
