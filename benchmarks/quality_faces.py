@@ -23,6 +23,7 @@ from limen.measures import create_measure
 from limen.protocols import ErrorVersusDiscard, random_orders
 
 SHARE = 0.5
+KINDS = ("degraded", "as they are")
 WAYS = {  # ratio, reader; the first is the one that all others are compared with
     "CR-FIQA": ("paper", "folder"),
     "CR-FIQA degraded training": ("paper", "quality_faces:DegradedFolder"),
@@ -82,14 +83,17 @@ class DegradedFolder(Degraded):
 
 
 def judge(options, seed, name, pairs, models, recogniser):
+    augment = next((word.split("=")[1] for word in options.set if word.startswith("data.augment=")), "flip")
     qualities = {way: create_measure(str(bundle)) for way, bundle in models.items()}
     qualities |= {"norm of the recogniser": create_measure("norm", embedder=recogniser), "sharpness": create_measure("sharpness")}
-    qualities |= {"norm of the small network": create_measure(f"norm:{models['CR-FIQA']}")}
+    qualities |= {"norm of the small network": create_measure(f"norm:{next(iter(models.values()))}")}
     protocol = ErrorVersusDiscard(pairs, qualities | {"random": random_orders(len(pairs.source))}, fmr=(1e-2, 1e-3))
     for result in protocol.run(recogniser):
         for key, value in result.metrics.items():
             low, high = result.intervals.get(key, (np.nan, np.nan))
-            row = dict(images=name, seed=seed, quality=result.switches["quality"], metric=key, value=round(float(value), 5))
+            row = dict(
+                images=name, augment=augment, seed=seed, quality=result.switches["quality"], metric=key, value=round(float(value), 5)
+            )
             row |= dict(low=round(float(low), 5), high=round(float(high), 5))
             print("  ".join(f"{column} {cell}" for column, cell in row.items()), flush=True)
             append_row("quality_faces", row)
@@ -100,22 +104,30 @@ def judge(options, seed, name, pairs, models, recogniser):
                 chosen = pairs.source.kind == kind
                 correlation = spearmanr(scored[way].values[0][chosen], pairs.source.amount[chosen], nan_policy="omit").statistic
                 print(f"{way}: rank correlation with the amount of {kind} {correlation:.3f}", flush=True)
-                append_row("quality_degradations", dict(seed=seed, quality=way, kind=kind, correlation=round(float(correlation), 4)))
+                append_row(
+                    "quality_degradations",
+                    dict(augment=augment, seed=seed, quality=way, kind=kind, correlation=round(float(correlation), 4)),
+                )
 
 
 def main():
     parser = arguments(__doc__.splitlines()[0], [0], ["epochs=6", "margin.name=ArcFace", "data.augment=adaface", "quality.lr=.002"])
     parser.add_argument("--recogniser", required=True, help="a bundle or an ONNX file with its sidecar")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of training, the first to be compared with")
+    parser.add_argument(
+        "--on", nargs="+", choices=("degraded", "as they are"), default=["degraded", "as they are"], help="images of the pairs"
+    )
     options = parser.parse_args()
     recogniser, pairs = Embedder.load(options.recogniser), open_pairs(options.pairs, options.images)
     for seed in options.seeds:
         models = {
             way: trained(options, way.replace(" ", "-"), seed, "quality.weight=10", f"quality.ratio={ratio}", f"data.reader={reader}")
             for way, (ratio, reader) in WAYS.items()
+            if way in options.ways
         }
         degraded = dataclasses.replace(pairs, name="degraded", source=Degraded(pairs.source, seed))
-        for name, given in (("degraded", degraded), ("as they are", pairs)):
-            judge(options, seed, name, given, models, recogniser)
+        for name in options.on:
+            judge(options, seed, name, degraded if name == "degraded" else pairs, models, recogniser)
 
 
 if __name__ == "__main__":
