@@ -150,4 +150,4 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
         (["sharpness", "sharpness"], "second one called 'sharpness'"),
     ):
         assert message in failure(capsys, evaluating(folder, tmp_path, "--quality", *quality))
-    assert "fmr (2.0" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "2"))
+    assert "give rates between 0 and 1" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "2"))
