@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from limen import MarginHead, margins
 from limen.functional import workspace
 from limen.functional.workspace import reusable_empty
 
@@ -53,3 +54,29 @@ def test_the_pool_stays_small():
     held = [reusable_empty((k + 2, 8), torch.zeros(())) for k in range(10)]
     assert len(workspace._pool) == workspace.KEPT
     assert len({tensor.data_ptr() for tensor in held}) == 10
+
+
+def test_a_small_result_leaves_large_memory_to_a_large_one():
+    like = torch.empty(0)
+    large, small = reusable_empty((3_000_001,), like), reusable_empty((1_000_001,), like)
+    places = large.data_ptr(), small.data_ptr()
+    del large, small
+    small = reusable_empty((1_000_000,), like)
+    large = reusable_empty((3_000_000,), like)
+    assert (large.data_ptr(), small.data_ptr()) == places
+
+
+def test_a_dense_step_takes_no_fresh_memory_for_its_large_results():
+    """The logits, the gradient of the centres and two blocks of logits all find the memory of the step before."""
+    head = MarginHead(20_000, 64, margins.ArcFace(), implementation="dense")
+    features, labels = torch.randn(64, 64, requires_grad=True), torch.randint(20_000, (64,))
+
+    def step():
+        head.centers.weight.grad = features.grad = None
+        head(features, labels).loss.backward()
+        return head.centers.weight.grad.data_ptr()
+
+    step()
+    kept = {id(base) for base in workspace._pool}
+    step()
+    assert {id(base) for base in workspace._pool} == kept

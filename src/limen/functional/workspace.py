@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 LARGE = 1 << 20  # bytes; what is smaller the allocator keeps by itself
-KEPT = 3  # a training step needs two: the logits and the gradient of the centres
+KEPT = 5  # a training step needs four: logits, gradient of the centres, and two blocks of logits
 
 _lock = threading.Lock()
 _pool: list[np.ndarray] = []  # newest last
@@ -26,13 +26,12 @@ def reusable_empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
         return like.new_empty(shape)
     dtype = np.dtype(str(like.dtype).removeprefix("torch."))
     with _lock:
+        free = []  # (size, place): the smallest that is large enough leaves the larger ones to larger results
         for k in range(len(_pool)):
             # 2 references are the pool's and the question's own; one more is the view that a living tensor holds.
             if _pool[k].size >= count and _pool[k].dtype == dtype and sys.getrefcount(_pool[k]) == 2:
-                base = _pool.pop(k)
-                break
-        else:
-            base = np.empty(count, dtype)
+                free.append((_pool[k].size, k))
+        base = _pool.pop(min(free)[1]) if free else np.empty(count, dtype)
         _pool.append(base)
         del _pool[:-KEPT]
         return torch.from_numpy(base[:count].reshape(shape))
