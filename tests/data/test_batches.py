@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -137,6 +141,21 @@ def test_a_batch_without_a_readable_image_is_one_line_naming_the_first(workers):
     source = NumberedFaces(unreadable=range(20))
     with pytest.raises(LimenError, match=r"^none of the 4 images of step 0 can be read; the first: face \d+: is empty$"):
         list(make_loader(source, BatchOrder(20, 4, 1, 1), None, 0, workers))
+
+
+def test_a_process_that_keeps_a_failed_loader_ends():
+    """The error's traceback holds the loader, and so its workers, until the interpreter ends them; one deaf to that would be waited for."""
+    program = """
+import gc
+from data.test_batches import *
+gc.disable()
+try:
+    list(make_loader(NumberedFaces(unreadable=range(20)), BatchOrder(20, 4, 1, 1), None, 0, workers=1))
+except LimenError as error:
+    kept = error
+    kept.itself = kept
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[1], check=True, timeout=60)
 
 
 def test_workers_use_one_thread_each():

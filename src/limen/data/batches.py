@@ -1,6 +1,6 @@
 """The training feed: which images stand in which batch, and reading them."""
 
-import signal
+import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -156,7 +156,7 @@ def make_loader(source: FaceSource, order: BatchOrder, augment: Augmentation | N
         batch_size=None,
         num_workers=workers,
         prefetch_factor=BATCHES_AHEAD if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_start_worker,
         collate_fn=_unchanged,
         pin_memory=torch.cuda.is_available(),
         # DataLoader draws a seed at its start; from the global generator that would shift the margins' draws on resuming.
@@ -169,12 +169,15 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5)
 
 
-def _one_thread(worker: int) -> None:
-    """Workers share the cores already; threads of theirs would only fight over them."""
+def _start_worker(worker: int) -> None:
+    """Workers share the cores already; threads of theirs would only fight over them.
+
+    Ctrl-C and torchrun signal the whole group of the training process, which finishes its step first: workers leave that group. They must
+    not be deaf instead, for Python ends what is left of them by SIGTERM and waits.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for kind in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and torchrun reach the whole group; the training process decides when to end
-        signal.signal(kind, signal.SIG_IGN)
+    os.setpgid(0, 0)
 
 
 def _unchanged(batch: Any) -> Any:
