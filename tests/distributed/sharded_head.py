@@ -113,7 +113,7 @@ def main(rank, rendezvous, result):
             for classes in CLASSES:
                 for implementation, fused in (("dense", False), ("chunked", True)):
                     difference, same = compare(name, sampler, classes, group, implementation, fused)
-                    gathered = group.maximum(torch.tensor([difference, float(not same)], dtype=torch.float64))
+                    gathered = group.gather(torch.tensor([difference, float(not same)], dtype=torch.float64)).amax(0)
                     found.append([f"{name}, {sampler}", size, classes, implementation, gathered[0].item(), not gathered[1].item()])
     if rank == 0:
         with open(result, "w") as file:

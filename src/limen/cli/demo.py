@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from limen.cli.evaluate import text as text  # says the same things
 from limen.cli.evaluate import write_results
 from limen.cli.progress import progress_bar
-from limen.data import open_source, pairs_of
+from limen.data import FaceSource, open_source, pairs_of
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.embedder import Embedder
 from limen.protocols import PairScores, Result, Verification
@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             with progress_bar(f"drawing {folder.name}") as progress:
                 save_folder(SyntheticFaces(people, IMAGES_EACH, options.seed, first, DIFFICULTY), folder, progress)
 
-    protocol = Verification(pairs_of(open_source("folder", unseen), PAIRS, options.seed, name="unseen people"))
+    strangers = open_source("folder", unseen)
+    protocol = Verification(pairs_of(strangers, PAIRS, options.seed, name="unseen people"))
     results, logs, scores = [], {}, {}
     for margin in MARGINS:
         print(f"training with {margin}'s margin on {TRAIN_PEOPLE} generated people", file=sys.stderr)
@@ -58,8 +59,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         result = protocol.judge(scores[margin], {"model": margin, **embedder.description})
         results.append(result)
         if margin == MARGINS[0]:
-            drawn = SyntheticFaces(TEST_PEOPLE, IMAGES_EACH, options.seed, TRAIN_PEOPLE, DIFFICULTY)
-            quality = _quality(drawn, embedder.embed(np.stack([drawn.image(k) for k in range(len(drawn))])).quality)
+            score = embedder.embed(np.stack([strangers.image(k) for k in range(len(strangers))])).quality
         logs[margin] = read_log(bundle.parent / "log.jsonl")
     shutil.copyfile(out / MARGINS[0].lower() / "model.safetensors", out / "model.safetensors")
     save_png(figure_overview(results), out / "overview.png")
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         _people(SyntheticFaces(TRAIN_PEOPLE, IMAGES_EACH, options.seed, 0, DIFFICULTY)),
         Section("Training", figure_training(logs), "Loss of each run; margins make losses differ, so compare accuracies, not losses."),
         *_extremes(protocol, scores[MARGINS[0]], results[0]),
-        quality,
+        _quality(strangers, score, SyntheticFaces(TEST_PEOPLE, IMAGES_EACH, options.seed, TRAIN_PEOPLE, DIFFICULTY).truths()["severity"]),
     ]
     return write_results(out, f"{len(MARGINS)} margins on {TEST_PEOPLE} unseen generated people", results, sections) | {
         "bundle": str(out / "model.safetensors")
@@ -109,10 +109,10 @@ def _extremes(protocol: Verification, scores: PairScores, result: Result, count:
     return sections
 
 
-def _quality(unseen: SyntheticFaces, score: np.ndarray | None, count: int = 32) -> Section:
+def _quality(unseen: FaceSource, score: np.ndarray | None, severity: np.ndarray, count: int = 32) -> Section:
     """Unseen faces from the worst quality to the best, and how far the score follows what was done to the images."""
     assert score is not None  # the recipe has a quality head
-    correlation = spearmanr(score, -unseen.truths()["severity"]).statistic
+    correlation = spearmanr(score, -severity).statistic
     shown = np.argsort(score)[np.linspace(0, len(score) - 1, count).round().astype(int)]
     text = (
         f"Unseen faces from the worst to the best by CR-FIQA's score, which {MARGINS[0]}'s run learnt beside its margin. Its rank "

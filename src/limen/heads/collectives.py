@@ -5,8 +5,6 @@ Every rank computes the loss of the whole global batch. A value is either the sa
 rank's part of a sum; the functions below lead from one kind to the other, forward and backward.
 """
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -21,11 +19,9 @@ class Group:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over ranks, on every rank."""
-        return self._reduce(tensor, dist.ReduceOp.SUM)
-
-    def maximum(self, tensor: Tensor) -> Tensor:
-        """The elementwise maximum over ranks, on every rank."""
-        return self._reduce(tensor, dist.ReduceOp.MAX)
+        total = tensor.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, group=self.process_group)
+        return total
 
     def gather(self, tensor: Tensor) -> Tensor:
         """(size, *tensor.shape): every rank's tensor, in the order of ranks. The shapes have to be equal."""
@@ -39,18 +35,12 @@ class Group:
         dist.broadcast(tensor, group=self.process_group, group_src=source)
         return tensor
 
-    def _reduce(self, tensor: Tensor, operation: Any) -> Tensor:
-        reduced = tensor.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(reduced, operation, group=self.process_group)
-        return reduced
-
     def scatter_sum(self, tensor: Tensor) -> Tensor:
         """This rank's share of the rows of the sum over ranks."""
-        if dist.get_backend(self.process_group) == "gloo":  # has no reduce_scatter
-            return self.sum(tensor).chunk(self.size)[self.rank]
-        share = tensor.new_empty((len(tensor) // self.size, *tensor.shape[1:]))
-        dist.reduce_scatter_tensor(share, tensor.contiguous(), group=self.process_group)
-        return share
+        shares = list(tensor.contiguous().chunk(self.size))
+        mine = torch.empty_like(shares[0])
+        dist.reduce_scatter(mine, shares, group=self.process_group)
+        return mine
 
 
 def default_group() -> Group | None:

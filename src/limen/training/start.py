@@ -12,8 +12,6 @@ from limen.training.checkpoint import checkpoints, read_class_names, read_rows, 
 if TYPE_CHECKING:
     from limen.training.run import Run
 
-CENTERS, MARGINS = "head.centers.weight", "head.margin.class_margin"
-
 
 def start_from_model(run: "Run", path: Path) -> str:
     """Gives `run` the backbone of the bundle in `path`, its quality head where both have one, and from the newest checkpoint beside it the
@@ -38,9 +36,10 @@ def start_from_model(run: "Run", path: Path) -> str:
     place = {name: row for row, name in enumerate(names)}
     rows = torch.tensor([place.get(name, -1) for name in run.source.class_names])
     mine = rows[run.head.centers.first : run.head.centers.last]
-    read_rows(beside[-1], CENTERS, mine, run.head.centers.weight.data)
-    if "class_margin" in run.margin.per_class and MARGINS in read_shapes(beside[-1]):
-        read_rows(beside[-1], MARGINS, mine, run.margin.get_parameter("class_margin").data)
+    saved = read_shapes(beside[-1])
+    for name in ("centers.weight", *(f"margin.{name}" for name in run.margin.per_class)):
+        if f"head.{name}" in saved:
+            read_rows(beside[-1], f"head.{name}", mine, run.head.get_parameter(name).data)
     known = int((rows >= 0).sum())
     return f"{found}centres of {known} of {len(rows)} people from {beside[-1].name}, the others start afresh"
 
