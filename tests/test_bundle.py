@@ -78,7 +78,9 @@ def test_quality_head_comes_back(bundle, tmp_path):
 
 
 def test_calibration_comes_back(bundle, tmp_path):
-    bundle.calibration = Calibration("quality", "a set", 9, (0.25,) * 1001, 0.01, 0.3, 5, 5, 1, 0, (1.0, 2.0), (0.5, 0.1))
+    bundle.calibration = Calibration(
+        "quality", "a set", 9, (0.25,) * 1001, 0.01, 0.3, 5, 5, 1, 0, (1.0, 2.0), (0.5, 0.1), (0.4, 0.0), (0.7, 0.2)
+    )
     save_bundle(tmp_path / "calibrated.safetensors", bundle)
     assert load_bundle(tmp_path / "calibrated.safetensors").calibration == bundle.calibration
 

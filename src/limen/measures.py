@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,16 @@ def model_name(path: str | Path) -> str:
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
+def measure_identity(spec: str, measure: QualityMeasure, embedder: Embedder | OnnxEmbedder) -> str:
+    """What a calibration knows the measure of `spec` by, wherever its file lies: its name, and whose weights give it where `embedder`
+    does not."""
+    if not isinstance(measure, ModelMeasure) or measure.recogniser is embedder:
+        return spec
+    other: Any = measure.recogniser
+    weights = other.bundle.weights_sha256 if isinstance(other, Embedder) else other.description["model_sha256"]
+    return f"{type(measure).name} of the model {weights[:16]}"
+
+
 def score_embedded(
     measure: QualityMeasure, embedder: Embedder | OnnxEmbedder, embeddings: RecogniserEmbeddings, images: np.ndarray, files: Sequence[str]
 ) -> np.ndarray:
@@ -87,4 +98,7 @@ def calibrate(
         vectors[numbers] = found.vectors
         quality[numbers] = score_embedded(chosen, embedder, found, images, [source.locate(number) for number in numbers])
     cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])
-    return fit_calibration(measure, pairs.name, quality, pairs.first, pairs.second, cosine, pairs.same, fmr), failures
+    for number in np.flatnonzero(~np.isfinite(quality)).tolist():
+        failures.setdefault(number, f"{source.locate(number)}: has no {chosen.name}")
+    name = measure_identity(measure, chosen, embedder)
+    return fit_calibration(name, pairs.name, quality, pairs.subject, pairs.first, pairs.second, cosine, pairs.same, fmr), failures

@@ -98,7 +98,9 @@ def test_templates_of_a_calibrated_model_do_not_depend_on_who_else_is_enrolled(c
     bundle.tensors |= {f"quality.{name}": tensor for name, tensor in QualityHead(16).state_dict().items()}
     quality = Embedder(bundle).embed(read(sorted((home / "people").rglob("*.png")))).quality
     quantiles = tuple(np.quantile(quality, np.linspace(0, 1, 1001)).tolist())
-    bundle.calibration = Calibration("quality", "those very images", 12, quantiles, 1e-3, 0.3, 10, 10, 1, 0, (0.0, 1.0), (0.5, 0.1))
+    bundle.calibration = Calibration(
+        "quality", "those very images", 12, quantiles, 1e-3, 0.3, 10, 10, 1, 0, (0.0, 1.0), (0.5, 0.1), (0.4, 0.0), (0.7, 0.2)
+    )
     save_bundle(home / "calibrated.safetensors", bundle)
     words = ["--templates", "--pool", "quality"]
     found, everybody = embed(capsys, home, home / "people", *words, model="calibrated.safetensors")
@@ -179,10 +181,13 @@ class Blank:
         return np.where(np.arange(len(images)) == 1, np.nan, 1.0)
 
 
-def test_an_image_without_a_quality_is_neither_refused_nor_passed_in_silence(capsys, home, monkeypatch):
+def test_an_image_without_a_quality_is_a_failure_to_acquire(capsys, home, monkeypatch):
     monkeypatch.setitem(sys.modules, "blank_measure", SimpleNamespace(Blank=Blank))
-    line = failure(capsys, home, home / "people", "--quality", "blank_measure:Blank", "--min-quality", "0")
-    assert "0002.png: has no blank" in line
+    found, stored = embed(capsys, home, home / "people", "--quality", "blank_measure:Blank", "--min-quality", "0")
+    ((failure_to_acquire),) = found["failures"]
+    assert failure_to_acquire.endswith("0002.png: has no blank")
+    assert (found["embedded"], found["refused"]) == (len(stored["files"]), [])
+    assert not [file for file in stored["files"] if failure_to_acquire.startswith(file)]
 
 
 @pytest.mark.parametrize("words", [["--min-quality", "1"], ["--templates", "--pool", "quality"]])

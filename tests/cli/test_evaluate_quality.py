@@ -137,7 +137,7 @@ def test_the_text_says_what_the_numbers_rest_on(capsys, folder, tmp_path):
     assert main(evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "0.1", "1e-3", "1e-4")) == 0
     shown = capsys.readouterr().out
     (fnmr,) = [line for line in shown.splitlines() if line.startswith("  FNMR@FMR")]
-    assert fnmr.endswith("   13 impostors")
+    assert fnmr.endswith("   13 impostors accepted, 35 mated pairs refused")
     assert "unresolved, as less than one of 135 non-mated pairs may be accepted: FMR=0.001, FMR=0.0001" in shown
 
 

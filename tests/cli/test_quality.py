@@ -91,6 +91,8 @@ def test_a_calibrated_model_says_what_the_scores_mean(capsys, folder):
     quality = np.array([row["quality"] for row in found["images"]])
     np.testing.assert_array_equal([row["percentile"] for row in found["images"]], calibration.percentile(quality))
     np.testing.assert_array_equal([row["expected_fnmr"] for row in found["images"]], calibration.expected_fnmr(quality))
+    ends = [[row[end] for row in found["images"]] for end in ("fnmr_low", "fnmr_high")]
+    np.testing.assert_array_equal(ends, calibration.fnmr_interval(quality))
     np.testing.assert_allclose(calibration.quantiles, np.quantile(quality, np.linspace(0, 1, 1001)), rtol=1e-5)  # the reference images
     assert found["calibration"] == calibration.summary
     shown = printed(capsys, "quality", model, str(folder / "faces"))
@@ -118,12 +120,34 @@ def test_a_model_without_a_head_is_measured_otherwise(capsys, folder):
     assert found["images"][0]["expected_fnmr"] is not None
 
 
+def test_a_calibration_knows_another_models_measure_by_its_weights_not_by_its_path(capsys, folder, tmp_path):
+    judge, moved = folder / "judge.safetensors", shutil.copy(folder / "judge.safetensors", tmp_path / "moved.safetensors")
+    out = str(tmp_path / "of_other.safetensors")
+    answer(capsys, *calibrating(folder, "plain", "--measure", f"quality:{judge}", "--out", out))
+    for spec in (str(judge), f"quality:{moved}"):
+        assert answer(capsys, "quality", out, str(folder / "faces"), "--measure", spec)["calibration"] is not None
+    bundle = load_bundle(judge)
+    bundle.tensors["quality.bias"] = bundle.tensors["quality.bias"] + 1
+    save_bundle(moved, bundle)
+    found = answer(capsys, "quality", out, str(folder / "faces"), "--measure", f"quality:{moved}")
+    assert found["calibration"] is None
+    assert "The model is calibrated for quality of the model " in found["remark"]
+
+
+def test_calibrating_says_what_the_numbers_are_too_few_for(capsys, folder, tmp_path):
+    found = answer(capsys, *calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors")))
+    few, constant = found["remarks"]
+    assert few.startswith(f"The threshold rests on {found['calibration']['false_matches']} false matches; 30 make it dependable")
+    assert few.endswith("300 non-mated pairs at this FMR.")
+    assert constant.startswith("That the expected FNMR falls with the score at all is not shown")  # an untrained head
+
+
 def test_csv_holds_the_same_rows(capsys, folder, tmp_path):
     found = answer(capsys, "quality", str(folder / "calibrated.safetensors"), str(folder / "faces"), "--csv", str(tmp_path / "scores.csv"))
     with open(tmp_path / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [row["file"] for row in found["images"]]
-    for column in ("quality", "percentile", "expected_fnmr"):
+    for column in quality_command.COLUMNS[1:]:
         assert [float(row[column]) for row in rows] == [row[column] for row in found["images"]]
 
 
@@ -135,7 +159,7 @@ def test_csv_has_an_empty_row_for_what_cannot_be_used(capsys, folder, tmp_path):
     with open(tmp_path / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == PEOPLE * EACH
-    assert [row for row in rows if "" in row.values()] == [{"file": str(bad), "quality": "", "percentile": "", "expected_fnmr": ""}]
+    assert [row for row in rows if "" in row.values()] == [dict.fromkeys(quality_command.COLUMNS, "") | {"file": str(bad)}]
 
 
 def test_what_cannot_be_read_is_reported_and_not_scored(capsys, folder, tmp_path):

@@ -98,6 +98,7 @@ def test_numbers_are_those_of_the_metrics(threshold):
             assert result.metrics[f"{name}{tag}_normalised"] == pytest.approx(curve.partial_auc(limit, normalised=True))
         assert result.metrics["fnmr" + tag] == curve.fnmr[0] > 0
         assert result.events["fnmr" + tag] == curve.events
+        assert result.counts["false_non_matches" + tag] == round(curve.fnmr[0] * 600)
     assert threshold in result.switches["edc threshold"]
     assert (result.counts["mated"], result.counts["non_mated"], result.counts["subjects"]) == (600, 600, PEOPLE)
 
@@ -115,6 +116,21 @@ def test_the_stored_curve_is_the_staircase_with_the_pairs_left():
     assert result.counts["mated_left_at_discard_0.2"] == curve.left[curve.discard <= 0.2].min()
     false_match = metrics.false_match_vs_discard(scores_of(pairs), pairs.same, quality, 0.1)
     assert result.curves["fm-edc@fmr=0.1"]["fmr"][0] == false_match.error[0]
+
+
+def test_no_order_of_the_pairs_is_better_than_the_best():
+    """An order that discards every error first, then in closed form: (e - d) / (1 - d) is left of the error e."""
+    pairs = pair_set()
+    perfect, result = judged(qualities={"goodness": GOODNESS})[0], judged()[1]
+    error = result.metrics["fnmr@fmr=0.1"]
+    for name, limit in (("pauc(0.2)", 0.2), ("pauc(0.3)", 0.3), ("auc(0.95)", 0.95)):
+        best = result.metrics[f"{name}@fmr=0.1_normalised_best"]
+        reached = min(limit, error)
+        assert best == pytest.approx((reached + (1 - error) * np.log(1 - reached)) / (limit * error), abs=0.01)
+        assert best <= min(result.metrics[f"{name}@fmr=0.1_normalised"], perfect.metrics[f"{name}@fmr=0.1_normalised"])
+    low, high = result.intervals["fnmr@fmr=0.1"]
+    assert low < error < high
+    assert error == (scores_of(pairs)[pairs.same] < 1e9).mean() * result.counts["false_non_matches@fmr=0.1"] / 600
 
 
 def test_a_quality_that_knows_wins_and_the_difference_says_so():

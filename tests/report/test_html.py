@@ -94,7 +94,7 @@ def test_qualities_of_the_same_pairs_and_model_share_a_figure_for_each_fmr(tmp_p
     text = Page(html).text
     assert [text.count(f"lfw · {model} · FMR {fmr}") for model in "ab" for fmr in ("0.01", "0.1")] == [1, 1, 1, 1]
     assert "pAUC(0.3)@FMR=0.01 0.0123" in text
-    assert "pAUC(0.3)@FMR=0.01 minus far sight 0.0010" in text
+    assert "pAUC(0.3)@FMR=0.01 minus far sight 0.001" in text
     assert "script" not in Page(html).tags
 
 

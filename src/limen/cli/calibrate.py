@@ -11,17 +11,21 @@ there falls with quality. The weights stay as they are. `limen quality` uses wha
 """
 
 import argparse
+import math
 from typing import Any
 
 import numpy as np
 
 from limen.cli.progress import progress_bar
+from limen.cli.quality import percent, percents
 from limen.data import open_pairs
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.measures import calibrate
+from limen.quality import Calibration
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)
+DEPENDABLE = 30  # errors: the rate is then within 30 % of the true one nine times out of ten (Doddington et al., 2000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +49,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     out = options.out or options.model
     embedder.save(out)
     scores = np.percentile(calibration.quantiles, PERCENTILES)
-    rows = zip(PERCENTILES, scores.tolist(), calibration.expected_fnmr(scores).tolist(), strict=True)
+    table = (scores, calibration.expected_fnmr(scores), *calibration.fnmr_interval(scores))
+    names = ("quality", "expected_fnmr", "fnmr_low", "fnmr_high")
     return {
         "out": out,
         "model_sha256": embedder.description["model_sha256"],
         "calibration": calibration.summary,
-        "percentiles": [{"percentile": percentile, "quality": quality, "expected_fnmr": fnmr} for percentile, quality, fnmr in rows],
+        "percentiles": [
+            {"percentile": percentile, **dict(zip(names, row, strict=True))}
+            for percentile, row in zip(PERCENTILES, np.stack(table, 1).tolist(), strict=True)
+        ],
+        "remarks": _remarks(calibration),
         "failures": list(failures.values()),
     }
 
@@ -62,8 +71,24 @@ def text(result: dict[str, Any]) -> str:
         f"{found['measure']} on {found['reference']}, {found['images']:,} images:",
         f"  cosine {found['threshold']:.4f} accepts {found['false_matches']:,} of {found['non_mated']:,} non-mated pairs "
         f"(FMR {found['fmr']:g}) and rejects {found['false_non_matches']:,} of {found['mated']:,} mated ones",
-        f"  {'percentile':>10s} {'score':>12s} {'expected FNMR':>13s}",
+        f"  {'percentile':>10s} {'score':>12s} {'expected FNMR':>13s} {'95 % interval':>16s}",
     ]
     for row in result["percentiles"]:
-        lines.append(f"  {row['percentile']:>10d} {row['quality']:>12.4f} {100 * row['expected_fnmr']:>11.2f} %")
-    return "\n".join([*lines, f"kept in {result['out']}"])
+        lines.append(f"  {row['percentile']:>10d} {row['quality']:>12.4f} {percent(row['expected_fnmr']):>13s} {percents(row):>16s}")
+    return "\n".join([*lines, *result["remarks"], f"kept in {result['out']}"])
+
+
+def _remarks(calibration: Calibration) -> list[str]:
+    """What the numbers are too few for."""
+    remarks = []
+    if calibration.false_matches < DEPENDABLE:
+        remarks.append(
+            f"The threshold rests on {calibration.false_matches} false matches; {DEPENDABLE} make it dependable to about a third: "
+            f"{math.ceil(DEPENDABLE / calibration.fmr):,} non-mated pairs at this FMR."
+        )
+    if calibration.may_be_constant:
+        remarks.append(
+            "That the expected FNMR falls with the score at all is not shown: one rate for all scores lies within the intervals. "
+            "Use more mated pairs, or a lower --fmr."
+        )
+    return remarks

@@ -29,7 +29,7 @@ from limen.embedder import Embedder
 from limen.embeddings import Embeddings
 from limen.errors import LimenError
 from limen.files import atomic_write
-from limen.measures import create_measure, score_embedded
+from limen.measures import create_measure, measure_identity, score_embedded
 from limen.metrics import pool_templates, quality_weights
 from limen.onnx_embedder import OnnxEmbedder
 from limen.protocols import readable_blocks
@@ -63,9 +63,9 @@ class Outcome:
     vectors: np.ndarray  # (N, D)
     norms: np.ndarray  # (N,)
     quality: np.ndarray | None  # (N,), None where nothing measures it
-    failures: list[str]  # file and reason of every image that could not be read
+    failures: list[str]  # file and reason of every image that could not be read or measured
     kept: np.ndarray  # (N,) bool
-    refused: np.ndarray  # (N,) bool: read, but of too low a quality
+    refused: np.ndarray  # (N,) bool: measured, but of too low a quality
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             rows = zip(arrays["refused_files"].tolist(), arrays["refused_quality"].tolist(), strict=True)
             result |= {"min_quality": options.min_quality, "refused": [{"file": file, "quality": value} for file, value in rows]}
     if options.templates:
-        reference = _reference_of(embedder, spec)
+        reference = _reference_of(embedder, measure_identity(spec, measure, embedder)) if spec and measure else None
         templates, result["failed_to_enrol"] = _pool(outcome, people, options.pool, reference)
         arrays = arrays | templates
         del arrays["norms"]
@@ -142,10 +142,7 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
             found = embedder.embed(images, flip=False if options.no_flip else None)
             blocks.append(found)
             if measure:
-                files = [source.locate(number) for number in numbers]
-                qualities.append(score_embedded(measure, embedder, found, images, files))
-                for file in np.array(files)[np.isnan(qualities[-1])]:
-                    raise LimenError(f"{file}: has no {measure.name}; leave it out, or use another --quality")
+                qualities.append(score_embedded(measure, embedder, found, images, [source.locate(number) for number in numbers]))
     read = np.ones(len(source), bool)
     read[list(failures)] = False
 
@@ -155,6 +152,11 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
         return whole
 
     quality = of_all(qualities) if qualities else None
+    if quality is not None and measure:
+        failures |= {k: f"{source.locate(k)}: has no {measure.name}" for k in np.flatnonzero(read & np.isnan(quality)).tolist()}
+        read &= ~np.isnan(quality)
+        if not read.any():
+            raise LimenError(f"no image has a {measure.name}; use another --quality")
     kept = read.copy()
     if quality is not None and options.min_quality is not None:
         kept &= quality >= options.min_quality
@@ -163,13 +165,13 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
             raise LimenError(f"--min-quality {options.min_quality:g} refuses every image; their qualities are {low:.4g} to {high:.4g}")
     files_of_all = np.array([source.locate(index) for index in range(len(source))])
     vectors, norms = of_all([found.vectors for found in blocks]), of_all([found.norms for found in blocks])
-    return Outcome(files_of_all, vectors, norms, quality, list(failures.values()), kept, read & ~kept)
+    return Outcome(files_of_all, vectors, norms, quality, [failures[k] for k in sorted(failures)], kept, read & ~kept)
 
 
-def _reference_of(embedder: Embedder | OnnxEmbedder, spec: str | None) -> np.ndarray | None:
+def _reference_of(embedder: Embedder | OnnxEmbedder, measure: str) -> np.ndarray | None:
     """The scores by that measure of the model's reference images: a template then does not depend on who else is enrolled."""
     calibration = embedder.bundle.calibration if isinstance(embedder, Embedder) else None
-    return np.array(calibration.quantiles) if calibration and calibration.measure == spec else None
+    return np.array(calibration.quantiles) if calibration and calibration.measure == measure else None
 
 
 def _pool(

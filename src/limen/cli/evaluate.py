@@ -135,8 +135,10 @@ def _lines(result: Result) -> list[str]:
     for name in resolved:
         interval = interval_text(result, name)
         value = metric_text(name, result.metrics[name])
-        impostors = f"   {result.events[name]} impostors" if name in result.events and name.startswith(("tar@", "fnmr@")) else ""
-        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{impostors}")
+        rests_on = f"   {result.events[name]} impostors" if name in result.events and name.startswith(("tar@", "fnmr@")) else ""
+        if name.startswith("fnmr@"):
+            rests_on += f" accepted, {counts[name.replace('fnmr', 'false_non_matches')]} mated pairs refused"
+        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{rests_on}")
     if unresolved:
         rates = ", ".join(dict.fromkeys(metric_name(name.rpartition("@")[2]) for name in unresolved))
         lines.append(f"  unresolved, as less than one of {counts['non_mated']} non-mated pairs may be accepted: {rates}")
@@ -145,7 +147,9 @@ def _lines(result: Result) -> list[str]:
 
 def _is_shown(result: Result, name: str) -> bool:
     rates = ("tar@", "fnmr@", "pauc", "auc")
-    return name in (result.headline, "eer", "threshold_cosine") or (name.startswith(rates) and not name.endswith(("_std", "_normalised")))
+    return name in (result.headline, "eer", "threshold_cosine") or (
+        name.startswith(rates) and not name.endswith("_std") and "_normalised" not in name
+    )
 
 
 def text(result: dict[str, Any]) -> str:

@@ -28,13 +28,13 @@ from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
 from limen.embedder import Embedder
 from limen.files import atomic_write
-from limen.measures import OF_A_MODEL, create_measure, model_name
+from limen.measures import OF_A_MODEL, create_measure, measure_identity, model_name
 from limen.onnx_embedder import OnnxEmbedder
 from limen.protocols import score_images
 from limen.quality import Calibration
 from limen.report import Section, face_grid, write_report
 
-COLUMNS = ("file", "quality", "percentile", "expected_fnmr")
+COLUMNS = ("file", "quality", "percentile", "expected_fnmr", "fnmr_low", "fnmr_high")
 LISTED = 20  # lines of the text; --csv and --json have them all
 FACES, SIDE = 300, 96  # of the contact sheet: 300 pictures of 96 pixels are a page of about 7 MB
 
@@ -43,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, or folders that are searched for them")
     parser.add_argument("--measure", default="quality", metavar="NAME", help="what to measure (quality: the model's quality head)")
-    parser.add_argument(
-        "--csv", metavar="FILE.csv", help="write file, quality, percentile and expected_fnmr of every image, empty where it cannot be used"
-    )
+    parser.add_argument("--csv", metavar="FILE.csv", help=f"write {', '.join(COLUMNS)} of every image, empty where it cannot be used")
     parser.add_argument("--sheet", metavar="FILE.html", help="write the faces from worst to best as one page")
     parser.add_argument("--resize", action="store_true", help="resize images that are not 112x112 instead of refusing them")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
@@ -56,7 +54,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     embedder = Embedder.load(options.model, options.device)
     measure = create_measure(options.measure, options.device, embedder)
     calibration = None if isinstance(embedder, OnnxEmbedder) else embedder.bundle.calibration
-    applies = calibration is not None and calibration.measure == options.measure
+    applies = calibration is not None and calibration.measure == measure_identity(options.measure, measure, embedder)
     with progress_bar("scoring") as progress:
         (scored,) = score_images([measure], source, progress=progress)
     rows = _rows(source, scored.values[0], calibration if applies else None)
@@ -84,13 +82,13 @@ def text(result: dict[str, Any]) -> str:
     ranked = sorted(result["images"], key=lambda row: row["quality"])
     lines.append(f"{result['measure']}, from worst to best:")
     if calibrated := result["calibration"] is not None:
-        lines.append(f"{'score':>12s} {'percentile':>10s} {'expected FNMR':>13s}  file")
+        lines.append(f"{'score':>12s} {'percentile':>10s} {'expected FNMR':>13s} {'95 % interval':>16s}  file")
     shown = [*ranked[: LISTED // 2], None, *ranked[-LISTED // 2 :]] if len(ranked) > LISTED else ranked
     for row in shown:
         if row is None:
             lines.append(f"{'...':>12s}  {len(ranked) - LISTED} more (--csv FILE.csv and --json have them all)")
         else:
-            meaning = f" {row['percentile']:>10.1f} {_percent(row['expected_fnmr']):>13s}" if calibrated else ""
+            meaning = f" {row['percentile']:>10.1f} {percent(row['expected_fnmr']):>13s} {percents(row):>16s}" if calibrated else ""
             lines.append(f"{row['quality']:>12.4f}{meaning}  {row['file']}")
     lines += [_meaning(result["calibration"]) if calibrated else result["remark"]]
     lines += [f"open {result['sheet']}"] if "sheet" in result else []
@@ -99,9 +97,10 @@ def text(result: dict[str, Any]) -> str:
 
 def _rows(source: FileSource, quality: np.ndarray, calibration: Calibration | None) -> list[dict[str, Any]]:
     """A row for every image, in the order given; None for a failure to acquire, and for what only a calibration could tell."""
-    unknown = np.full(len(quality), np.nan)
-    percentile, fnmr = (unknown, unknown) if calibration is None else (calibration.percentile(quality), calibration.expected_fnmr(quality))
-    table = [[None if np.isnan(value) else value for value in row] for row in np.stack([quality, percentile, fnmr], 1).tolist()]
+    meaning = [np.full(len(quality), np.nan)] * 4
+    if calibration is not None:
+        meaning = [calibration.percentile(quality), calibration.expected_fnmr(quality), *calibration.fnmr_interval(quality)]
+    table = [[None if np.isnan(value) else value for value in row] for row in np.stack([quality, *meaning], 1).tolist()]
     return [dict(zip(COLUMNS, (source.locate(number), *row), strict=True)) for number, row in enumerate(table)]
 
 
@@ -121,12 +120,18 @@ def _meaning(calibration: dict[str, Any]) -> str:
     return (
         f"Percentile: among the {found['images']} images of {found['reference']}. Expected FNMR: of mated pairs whose worse image has this "
         f"score, at cosine {found['threshold']:.4f} (FMR {found['fmr']:g}); from {found['mated']} mated pairs, of which "
-        f"{found['false_non_matches']} were rejected."
+        f"{found['false_non_matches']} were rejected. Of a face worse than all of those no upper end is known."
     )
 
 
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.2f} %" if rate else "none met"  # no non-match among the pairs calibrated on is not the same as never
+def percent(rate: float) -> str:
+    """A rate as a calibration means it: no non-match among the pairs calibrated on is not the same as never."""
+    return f"{100 * rate:.2f} %" if rate else "none met"
+
+
+def percents(row: dict[str, Any]) -> str:
+    """The interval of an expected FNMR, both ends in percent."""
+    return f"{100 * row['fnmr_low']:.2f} to {100 * row['fnmr_high']:.2f}"
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -157,5 +162,9 @@ def _write_sheet(path: str, source: FileSource, result: dict[str, Any]) -> int:
 
 
 def _caption(row: dict[str, Any]) -> str:
-    meaning = [] if row["percentile"] is None else [f"percentile {row['percentile']:.1f}", f"FNMR {_percent(row['expected_fnmr'])}"]
+    meaning = (
+        []
+        if row["percentile"] is None
+        else [f"percentile {row['percentile']:.1f}", f"FNMR {percent(row['expected_fnmr'])} ({percents(row)})"]
+    )
     return ", ".join([f"{row['quality']:.4f}", *meaning, "/".join(Path(row["file"]).parts[-2:])])

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 
 from limen.errors import LimenError
@@ -10,13 +11,15 @@ from limen.metrics import roc_curve
 from limen.metrics.roc import last_within
 from limen.quality.calibration import QUANTILES, Calibration
 
-GROUPS, PAIRS_IN_A_GROUP = 100, 30  # as many groups of mated pairs as there may be, and as few pairs in one
+GROUPS, PAIRS_IN_A_GROUP, ERRORS_IN_A_GROUP = 100, 30, 5  # most groups of mated pairs; fewest pairs in one, and on average fewest errors
+LEVEL = 0.95
 
 
 def fit_calibration(
     measure: str,
     reference: str,
     quality: np.ndarray,
+    subject: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
     cosine: np.ndarray,
@@ -26,12 +29,16 @@ def fit_calibration(
     """The calibration of a measure on pairs of images that neither it nor the recogniser was trained on.
 
     The threshold is the lowest at which the false match rate does not exceed `fmr`. The quality of a pair is that of its worse image.
-    The mated pairs are put in order of it and cut into at most 100 groups of at least 30; the expected FNMR is the isotonic regression
-    of the groups' shares of non-matches on their mean qualities: the falling curve with the least squared error.
+    The mated pairs are put in order of it and cut into at most 100 groups of at least 30 pairs and, on average, 5 non-matches; the
+    expected FNMR is the isotonic regression of the groups' shares of non-matches on their mean qualities: the falling curve with the
+    least squared error. Its 95 % interval is, for each stretch where it is level, that of Clopper and Pearson for the stretch's pairs,
+    as many fewer as pairs of one person say the same (Korn and Graubard, "Confidence intervals for proportions with small expected
+    number of positive counts", 1998); and as the rate falls, no end may rise.
 
     Args:
         measure, reference: names, see Calibration.
-        quality: (N,) score of each image; NaN for a failure to acquire, whose pairs are left out.
+        quality: (N,) score of each image; one that is not finite is a failure to acquire, whose pairs are left out.
+        subject: (N,) number of the person of each image.
         first, second: (P,) numbers of the images of each pair.
         cosine: (P,) similarity; NaN for a pair to be left out.
         mated: (P,) bool.
@@ -39,9 +46,10 @@ def fit_calibration(
     Raises:
         LimenError: no mated pairs, or too few non-mated ones for `fmr`.
     """
+    quality = np.where(np.isfinite(quality), quality, np.nan)
     pair_quality = np.minimum(quality[first], quality[second])
     usable = ~np.isnan(pair_quality + cosine)
-    pair_quality, cosine, mated = pair_quality[usable], cosine[usable], np.asarray(mated, bool)[usable]
+    pair_quality, cosine, mated, person = pair_quality[usable], cosine[usable], np.asarray(mated, bool)[usable], subject[first][usable]
     non_mated = int((~mated).sum())
     if not mated.any():
         raise LimenError(f"{reference}: has no mated pair that can be used; calibrate on pairs that hold both kinds")
@@ -59,11 +67,11 @@ def fit_calibration(
 
     order = np.argsort(pair_quality[mated], kind="stable")
     worse, rejected = pair_quality[mated][order], (cosine[mated] < threshold)[order]
-    groups = np.array_split(np.arange(len(worse)), max(1, min(GROUPS, len(worse) // PAIRS_IN_A_GROUP)))
-    means, shares, sizes = (
-        np.array([f(group) for group in groups]) for f in (lambda g: worse[g].mean(), lambda g: rejected[g].mean(), len)
-    )
-    curve = IsotonicRegression(increasing=False).fit(means, shares, sample_weight=sizes)
+    most = min(GROUPS, len(worse) // PAIRS_IN_A_GROUP, int(rejected.sum()) // ERRORS_IN_A_GROUP)
+    groups = np.array_split(np.arange(len(worse)), max(1, most))
+    means, errors, sizes = (np.array([f(group) for group in groups]) for f in (lambda g: worse[g].mean(), lambda g: rejected[g].sum(), len))
+    fnmr = IsotonicRegression(increasing=False).fit(means, errors / sizes, sample_weight=sizes).predict(means)
+    low, high = _interval(fnmr, errors, sizes, _design_effect(rejected, person[mated][order]))
     images = quality[~np.isnan(quality)]
     return Calibration(
         measure=measure,
@@ -76,11 +84,31 @@ def fit_calibration(
         non_mated=non_mated,
         false_non_matches=int(rejected.sum()),
         false_matches=int((cosine[~mated] >= threshold).sum()),
-        knots=_rounded(curve.X_thresholds_),
-        fnmr=_rounded(curve.y_thresholds_),
+        knots=_rounded(means),
+        fnmr=_rounded(fnmr),
+        fnmr_low=_rounded(low),
+        fnmr_high=_rounded(high),
     )
 
 
+def _interval(fnmr: np.ndarray, errors: np.ndarray, sizes: np.ndarray, design_effect: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of groups (K,) in order of rising quality, whose fitted rates are equal along a stretch."""
+    stretch = np.cumsum(np.append(0, np.diff(fnmr) != 0))
+    wrong, pairs = (np.bincount(stretch, counts)[stretch] / design_effect for counts in (errors, sizes))
+    low = np.where(wrong > 0, beta.ppf((1 - LEVEL) / 2, wrong, pairs - wrong + 1), 0.0)
+    high = np.where(wrong < pairs, beta.ppf((1 + LEVEL) / 2, wrong + 1, pairs - wrong), 1.0)
+    return np.maximum.accumulate(low[::-1])[::-1], np.minimum.accumulate(high)
+
+
+def _design_effect(rejected: np.ndarray, person: np.ndarray) -> float:
+    """The variance of the share of `rejected` (M,), people being drawn, over the one that M independent pairs would have; 1 or above."""
+    rate = rejected.mean()
+    if not 0 < rate < 1:
+        return 1.0
+    of_people = np.bincount(np.unique(person, return_inverse=True)[1], rejected - rate)
+    return max(1.0, float(of_people @ of_people) / (len(rejected) * rate * (1 - rate)))
+
+
 def _rounded(values: np.ndarray) -> tuple[float, ...]:
-    """To seven digits, what float32 holds: a thousand numbers in a model file need not be written with seventeen."""
-    return tuple(float(f"{value:.7g}") for value in values)
+    """To nine digits, which tell any two values of float32 apart: a thousand numbers in a file need not be written with seventeen."""
+    return tuple(float(f"{value:.9g}") for value in values)

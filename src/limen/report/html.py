@@ -86,17 +86,17 @@ def metric_text(name: str, value: float, unit: bool = True) -> str:
     if math.isnan(value):
         return "unresolved"
     if name.startswith(("auc", "pauc")):
-        return f"{value:.4f}"
+        return f"{value:.3g}"
     if "threshold" in name:
         return f"{value:.3f}"
     return f"{100 * value:.2f}" + (" %" if unit else "")
 
 
 def interval_text(result: Result, name: str) -> str:
-    """ "98.10 to 98.92", or nothing where there is no interval."""
-    if name not in result.intervals or any(math.isnan(end) for end in result.intervals[name]):
+    """ "98.10 to 98.92", or nothing where there is no interval, or none of a number that is unresolved."""
+    low, high = result.intervals.get(name, (math.nan, math.nan))
+    if any(map(math.isnan, (low, high, result.metrics[name]))):
         return ""
-    low, high = result.intervals[name]
     return f"{metric_text(name, low, unit=False)} to {metric_text(name, high, unit=False)}"
 
 
