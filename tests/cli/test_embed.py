@@ -146,8 +146,8 @@ def test_a_person_left_with_no_image_failed_to_enrol(capsys, home, people):
     words = [people, "--templates", "--pool", "quality", "--quality", "sharpness", "--min-quality", repr(float(limit))]
     found, arrays = embed(capsys, home, *words)
     assert found["failed_to_enrol"] == [
-        {"template": "nobody", "reason": "0 images, 0 unreadable, 0 refused"},
-        {"template": PEOPLE[1], "reason": "4 images, 1 unreadable, 3 refused"},
+        {"template": "nobody", "reason": "0 images, 0 unusable, 0 refused"},
+        {"template": PEOPLE[1], "reason": "4 images, 1 unusable, 3 refused"},
     ]
     assert arrays["templates"].tolist() == [PEOPLE[0], PEOPLE[2]]
     np.testing.assert_allclose(np.linalg.norm(arrays["vectors"], axis=1), 1, rtol=1e-5)

@@ -81,7 +81,7 @@ def covered(rejection, times=100, pairs=3000, people=None):
     asked = np.array([0.05, 0.2, 0.4, 0.6, 0.8])
     found, held = [], []
     for seed in range(times):
-        data, worse = simulated(2 * pairs, seed, rejection)
+        data, _ = simulated(2 * pairs, seed, rejection)
         if people is not None:  # all pairs of a person are rejected or none, as its pairs of the same quality would be
             person = np.random.default_rng(seed).integers(people, size=2 * pairs)
             refused = np.random.default_rng((seed, 1)).random(people) < rejection(0.5)

@@ -11,7 +11,7 @@ the mean of the unit vectors of the person's images, itself made a unit vector; 
 in it; and, image by image, files, template, quality and weight. --pool quality weighs an image by the percentile of its quality,
 among the model's reference images where it is calibrated for that quality, else among the images given; no image weighs nothing.
 
-Images that cannot be read are left out, counted and named; with --min-quality so are those below it, which the file lists too
+Images that cannot be read or measured are left out, counted and named; with --min-quality so are those below it, which the file lists too
 (refused_files, refused_quality). A person of whom no image is left failed to enrol: reported, and not in the file.
 """
 
@@ -151,6 +151,7 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
         whole[read] = np.concatenate(parts)
         return whole
 
+    vectors, norms = of_all([found.vectors for found in blocks]), of_all([found.norms for found in blocks])
     quality = of_all(qualities) if qualities else None
     if quality is not None and measure:
         failures |= {k: f"{source.locate(k)}: has no {measure.name}" for k in np.flatnonzero(read & np.isnan(quality)).tolist()}
@@ -164,7 +165,6 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
             low, high = np.nanmin(quality), np.nanmax(quality)
             raise LimenError(f"--min-quality {options.min_quality:g} refuses every image; their qualities are {low:.4g} to {high:.4g}")
     files_of_all = np.array([source.locate(index) for index in range(len(source))])
-    vectors, norms = of_all([found.vectors for found in blocks]), of_all([found.norms for found in blocks])
     return Outcome(files_of_all, vectors, norms, quality, [failures[k] for k in sorted(failures)], kept, read & ~kept)
 
 
@@ -187,9 +187,9 @@ def _pool(
     failed = []
     for name in sorted(set(people) - set(names[acquired].tolist())):
         own = template == name
-        unread = int((own & ~kept & ~outcome.refused).sum())
+        unusable = int((own & ~kept & ~outcome.refused).sum())
         cancels = "; the rest cancel out" if (own & kept).any() else ""
-        reason = f"{own.sum()} images, {unread} unreadable, {(own & outcome.refused).sum()} refused{cancels}"
+        reason = f"{own.sum()} images, {unusable} unusable, {(own & outcome.refused).sum()} refused{cancels}"
         failed.append({"template": name, "reason": reason})
     of_templates = {"vectors": vectors[acquired], "templates": names[acquired], "images": images[acquired]}
     return of_templates | {"template": template[kept], "weight": weight}, failed

@@ -75,8 +75,8 @@ def add_figures(
     if interval is not None:
         *areas_ends, fnmr_ends = np.stack([interval.low, interval.high], -1).tolist()
         ends = np.reshape(areas_ends, (2, len(qualities), len(names), 2)).tolist()
-        curve = metrics.error_vs_discard(score, mated, score, fmr)
-        best = {f"{area_name(limit, fmr, True)}_best": curve.partial_auc(limit, True) for limit in LIMITS}
+        perfect = metrics.error_vs_discard(score, mated, score, fmr)
+        best = {f"{area_name(limit, fmr, True)}_best": perfect.partial_auc(limit, True) for limit in LIMITS}
     for number, (name, orders) in enumerate(qualities.items()):
         found = figures[name]
         curves = [metrics.error_vs_discard(score, mated, order, fmr, threshold) for order in orders]

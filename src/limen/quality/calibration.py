@@ -63,7 +63,7 @@ class Calibration:
 
     def percentile(self, quality: np.ndarray) -> np.ndarray:
         """Share of the reference images with lower scores, 0 to 100, to a tenth and one image; of equal ones, half."""
-        scores = np.float32(self.quantiles)  # all are kept to the digits of float32: equal scores are equal again
+        scores = np.array(self.quantiles, np.float32)  # all are kept to the digits of float32: equal scores are equal again
         below, within = (np.searchsorted(scores, np.float32(quality), side) for side in ("left", "right"))
         return np.where(np.isnan(quality), np.nan, np.round(100 * (below + within) / (2 * QUANTILES), 1))
 

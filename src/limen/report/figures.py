@@ -75,8 +75,8 @@ def figure_overview(results: Sequence[Result]) -> Figure:
 def figure_edc(results: Sequence[Result], fmr: float) -> Figure:
     """FNMR at `fmr` over the share of pairs discarded, a line for each quality that `results` of the same pairs judge.
 
-    Orders at random are drawn pale, and so is the curve of an order that discards all errors first. Above the axis stand the mated pairs left, where the share discarded is one of mated pairs. A
-    threshold that is found again at every step is named.
+    Orders at random are drawn pale, and so is the curve of an order that discards all errors first. Above the axis stand the mated pairs
+    left, where the share discarded is one of mated pairs. A threshold that is found again at every step is named.
     """
     drawn = [result for result in results if f"edc@fmr={fmr:g}" in result.curves]
     with _canvas(1) as (figure, axes):
@@ -151,9 +151,9 @@ def _draw_edc(axes: Axes, results: Sequence[Result], curve: str) -> None:
             axes.step(discard, fnmr, where="post", label=label, **style)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel=f"share of {'all' if any(map(_per_step, results)) else 'mated'} pairs discarded")
     if results and not any(map(_per_step, results)):
-        discard, fnmr = (np.asarray(results[0].curves[curve][axis]) for axis in ("discard", "fnmr"))
-        best = np.maximum(fnmr[0] - discard, 0) / (1 - discard)
-        axes.plot(discard, best, label="best possible", color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+        gone = np.asarray(results[0].curves[curve]["discard"])
+        best = np.maximum(results[0].curves[curve]["fnmr"][0] - gone, 0) / (1 - gone)
+        axes.plot(gone, best, label="best possible", color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
         shares = np.linspace(0, 1, 6)
         top = axes.secondary_xaxis("top")
         top.set_xticks(shares, [f"{left:,.0f}" for left in results[0].counts["mated"] * (1 - shares)])
