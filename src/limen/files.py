@@ -1,8 +1,10 @@
 """Writing a file so that whoever reads it finds the whole old one or the whole new one."""
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -37,6 +39,27 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Keeps every other process out of `folder` that asks in the same way, until the block is left or this process ends, however it does.
+
+    Makes the folder where it is not there. Raises LimenError where another process has it, or the system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise LimenError(f"{folder}: {error.strerror}; choose another --out") from error
+    try:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which processes forked from this one would hold beyond its end
+        except OSError as error:
+            raise LimenError(f"{folder}: another process is training there; wait until it has ended, or choose another --out") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

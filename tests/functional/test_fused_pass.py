@@ -83,14 +83,25 @@ def test_one_class_has_no_negative():
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_a_zero_feature_gets_no_gradient(implementation):
-    features, centers, labels = problem()
-    features.data[2] = 0
+@pytest.mark.parametrize("length", [0, 1e-30])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_has_no_direction_gets_no_gradient(implementation, length, dtype):
+    """A feature, a sample's own centre and a negative shorter than 1e-12, all at once; the others get the naive gradients."""
+    features, centers, labels = problem(dtype=dtype)
+    labels[0], labels[1:] = 3, labels[1:].clamp_min(8)
+    features.data[2] *= length
+    centers.data[[3, 7]] *= length
     out = margin_softmax(features, centers, labels, 16.0, None, implementation)
     (out.target_cosine.sum() + out.negative_logsumexp.sum()).backward()
-    assert features.grad.isfinite().all()
     assert features.grad[2].abs().max() == 0
-    assert centers.grad.isfinite().all()
+    assert centers.grad[[3, 7]].abs().max() == 0
+    assert out.target_cosine[[0, 2]].abs().max() < 1e-12
+    wanted = margin_softmax_naive(features, centers, labels, 16.0)
+    gradients = torch.autograd.grad(wanted.target_cosine.sum() + wanted.negative_logsumexp.sum(), (features, centers))
+    torch.testing.assert_close(out.negative_logsumexp, wanted.negative_logsumexp)
+    for mine, naive, short in zip((features.grad, centers.grad), gradients, ([2], [3, 7]), strict=True):
+        naive[short] = 0
+        torch.testing.assert_close(mine, naive)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

@@ -14,6 +14,7 @@ from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.training import Recipe, read_log, train
 from limen.training.checkpoint import checkpoints, read_class_names
+from limen.training.distributed import training_device
 from limen.training.recipe import Backbone, Data, Head, Margin, Optimiser, Quality, Sampler, Sampling
 from saved_runs import assert_equal_runs, saved_tensors
 
@@ -208,3 +209,12 @@ def test_a_frozen_backbone_stays_and_a_quality_head_grows_on_it(faces, model, tm
 def test_parts_that_do_not_fit_are_named(faces, model, tmp_path, changes, message):
     with pytest.raises(LimenError, match=message):
         train(recipe(faces, tmp_path / "run", **({"init": str(model)} | changes)), quiet=True)
+
+
+def test_a_gpu_by_number_is_refused_under_torchrun(monkeypatch):
+    assert training_device("cuda:1") == "cuda:1"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert (training_device("cuda"), training_device("cpu")) == ("cuda:1", "cpu")
+    with pytest.raises(LimenError, match="cuda:0 would put all processes on one GPU; say cuda"):
+        training_device("cuda:0")

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -22,9 +23,10 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, load
 from limen import Embedder, LimenError
 from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.training import Recipe, load_recipe, read_log, train
+from limen.training import Recipe, load_recipe, loop, read_log, train
+from limen.training import run as training_run
 from limen.training.checkpoint import checkpoints, read_values
-from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser
+from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser, Quality
 from saved_runs import assert_equal_runs, saved_tensors
 
 
@@ -338,6 +340,35 @@ def test_settings_that_train_nothing_or_nowhere_are_refused(faces, tmp_path):
     alone = save_folder(SyntheticFaces(1, 32), tmp_path / "alone")
     with pytest.raises(LimenError, match="no two people"):
         train(recipe(alone, tmp_path / "run"), quiet=True)
+
+
+def test_two_processes_do_not_train_in_one_folder(faces, tmp_path):
+    """The folder is free again as soon as the other has ended, however it did."""
+    program = (
+        "import sys, pathlib, limen.files as f, signal\nwith f.sole_use(pathlib.Path(sys.argv[1])):\n print(flush=True)\n signal.pause()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "run")], stdout=subprocess.PIPE)
+    other.stdout.readline()
+    with pytest.raises(LimenError, match="another process is training there; wait until it has ended"):
+        train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
+    other.kill()
+    other.wait()
+    train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
+
+
+def test_reading_processes_begin_before_there_are_centres(faces, tmp_path, monkeypatch):
+    """They hold a copy of each page of the training process that changes after their beginning: all centres and momenta."""
+    started = []
+    build = training_run.MarginHead
+    monkeypatch.setattr(training_run, "MarginHead", lambda *a: started.append(len(multiprocessing.active_children())) or build(*a))
+    train(recipe(faces, tmp_path / "run", epochs=1, data=Data(path=str(faces), workers=1)), quiet=True)
+    assert started == [1]
+
+
+def test_a_quality_head_that_diverges_stops_before_the_update(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "quality_loss", lambda predicted, _: (predicted * torch.nan).mean())
+    with pytest.raises(LimenError, match=r"the gradient is nan at step 1"):
+        train(recipe(faces, tmp_path / "run", quality=Quality(10.0)), quiet=True)
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_update(faces, tmp_path, monkeypatch):

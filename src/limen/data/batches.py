@@ -131,11 +131,15 @@ class BatchReader(Dataset[Batch]):
 
 
 class BatchLoader(DataLoader[Batch]):
-    """A DataLoader whose worker processes report a LimenError in its one line, as the main process does."""
+    """A DataLoader whose worker processes report a LimenError in its one line, as the main process does. They start with `iter`."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        return self._reported(super().__iter__())
+
+    @staticmethod
+    def _reported(batches: Iterator[Batch]) -> Iterator[Batch]:
         try:
-            yield from super().__iter__()
+            yield from batches
         except LimenError as error:
             # What a worker raises arrives as its whole traceback, whose last line is `limen.errors.LimenError: text`.
             raise LimenError(str(error).splitlines()[-1].removeprefix("limen.errors.LimenError: ")) from error
@@ -148,8 +152,13 @@ class BatchLoader(DataLoader[Batch]):
             ) from error
 
 
-def make_loader(source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int) -> BatchLoader:
-    """The batches of `order`, read by `workers` processes ahead of time, or by this one where that is 0; the same ones either way."""
+def make_loader(
+    source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int, pin_memory: bool = False
+) -> BatchLoader:
+    """The batches of `order`, read by `workers` processes ahead of time, or by this one where that is 0; the same ones either way.
+
+    `pin_memory` is for training on CUDA.
+    """
     return BatchLoader(
         BatchReader(source, augment, seed),
         sampler=order,
@@ -158,7 +167,7 @@ def make_loader(source: FaceSource, order: BatchOrder, augment: Augmentation | N
         prefetch_factor=BATCHES_AHEAD if workers else None,
         worker_init_fn=_start_worker,
         collate_fn=_unchanged,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin_memory,
         # DataLoader draws a seed at its start; from the global generator that would shift the margins' draws on resuming.
         generator=torch.Generator(),
     )

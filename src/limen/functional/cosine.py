@@ -17,9 +17,9 @@ def add_angle(cosine: Tensor, angle: Tensor | float) -> Tensor:
     Shapes (B,) and (B,) or a number; radians. The second branch keeps the result falling with theta, as insightface does;
     ElasticFace's release has no such branch, so it differs for theta + angle > pi alone.
     """
-    angle = torch.as_tensor(angle, dtype=cosine.dtype, device=cosine.device)
-    turned = cosine * angle.cos() - sine(cosine) * angle.sin()
-    return torch.where(cosine > -angle.cos(), turned, cosine - angle * angle.sin())
+    along, across = (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
+    turned = cosine * along - sine(cosine) * across
+    return torch.where(cosine > -along, turned, cosine - angle * across)
 
 
 def multiply_angle(cosine: Tensor, factor: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from limen.functional.center_blocks import GROUP, CenterBlocks, Rows, part
+from limen.functional.center_blocks import GROUP, SCRATCH_BYTES, CenterBlocks, Rows, part
 from limen.functional.workspace import reusable_empty
 
 Gate = Callable[[Tensor], tuple[Tensor, Tensor]]  # target cosine (B,) -> threshold (B,), shift ()
@@ -19,6 +19,7 @@ Update = Callable[[Rows, Tensor, Tensor], None]  # rows of the centres, their va
 
 KEPT_BYTES = {"cpu": 256 << 20}  # of logits that "auto" keeps for the backward pass
 KEPT_BYTES_ELSEWHERE = 2 << 30
+NO_DIRECTION = 1e-12  # a feature or centre shorter than this has cosine 0 and no gradient, for there is no direction to turn
 
 
 class MarginSoftmax(NamedTuple):
@@ -78,7 +79,7 @@ def margin_softmax(
     if kept is None:
         raise ValueError(f"implementation {implementation!r} is not one of 'dense', 'chunked', 'auto'")
     with torch.autocast(features.device.type, enabled=False):
-        row_scale = torch.as_tensor(scale, dtype=dtype, device=features.device).expand(features.shape[0])
+        row_scale = (scale.to(dtype) if isinstance(scale, Tensor) else features.new_full((), scale, dtype=dtype)).expand(len(features))
         options = _Options(gate, active, update, complete, kept, hardest)
         return MarginSoftmax(*_MarginSoftmax.apply(features.to(dtype), centers, labels, row_scale, options))
 
@@ -118,11 +119,11 @@ class _MarginSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, features, centers, labels, scale, options):
-        tiny, absent = torch.finfo(features.dtype).tiny, _absent(features.dtype)
+        absent = _absent(features.dtype)
         blocks = CenterBlocks(centers, labels, options.active, features.dtype)
-        direction = features / features.norm(dim=1, keepdim=True).clamp_min(tiny)  # (B, D)
+        direction = features / features.norm(dim=1, keepdim=True).clamp_min(NO_DIRECTION)  # (B, D)
         own = blocks.own()  # (B, D)
-        target_cosine = (direction * own).sum(1) / own.norm(dim=1).clamp_min(tiny) * (labels >= 0)
+        target_cosine = (direction * own).sum(1) / own.norm(dim=1).clamp_min(NO_DIRECTION) * (labels >= 0)
         whole_target = target_cosine if options.complete is None else options.complete(target_cosine)
         threshold, shift = (None, None) if options.gate is None else options.gate(whole_target)
 
@@ -139,7 +140,8 @@ class _MarginSoftmax(torch.autograd.Function):
             block, norm = blocks.fetch(first, last), inverse_norm[first:last]
             home, at = (logits, first) if last <= kept else (spare, 0)
             x = torch.mm(scaled, block.T, out=part(home, len(features), at, last - first))  # (B, block)
-            torch.reciprocal(torch.linalg.vector_norm(block, dim=1).clamp_min_(tiny), out=norm)  # after: the product fetched the block
+            length = torch.linalg.vector_norm(block, dim=1)  # after: the product fetched the block
+            torch.reciprocal(length, out=norm).masked_fill_(length < NO_DIRECTION, 0)
             blocks.finish_logits(x, norm, rows, first)
             grouped = _grouped(x)
             group_peaks = grouped.amax(2)  # (B, groups)
@@ -182,7 +184,9 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
     kept = 0 if logits is None else ctx.kept
     if update is not None and logits is None:
         raise RuntimeError("the first backward pass has updated the centres already; a second one needs a new forward pass")
-    feature_norm = features.norm(dim=1, keepdim=True).clamp_min(torch.finfo(features.dtype).tiny)
+    feature_norm = features.norm(dim=1, keepdim=True)
+    short = feature_norm < NO_DIRECTION
+    feature_norm = feature_norm.clamp_min(NO_DIRECTION)
     direction = features / feature_norm
     scaled = direction * scale[:, None]
     own = torch.where(labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
@@ -222,7 +226,7 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
 
     along = along * scale[:, None] + own * own_direction
     grad_features = (along - direction * (along * direction).sum(1, keepdim=True)) / feature_norm
-    grad_features = torch.where(features.any(1, keepdim=True), grad_features, 0)  # a zero feature has no direction to turn
+    grad_features = grad_features.masked_fill(short, 0)
     if grad_scale is not None:
         grad_scale *= grad_logsumexp / scale
     return grad_features, None if grad_centers is None else grad_centers.to(centers.dtype), None, grad_scale, None
@@ -270,7 +274,9 @@ def _hardest(
     threshold = target_cosine * scale
     first, width = blocks.group_ranges([p.shape[1] for p in peaks])  # (groups in all,) each
     offset = torch.arange(int(width.max()), device=scaled.device)
-    for sample in (torch.cat(peaks, 1).amax(1) > threshold).nonzero().flatten().split(16):
+    looked_at = wanted * GROUP * (1 if kept >= blocks.count else scaled.shape[1])  # values of a sample
+    at_once = 16 if scaled.device.type == "cpu" else max(16, SCRATCH_BYTES // (scaled.element_size() * looked_at))
+    for sample in (torch.cat(peaks, 1).amax(1) > threshold).nonzero().flatten().split(at_once):
         row_peaks = torch.cat([p[sample] for p in peaks], 1)
         chosen = row_peaks.topk(min(wanted, row_peaks.shape[1])).indices  # (n, groups)
         column = first[chosen][:, :, None] + offset

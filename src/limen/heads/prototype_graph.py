@@ -16,7 +16,7 @@ from limen.heads.centers import ClassCenters
 
 SCRATCH = 2**25  # elements of a block of scores: 128 MiB in float32
 LISTS, PROBES = 3, 8  # LISTS * sqrt(C) lists, of which a class is compared with PROBES
-SAMPLES_PER_PIVOT, ROUNDS = 64, 5  # of the k-means that places the pivots
+SAMPLES_PER_PIVOT, SAMPLES, ROUNDS = 64, 2**17, 5  # of the k-means that places the pivots: samples for each, at most, and rounds
 
 
 @torch.no_grad()
@@ -25,8 +25,8 @@ def most_similar_classes(centers: ClassCenters, count: int, threshold: float, ex
     cosine above `threshold`; -1 where there are fewer.
 
     Exact for up to `exact_below` classes in all. Above, each class is compared with the members of PROBES lists; `seed` draws them.
-    Takes 12 * count + 8 bytes for each class of the shard, the result among them, and a few blocks of SCRATCH elements; a shard's centres
-    travel in blocks.
+    Takes 12 * count + 8 bytes for each class of the shard, the result among them, a few blocks of SCRATCH elements and, above
+    `exact_below`, twice the vectors of at most SAMPLES classes; a shard's centres travel in blocks.
     """
     weight = centers.weight
     everyone = torch.arange(len(weight), device=weight.device)
@@ -87,10 +87,15 @@ def _probes(centers: ClassCenters, everyone: Tensor, seed: int) -> Tensor:
     return torch.cat(near)
 
 
+def samples_of_pivots(classes: int) -> int:
+    """Of how many classes the vectors place the pivots; at least one for each pivot up to 2e9 classes."""
+    return min(SAMPLES, SAMPLES_PER_PIVOT * math.ceil(LISTS * math.sqrt(classes)))
+
+
 def _pivots(centers: ClassCenters, seed: int) -> Tensor:
     """(n, D): a few rounds of k-means over a sample of all shards' centres. Ranks draw the same sample."""
     count = math.ceil(LISTS * math.sqrt(centers.num_classes))
-    drawn = torch.randint(centers.num_classes, (SAMPLES_PER_PIVOT * count,), generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randint(centers.num_classes, (samples_of_pivots(centers.num_classes),), generator=torch.Generator().manual_seed(seed))
     sample = unit_centers_of_all_shards(centers, drawn.to(centers.weight.device))
     pivots = sample[:count]
     for _ in range(ROUNDS):

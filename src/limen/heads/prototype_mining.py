@@ -10,7 +10,7 @@ from limen.heads.centers import ClassCenters
 from limen.heads.prototype_graph import most_similar_classes, unit_centers, unit_centers_of_all_shards
 from limen.heads.samplers import ClassSampler, check_share, filled_at_random, own_rows, step_generator, subset_size
 
-PAIRS = 1024  # similarities computed at a time: their vectors stay in the cache
+PAIRS, PAIRS_ELSEWHERE = 1024, 65536  # similarities computed at a time: on a CPU their vectors stay in the cache
 
 
 class HardPrototypeMining(ClassSampler):
@@ -145,6 +145,6 @@ def _similarity(owners: Tensor, owner: Tensor, member: Tensor, centers: ClassCen
     vectors = unit_centers_of_all_shards(centers, owners)
     rows = centers.rows_of(member)
     cosine = vectors.new_zeros(len(member))
-    for held in (rows >= 0).nonzero().squeeze(1).split(PAIRS):
+    for held in (rows >= 0).nonzero().squeeze(1).split(PAIRS if member.device.type == "cpu" else PAIRS_ELSEWHERE):
         cosine[held] = (vectors[owner[held]] * unit_centers(centers.weight, rows[held])).sum(1)
     return cosine if centers.group is None else centers.group.sum(cosine)

@@ -136,9 +136,16 @@ class Processes:
 
 
 def training_device(setting: str) -> str:
-    """What `device` of a recipe means here: "auto" is cuda where there is one, and under torchrun each process has one of its own."""
+    """What `device` of a recipe means here: "auto" is cuda where there is one, and under torchrun each process has one of its own.
+
+    Raises LimenError for a GPU by number under torchrun.
+    """
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if setting == "auto" else setting
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1 else kind
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not kind.startswith("cuda"):
+        return kind
+    if kind != "cuda":
+        raise LimenError(f"device: {kind} would put all processes on one GPU; say cuda, and each has one of its own")
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
 @contextmanager

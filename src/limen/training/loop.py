@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from limen.bundle import save_bundle
-from limen.data import AdaptiveDataSampler, create_augmentation, make_loader, normalise
+from limen.data import AdaptiveDataSampler, normalise
 from limen.embedder import Embedder
 from limen.errors import LimenError
+from limen.files import sole_use
 from limen.heads import HardPrototypeMining, HeadOutput
 from limen.protocols import Verification
 from limen.quality import certainty_ratio, quality_loss
@@ -44,25 +45,25 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
 
     Raises LimenError for settings, files and data that cannot be used, and for a loss that is not finite.
     """
-    with join_processes(recipe.device) as processes:
+    with join_processes(recipe.device) as processes, ExitStack() as held:
         out = Path(recipe.out)
         with processes.together():
             check(recipe)
+            if processes.first:
+                held.enter_context(sole_use(out))
             start_from = _starting_point(out, resume)
             protocols = _protocols(recipe) if processes.first else []
-            run = Run(recipe, processes)
-        if start_from is not None:
-            run.restore(start_from)
+            run = Run(recipe, processes, start_from)
+        run.restore()
         with processes.together():
             if start_from is None and recipe.init is not None:
                 started = start_from_model(run, Path(recipe.init))
                 if processes.first and not quiet:
                     print(started, file=sys.stderr)
-            loader = make_loader(run.source, run.order, create_augmentation(recipe.data.augment), recipe.seed, recipe.data.workers)
             log = _open_log(run, out, resume, quiet) if processes.first else None
 
         with log or nullcontext(), _stop_requests() as stop:
-            train_steps(run, loader, log, stop, out, protocols)
+            train_steps(run, log, stop, out, protocols)
             if run.step < run.total_steps:
                 processes.fail(f"stopped at step {run.step} of {run.total_steps}, saved in {run.save(out)}; go on with --resume auto")
         bundle = out / "model.safetensors"
@@ -75,7 +76,7 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
         return bundle
 
 
-def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out: Path, protocols: list[Verification]) -> None:
+def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protocols: list[Verification]) -> None:
     recipe, device, processes = run.recipe, run.device, run.processes
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16")
     network: Any = processes.wrap(run.backbone.train(not run.frozen))
@@ -85,7 +86,7 @@ def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out:
     started = clock = time.perf_counter()
     logged_step = run.step
 
-    for batch in processes.in_step(loader, stop):
+    for batch in processes.in_step(run.batches, stop):
         images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
         labels = batch.labels.to(device, non_blocking=True)  # (B,)
         share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
@@ -112,9 +113,12 @@ def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out:
         # ---- backward, which updates the centres too; update of the rest
         run.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf).item()
-        if not math.isfinite(gradient_norm):
-            processes.fail(f"the gradient is {gradient_norm} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
+        gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf)
+        of_head = run.quality.parameters() if run.quality is not None else ()
+        quality_norm = torch.nn.utils.get_total_norm([p.grad for p in of_head if p.grad is not None])
+        for norm in (gradient_norm, quality_norm):  # averaged over the processes: all find the same
+            if not math.isfinite(norm):
+                processes.fail(f"the gradient is {norm.item()} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
         run.optimiser.step()
         if run.average is not None:
             run.average.update_parameters(run.backbone)
@@ -145,7 +149,7 @@ def train_steps(run: Run, loader: Any, log: RunLog | None, stop: list[int], out:
                     epoch=round(run.step / run.steps_per_epoch, 4),
                     loss=loss,
                     **row,
-                    gradient_norm=gradient_norm,
+                    gradient_norm=gradient_norm.item(),
                     lr=lr,
                     images_per_second=round(done * recipe.batch_size / seconds, 1),
                     seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
@@ -200,7 +204,6 @@ def evaluate_run(run: Run, protocols: list[Verification], out: Path, log: RunLog
 
 
 def _open_log(run: Run, out: Path, resume: str | Path | None, quiet: bool) -> RunLog:
-    out.mkdir(parents=True, exist_ok=True)
     remove_remains(out)
     if not quiet and resume is not None:
         print(f"going on at step {run.step} of {run.total_steps}" if run.step else "no checkpoint yet: starting afresh", file=sys.stderr)

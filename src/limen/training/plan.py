@@ -14,7 +14,7 @@ from limen.errors import LimenError
 from limen.functional.center_blocks import CPU_BLOCK, SCRATCH_BYTES
 from limen.functional.fused_pass import GROUP, KEPT_BYTES, KEPT_BYTES_ELSEWHERE
 from limen.heads.centers import DRAWN_TOGETHER
-from limen.heads.prototype_graph import PROBES, SCRATCH
+from limen.heads.prototype_graph import PROBES, SCRATCH, samples_of_pivots
 from limen.heads.prototype_mining import HardPrototypeMining
 from limen.heads.samplers import ClassSampler, PartialFC
 from limen.margins import create_margin
@@ -143,8 +143,10 @@ def head_memory(setup: Setup) -> dict[str, int]:
     if isinstance(setup.sampler, HardPrototypeMining):
         queue = setup.sampler.queue
         items["dominant queues"] = held * queue * FLOAT
-        lists = PROBES if setup.classes > setup.sampler.exact_below else 1
-        items["graph that rebuilds the queues"] = held * (8 * (queue + 1) + 4 * queue + lists * (4 + 3 * LONG)) + SCRATCH * FLOAT
+        approximate = setup.classes > setup.sampler.exact_below
+        lists, samples = (PROBES, samples_of_pivots(setup.classes)) if approximate else (1, 0)
+        of_classes = 8 * (queue + 1) + 4 * queue + lists * (4 + 3 * LONG)
+        items["graph that rebuilds the queues"] = held * of_classes + (2 * samples * size + SCRATCH) * FLOAT
         compared = 0 if setup.kept == active else 16 * hardest * GROUP * size * FLOAT  # centres of 16 samples' best groups
         items["best negatives"] = 2 * batch * -(-active // GROUP) * FLOAT + batch * hardest * (FLOAT + LONG) + compared
     return {name: size for name, size in items.items() if size}
@@ -179,8 +181,7 @@ def traffic(setup: Setup, backbone: Footprint) -> dict[str, int]:
         vectors += summed(3 * batch * FLOAT + FLOAT)  # the margined cosines, the gradients of cosine and norm, the regulariser
     items = {
         "embeddings": back,
-        # gloo has no reduce-scatter: the whole sum goes to every rank
-        "gradient of the embeddings": summed(batch * size * FLOAT) if setup.device_type == "cpu" else back,
+        "gradient of the embeddings": back,
         "vectors of the batch": vectors,
         "gradient of the backbone": summed(backbone.weights) + backbone.buffers,
     }

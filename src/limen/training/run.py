@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from limen.backbones import create_backbone
 from limen.bundle import Architecture, Bundle, class_names_sha256
-from limen.data import AdaptiveDataSampler, BatchOrder, FaceSource, open_source
+from limen.data import AdaptiveDataSampler, BatchOrder, FaceSource, create_augmentation, make_loader, open_source
 from limen.embedder import usable_device
 from limen.errors import LimenError
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, MarginHead, create_sampler, default_group
@@ -38,9 +38,12 @@ FREE_DATA_KEYS = {"data.workers", "data.max_unreadable"}
 
 
 class Run:
-    """Source, network, head and optimisers of a recipe, as this one of `processes` has them; `step` counts the steps that are done."""
+    """Source, network, head and optimisers of a recipe, as this one of `processes` has them; `step` counts the steps that are done.
 
-    def __init__(self, recipe: Recipe, processes: Processes):
+    `checkpoint` is where it goes on from, with `restore`; what it has to say of the order of images is read at once.
+    """
+
+    def __init__(self, recipe: Recipe, processes: Processes, checkpoint: Path | None = None):
         self.recipe, self.processes = recipe, processes
         self.device = usable_device(training_device(recipe.device))
         if recipe.threads is not None:
@@ -56,6 +59,12 @@ class Run:
         self.order = _create_order(self)
         if not self.total_steps:
             raise LimenError(f"epochs: {recipe.epochs} of {self.steps_per_epoch} steps each is no step at all; raise it")
+        self.checkpoint = checkpoint
+        if checkpoint is not None:
+            self._restore_order(checkpoint)
+        augment = create_augmentation(recipe.data.augment)
+        loader = make_loader(self.source, self.order, augment, recipe.seed, recipe.data.workers, self.device.type == "cuda")
+        self.batches = iter(loader)  # before there are centres: a reading process would hold a copy of each page that an update changes
 
         network = recipe.backbone
         backbone = create_backbone(network.name, network.embedding_size, **network.options)
@@ -143,25 +152,31 @@ class Run:
         }
         return save_checkpoint(self.processes, folder, self.step, self.tensors(), values, self.source.class_names)
 
-    def restore(self, path: Path) -> None:
-        """Goes on where the checkpoint stands. Raises LimenError where it belongs to another run."""
+    def _restore_order(self, path: Path) -> None:
+        """The order of images after the checkpoint's steps. Raises LimenError where the checkpoint belongs to another run."""
+        self._saved = values = read_values(path)
+        differing = _differences(values["recipe"], _plain(self.recipe))
+        if differing:
+            raise LimenError(f"{path}: the run had {', '.join(differing)}; use its settings, or start afresh in another --out")
+        if values["data_sha256"] != self.data_sha256:
+            raise LimenError(
+                f"{path}: the run had other people or images in {self.recipe.data.path}; use its data, or start afresh in another --out"
+            )
+        self.order.start_step = values["step"]
+        if isinstance(self.order, AdaptiveDataSampler):
+            self.order.load_state_dict(values["sampling"] | read_tensors(path, "sampling."))
+
+    def restore(self) -> None:
+        """Goes on where the checkpoint stands, if there is one. Raises LimenError where it is damaged."""
+        if self.checkpoint is None:
+            return
         with self.processes.together():
-            values = read_values(path)
-            differing = _differences(values["recipe"], _plain(self.recipe))
-            if differing:
-                raise LimenError(f"{path}: the run had {', '.join(differing)}; use its settings, or start afresh in another --out")
-            if values["data_sha256"] != self.data_sha256:
-                raise LimenError(
-                    f"{path}: the run had other people or images in {self.recipe.data.path}; use its data, or start afresh in another --out"
-                )
-            saved = read_shapes(path)
+            saved = read_shapes(self.checkpoint)
             for name, parameter in self._stepped():
                 if f"momentum.{name}" in saved:
                     self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-            self.order.start_step = values["step"]
-            if isinstance(self.order, AdaptiveDataSampler):
-                self.order.load_state_dict(values["sampling"] | read_tensors(path, "sampling."))
-        load_into(self.processes, path, self.tensors())
+        load_into(self.processes, self.checkpoint, self.tensors())
+        values = self._saved
         self.step, self.seconds, self.unreadable = values["step"], values["seconds"], dict(values["unreadable"])
 
     def remedy(self, folder: Path) -> str:
