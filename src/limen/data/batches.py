@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import cv2
@@ -143,13 +144,20 @@ class BatchLoader(DataLoader[Batch]):
         except LimenError as error:
             # What a worker raises arrives as its whole traceback, whose last line is `limen.errors.LimenError: text`.
             raise LimenError(str(error).splitlines()[-1].removeprefix("limen.errors.LimenError: ")) from error
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise LimenError(
-                "a process that reads images was ended from outside, for want of memory perhaps; "
-                "resume from the last checkpoint (--resume auto), with fewer data.workers"
-            ) from error
+
+
+@contextmanager
+def readers_alive() -> Iterator[None]:
+    """Raises LimenError where a process that reads images is killed: PyTorch's error of that comes at any place of the main process."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise LimenError(
+            "a process that reads images was ended from outside, for want of memory perhaps; "
+            "resume from the last checkpoint (--resume auto), with fewer data.workers"
+        ) from error
 
 
 def make_loader(

@@ -14,6 +14,7 @@ import torch
 
 from limen.bundle import save_bundle
 from limen.data import AdaptiveDataSampler, normalise
+from limen.data.batches import readers_alive
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.files import sole_use
@@ -45,7 +46,7 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
 
     Raises LimenError for settings, files and data that cannot be used, and for a loss that is not finite.
     """
-    with join_processes(recipe.device) as processes, ExitStack() as held:
+    with readers_alive(), join_processes(recipe.device) as processes, ExitStack() as held:
         out = Path(recipe.out)
         with processes.together():
             check(recipe)
