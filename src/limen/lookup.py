@@ -33,6 +33,8 @@ def find(kind: str, name: str, table: Mapping[str, str]) -> Any:
 
 def call(kind: str, build: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     """`build(**arguments)`. Raises LimenError for an argument it does not take, one it lacks, or one it refuses with ValueError."""
+    if not callable(build):
+        raise LimenError(f"{kind}: it names {build!r}, which makes nothing; name a class")
     accepted = inspect.signature(build).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     for name, value in arguments.items():

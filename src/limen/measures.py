@@ -1,5 +1,7 @@
 """Quality measures by name, and the calibration of a model's quality."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,10 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embe
         return LearnedQuality(Embedder.load(spec, device), f"quality of {model_name(spec)}")
     if spec not in PIXELS and not colon:
         raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
-    return call(f"quality measure {spec}", find("quality measure", spec, PIXELS), {})
+    measure = call(f"quality measure {spec}", find("quality measure", spec, PIXELS), {})
+    if not hasattr(measure, "score"):
+        raise LimenError(f"quality measure {spec}: it has no method score(images, files); see docs/extend")
+    return measure
 
 
 def model_name(path: str | Path) -> str:
@@ -68,8 +73,10 @@ def measure_identity(spec: str, measure: QualityMeasure, embedder: Embedder | On
     if not isinstance(measure, ModelMeasure) or measure.recogniser is embedder:
         return spec
     other: Any = measure.recogniser
-    weights = other.bundle.weights_sha256 if isinstance(other, Embedder) else other.description["model_sha256"]
-    return f"{type(measure).name} of the model {weights[:16]}"
+    decides = dict(other.description)  # all that decides its features, but not the calibration that its file may hold
+    if isinstance(other, Embedder):
+        decides["model_sha256"] = other.bundle.weights_sha256
+    return f"{type(measure).name} of the model {hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 def score_embedded(

@@ -13,6 +13,7 @@ from limen.bundle import Architecture, Bundle, load_bundle, save_bundle
 from limen.cli import main
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.embedder import Embedder
+from limen.files import file_sha256
 from limen.measures import create_measure
 from limen.metrics import quality_weights
 from limen.quality import Calibration, QualityHead
@@ -83,7 +84,9 @@ def test_quality_pooling_weighs_by_percentile(capsys, home, people):
     for name in PEOPLE:
         blur(people / name / "0002.png")
     found, arrays = embed(capsys, home, people, "--templates", "--pool", "quality", "--quality", "sharpness")
-    assert found["weights"] == "percentile of the quality among the given images"
+    assert found["weights"] == (
+        "percentile of the quality among the images given: they depend on who else is enrolled, until `limen calibrate`"
+    )
     np.testing.assert_allclose(arrays["quality"], sharpness(arrays["files"]))
     np.testing.assert_allclose(arrays["weight"], quality_weights(arrays["quality"]))
     embedder = Embedder.load(home / "model.safetensors")
@@ -104,10 +107,22 @@ def test_templates_of_a_calibrated_model_do_not_depend_on_who_else_is_enrolled(c
     save_bundle(home / "calibrated.safetensors", bundle)
     words = ["--templates", "--pool", "quality"]
     found, everybody = embed(capsys, home, home / "people", *words, model="calibrated.safetensors")
-    assert found["weights"] == "percentile of the quality among the reference images"
+    assert found["weights"] == "percentile of the quality among the reference images of its calibration"
     np.testing.assert_allclose(everybody["weight"], quality_weights(everybody["quality"], np.array(quantiles)))
     _, alone = embed(capsys, home, home / "people" / PEOPLE[1], *words, model="calibrated.safetensors")
     np.testing.assert_allclose(alone["vectors"], everybody["vectors"][1:2], atol=1e-6)
+    elsewhere = ["--quality", str(home / "calibrated.safetensors")]  # the head, and its reference, of another model
+    _, other = embed(capsys, home, home / "people", *words, *elsewhere)
+    np.testing.assert_allclose(other["weight"], everybody["weight"])
+
+
+def test_the_file_says_what_made_it(capsys, home):
+    words = ["--templates", "--pool", "quality", "--quality", "sharpness", "--min-quality", "0", "--no-flip"]
+    found, arrays = embed(capsys, home, home / "people", *words)
+    made_by = json.loads(str(arrays["made_by"]))
+    assert made_by["model_sha256"] == file_sha256(home / "model.safetensors")
+    assert {name: found[name] for name in ("quality", "min_quality", "pool", "weights")}.items() <= made_by.items()
+    assert made_by["flip"] is False
 
 
 def test_folders_may_be_named_one_by_one_and_nest(capsys, home, people):

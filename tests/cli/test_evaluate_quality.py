@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from limen.cli import main
 from limen.data import FolderSource
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.embedder import Embedder
+from limen.files import file_sha256
 from limen.metrics import error_vs_discard
 from limen.protocols import Result, Verification, read_quality_csv
 from limen.quality import QualityHead
@@ -84,7 +86,10 @@ def test_qualities_side_by_side_in_json_csv_and_page(capsys, folder, tmp_path):
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "mated pairs left: 48 after 0.2" in shown
-    assert "pAUC(0.3)@FMR=0.1 minus sharpness" in shown
+    assert "pAUC(0.3)@FMR=0.1 normalised minus sharpness" in shown
+    assert re.search(r"pAUC\(0.2\)@FMR=0.1 normalised +[.\d]+   \[.*\]   best possible [.\d]+\n", shown)
+    assert [result.switches["quality_sha256"] for result in results] == ["no file", file_sha256(folder / "judge.safetensors"), "no file"]
+    assert {result.switches["pairs_sha256"] for result in results} == {file_sha256(folder / "pairs.txt")}
 
 
 def test_the_scores_that_limen_quality_writes_are_the_models_own(capsys, folder, tmp_path):
@@ -116,6 +121,8 @@ def test_an_image_that_cannot_be_used_is_a_failure_to_acquire_of_the_scores_too(
         (result,) = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
         assert result["failures"] == [f"{bad}: {reason}"]
         assert (result["counts"]["failures_to_acquire"], result["counts"]["mated"]) == (1, 57)
+    assert main(words) == 0
+    assert "  without 12 pairs of images that cannot be used or that any of the qualities says nothing of" in capsys.readouterr().out
 
 
 def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):
@@ -148,6 +155,10 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
         ([str(tmp_path / "few.csv")], "few.csv: has no row for"),
         ([str(tmp_path / "gone.csv")], "gone.csv: No such file"),
         (["sharpness", "sharpness"], "second one called 'sharpness'"),
+        (["os:path"], "which makes nothing; name a class"),
+        (["limen:Embedder"], "it needs 'bundle'"),
+        (["random", "--replicates", "1"], "--replicates: 1 give no interval"),
     ):
         assert message in failure(capsys, evaluating(folder, tmp_path, "--quality", *quality))
+    assert "add --quality, or leave them out" in failure(capsys, evaluating(folder, tmp_path))
     assert "give rates between 0 and 1" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "2"))

@@ -264,6 +264,8 @@ def test_qualities_of_a_csv_are_found_by_their_files(tmp_path, monkeypatch):
     [
         (["a.jpg,1"], "file,quality", r"scores\.csv: has no row for faces/person0/0\.jpg \(240 of the 240"),
         (["a.jpg,1", "b.jpg,high"], "file,quality", r"scores\.csv: line 3 .*'high'"),
+        (["a.jpg,1", "b.jpg,-inf"], "file,quality", r"scores\.csv: line 3 .*-inf is not finite"),
+        (["a.jpg,1", "b.jpg,2", "./a.jpg,3"], "file,quality", r"scores\.csv: line 4 .*\./a\.jpg stands there already, with 1"),
         (["a.jpg"], "file,quality", "line 2 "),
         (["a.jpg,1"], "name,quality", "lacks the column file"),
         ([], "", "lacks the columns file and quality"),

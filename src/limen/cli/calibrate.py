@@ -39,14 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    out = options.out or options.model
+    if out.lower().endswith(".onnx"):
+        raise LimenError(f"{out}: an ONNX file cannot hold a calibration; give a bundle that limen wrote, and a name for --out as theirs")
     pairs = open_pairs(options.pairs, options.images)
     embedder = Embedder.load(options.model, options.device)
-    if not isinstance(embedder, Embedder):
-        raise LimenError(f"{options.model}: an ONNX file cannot hold a calibration; give a bundle that limen wrote")
+    assert isinstance(embedder, Embedder)
     with progress_bar(f"scoring {pairs.name}") as progress:
         calibration, failures = calibrate(embedder, pairs, options.fmr, options.measure, progress)
     embedder.bundle.calibration = calibration
-    out = options.out or options.model
     embedder.save(out)
     scores = np.percentile(calibration.quantiles, PERCENTILES)
     table = (scores, calibration.expected_fnmr(scores), *calibration.fnmr_interval(scores))

@@ -3,20 +3,24 @@
   limen embed model.safetensors faces/ --out faces.npz
   limen embed model.onnx a.jpg b.jpg --out two.npz --no-flip
   limen embed model.safetensors people/ --templates --out gallery.npz
-  limen embed model.safetensors people/ --templates --pool quality --min-quality 0.5 --out gallery.npz
+  limen embed model.safetensors people/ --templates --pool quality --min-quality 0.3 --out gallery.npz
   limen embed model.onnx people/ --templates --quality sharpness --min-quality 40 --out gallery.npz
 
 With --templates each folder in DIR is a person, and so is a DIR that holds images itself. The file has vectors (T, D), one a person:
 the mean of the unit vectors of the person's images, itself made a unit vector; templates (T,), the names; images (T,), how many are
 in it; and, image by image, files, template, quality and weight. --pool quality weighs an image by the percentile of its quality,
-among the model's reference images where it is calibrated for that quality, else among the images given; no image weighs nothing.
+among the reference images where the model, or the one whose quality head it is, is calibrated for it, else among the images given; no
+image weighs nothing.
 
 Images that cannot be read or measured are left out, counted and named; with --min-quality so are those below it, which the file lists too
-(refused_files, refused_quality). A person of whom no image is left failed to enrol: reported, and not in the file.
+(refused_files, refused_quality). `made_by` is a JSON text of model, quality and rules. A person of whom no image is left failed to
+enrol: reported, and not in the file.
 """
 
 import argparse
+import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,7 @@ from limen.measures import create_measure, measure_identity, score_embedded
 from limen.metrics import pool_templates, quality_weights
 from limen.onnx_embedder import OnnxEmbedder
 from limen.protocols import readable_blocks
-from limen.quality import QualityMeasure
+from limen.quality import LearnedQuality, QualityMeasure
 
 LISTED = 10  # lines of a list in the text; --json has them all
 
@@ -93,13 +97,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             rows = zip(arrays["refused_files"].tolist(), arrays["refused_quality"].tolist(), strict=True)
             result |= {"min_quality": options.min_quality, "refused": [{"file": file, "quality": value} for file, value in rows]}
     if options.templates:
-        reference = _reference_of(embedder, measure_identity(spec, measure, embedder)) if spec and measure else None
+        reference = _reference_of(embedder, spec, measure) if spec and measure else None
         templates, result["failed_to_enrol"] = _pool(outcome, people, options.pool, reference)
         arrays = arrays | templates
         del arrays["norms"]
         result |= {"templates": len(arrays["templates"]), "pool": options.pool or "mean"}
         if options.pool == "quality":
-            result["weights"] = f"percentile of the quality among the {'given' if reference is None else 'reference'} images"
+            result["weights"] = (
+                "percentile of the quality among the reference images of its calibration"
+                if reference is not None
+                else "percentile of the quality among the images given: they depend on who else is enrolled, until `limen calibrate`"
+            )
+
+    made_by = {name: result.get(name) for name in ("model_sha256", "quality", "min_quality", "pool", "weights")} | {
+        "model": options.model,
+        "flip": not options.no_flip,
+        "limen": version("limen"),
+    }
+    arrays["made_by"] = np.array(json.dumps(made_by))
 
     def write(path: Path) -> None:
         with open(path, "wb") as file:
@@ -168,10 +183,17 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
     return Outcome(files_of_all, vectors, norms, quality, [failures[k] for k in sorted(failures)], kept, read & ~kept)
 
 
-def _reference_of(embedder: Embedder | OnnxEmbedder, measure: str) -> np.ndarray | None:
-    """The scores by that measure of the model's reference images: a template then does not depend on who else is enrolled."""
-    calibration = embedder.bundle.calibration if isinstance(embedder, Embedder) else None
-    return np.array(calibration.quantiles) if calibration and calibration.measure == measure else None
+def _reference_of(embedder: Embedder | OnnxEmbedder, spec: str, measure: QualityMeasure) -> np.ndarray | None:
+    """The scores by that measure of the reference images of the model, or of the model whose quality head it is: a template then does not
+    depend on who else is enrolled."""
+    known = {measure_identity(spec, measure, embedder): embedder}
+    if isinstance(measure, LearnedQuality) and isinstance(measure.recogniser, Embedder):
+        known.setdefault("quality", measure.recogniser)
+    for name, model in known.items():
+        calibration = model.bundle.calibration if isinstance(model, Embedder) else None
+        if calibration is not None and calibration.measure == name:
+            return np.array(calibration.quantiles)
+    return None
 
 
 def _pool(
@@ -206,5 +228,6 @@ def text(result: dict[str, Any]) -> str:
         if rows:
             more = [f"  and {len(rows) - LISTED} more; --json has them all"] if len(rows) > LISTED else []
             lines += [f"{len(rows)} {what}:", *(f"  {row}" for row in rows[:LISTED]), *more]
+    lines += [f"weights: {result['weights']}"] if "weights" in result else []
     of = f"templates of {result['embedded']} images" if "templates" in result else "embeddings"
     return "\n".join([*lines, f"{result.get('templates', result['embedded'])} {of} in {result['out']}"])

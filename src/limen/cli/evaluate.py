@@ -32,12 +32,14 @@ from limen.cli.progress import progress_bar
 from limen.data.pairs import PairSet, open_pairs
 from limen.embedder import Embedder
 from limen.errors import LimenError
+from limen.files import file_sha256
 from limen.measures import create_measure, model_name
 from limen.protocols import ErrorVersusDiscard, Measure, Result, Verification, random_orders, read_quality_csv, save_json
 from limen.report import write_edc_csv, write_report
 from limen.report.html import interval_text, metric_name, metric_text
 
 LEFT = "mated_left_at_discard_"
+FMR = (1e-2, 1e-3, 1e-4)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", nargs="+", required=True, metavar="FILE", help=".bin files, or text lists in LFW's format")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
     parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
-    parser.add_argument("--fmr", nargs="+", type=float, default=[1e-2, 1e-3, 1e-4], metavar="RATE", help="of --quality (0.01 0.001 0.0001)")
+    parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="of --quality (0.01 0.001 0.0001)")
     parser.add_argument(
         "--edc-threshold",
         choices=["fixed", "per_step"],
-        default="fixed",
         help="of --quality: of all pairs (fixed), or found again at every step as in CR-FIQA's tables (per_step)",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for result.json, report.html and, of --quality, edc.csv")
@@ -62,14 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     protocols = _protocols(options)  # before the models: a wrong path should not cost their loading
+    pair_files = [file_sha256(Path(pairs)) for pairs in options.pairs]
+    judged = protocols[0].qualities if isinstance(protocols[0], ErrorVersusDiscard) else ()
+    files = {name: Path(spec.partition(":")[2] or spec) for name, spec in zip(judged, options.quality or (), strict=True)}
+    of_quality = {name: {"quality_sha256": file_sha256(file) if file.is_file() else "no file"} for name, file in files.items()}
     results = []
     for model in map(Path, options.models):
         embedder = Embedder.load(model, options.device, options.threads)
-        for protocol in protocols:
+        for protocol, pairs_sha256 in zip(protocols, pair_files, strict=True):
             with progress_bar(protocol.pair_set.name) as protocol.progress:
                 found = protocol.run(embedder)
             for result in found if isinstance(found, list) else [found]:
-                result.switches = {"model": model_name(model)} | result.switches
+                result.switches = {"model": model_name(model)} | result.switches | {"pairs_sha256": pairs_sha256}
+                result.switches |= of_quality.get(result.switches.get("quality", ""), {})
                 results.append(result)
     names = dict.fromkeys(result.switches["model"] for result in results)
     return write_results(Path(options.out), f"{', '.join(names)} on {', '.join(p.pair_set.name for p in protocols)}", results)
@@ -79,10 +85,14 @@ def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDi
     """One for each set of pairs."""
     common = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
     pair_sets = [open_pairs(pairs, options.images) for pairs in options.pairs]
+    if options.replicates < 2:
+        raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
+    if not options.quality and (options.fmr or options.edc_threshold):
+        raise LimenError("--fmr and --edc-threshold are of error versus discard; add --quality, or leave them out")
     if not options.quality:
         return [Verification(pairs, **common) for pairs in pair_sets]
     qualities = _qualities(options.quality, pair_sets, options.device, options.seed)
-    common |= {"fmr": tuple(options.fmr), "threshold": options.edc_threshold}
+    common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
     return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
 
 
@@ -93,7 +103,7 @@ def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: in
     for spec in specs:
         if spec == "random":
             name, found = "random order", [random_orders(len(pairs.source), seed=seed) for pairs in pair_sets]
-        elif spec.endswith(".csv") and not spec.startswith("face_size:"):
+        elif spec.lower().endswith(".csv") and not spec.startswith("face_size:"):
             name, found = Path(spec).stem, [read_quality_csv(spec, pairs.source) for pairs in pair_sets]
         else:
             measure = create_measure(spec, device)
@@ -126,6 +136,9 @@ def write_results(out: Path, title: str, results: list[Result], sections: Any = 
 def _lines(result: Result) -> list[str]:
     counts = result.counts
     lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
+    if counts["pairs_left_out"]:
+        among = " or that any of the qualities says nothing of" if "quality" in result.switches else ""
+        lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used{among}")
     if left := [f"{n} after {name.removeprefix(LEFT)}" for name, n in counts.items() if name.startswith(LEFT)]:
         lines.append(f"  mated pairs left: {', '.join(left)} discarded; threshold {result.switches['edc threshold'].partition(':')[0]}")
     shown = [name for name in result.metrics if _is_shown(result, name)]
@@ -138,18 +151,22 @@ def _lines(result: Result) -> list[str]:
         rests_on = f"   {result.events[name]} impostors" if name in result.events and name.startswith(("tar@", "fnmr@")) else ""
         if name.startswith("fnmr@"):
             rests_on += f" accepted, {counts[name.replace('fnmr', 'false_non_matches')]} mated pairs refused"
+        elif f"{name}_best" in result.metrics:
+            rests_on = f"   best possible {metric_text(name, result.metrics[f'{name}_best'])}"
         lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{rests_on}")
+    if any("_normalised" in name for name in resolved):
+        lines.append("  areas over limit and FNMR: 1 is of no use, lower is better")
     if unresolved:
-        rates = ", ".join(dict.fromkeys(metric_name(name.rpartition("@")[2]) for name in unresolved))
+        rates = ", ".join(dict.fromkeys(metric_name(name.rpartition("@")[2].partition("_")[0]) for name in unresolved))
         lines.append(f"  unresolved, as less than one of {counts['non_mated']} non-mated pairs may be accepted: {rates}")
     return lines
 
 
 def _is_shown(result: Result, name: str) -> bool:
-    rates = ("tar@", "fnmr@", "pauc", "auc")
-    return name in (result.headline, "eer", "threshold_cosine") or (
-        name.startswith(rates) and not name.endswith("_std") and "_normalised" not in name
-    )
+    if name.startswith(("pauc", "auc")):  # as the papers have them, or else over limit and FNMR, so that they can be compared
+        raw = result.switches["edc threshold"].startswith("per_step")
+        return not name.endswith("_best") and ("_normalised" in name) != raw
+    return name in (result.headline, "eer", "threshold_cosine") or (name.startswith(("tar@", "fnmr@")) and not name.endswith("_std"))
 
 
 def text(result: dict[str, Any]) -> str:

@@ -150,6 +150,7 @@ def _write_sheet(path: str, source: FileSource, result: dict[str, Any]) -> int:
     said = f"{len(ranked):,} faces" if len(places) == len(ranked) else f"{len(places)} of {len(ranked):,} faces, evenly spaced in rank"
     calibration = result["calibration"]
     meaning = _meaning(calibration) if calibration is not None else result["remark"]
+    meaning += f" Model {result['model']}, SHA-256 {result['model_sha256']}."
     sections = [Section("From worst to best", face_grid(images, [_caption(ranked[k]) for k in places]), f"{said}, row by row. {meaning}")]
     if result["failures"]:
         items = Markup("").join(Markup("<li>{}</li>").format(failure) for failure in result["failures"])

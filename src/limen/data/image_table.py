@@ -15,7 +15,7 @@ class ImageTable:
     are passed over.
 
     Raises:
-        LimenError: no such CSV, a column that it lacks, a row of which `number` makes none (ValueError).
+        LimenError: no such CSV, a column that it lacks, a row of which `number` makes none (ValueError), two rows of one file that differ.
     """
 
     def __init__(self, path: str | PathLike[str], columns: tuple[str, ...], number: Callable[..., float]):
@@ -30,8 +30,9 @@ class ImageTable:
                     raise LimenError(f"{path}: lacks the {lacking}; the first line is {','.join(wanted)}")
                 for row in rows:
                     name, found = row["file"], number(*(row[column] for column in columns))
-                    names = [name, str(Path(name).resolve()), str((path.parent / name).resolve())]
-                    self._numbers |= dict.fromkeys(names, found)
+                    for known_as in {name, str(Path(name).resolve()), str((path.parent / name).resolve())}:
+                        if str(self._numbers.setdefault(known_as, found)) != str(found):  # as text, for nan is not equal to itself
+                            raise ValueError(f"{name} stands there already, with {self._numbers[known_as]:g}")
         except OSError as error:
             raise LimenError(f"{path}: {error.strerror}; give a CSV file with the columns {', '.join(wanted)}") from error
         except (ValueError, TypeError, csv.Error) as error:

@@ -46,7 +46,7 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
         return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     raise UnreadableImage(
         f"{where}: is {width}x{height}, not {size}x{size}; align the faces, or resize them "
-        "(--data.options.on_other_size resize in training, --resize in limen embed)"
+        "(--data.options.on_other_size resize in training, --resize in limen embed and limen quality)"
     )
 
 

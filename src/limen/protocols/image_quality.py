@@ -1,5 +1,6 @@
 """Qualities of the images of a source, one number each: from measures, from a CSV file, or at random. NaN is a failure to acquire."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -61,6 +62,13 @@ def random_orders(count: int, orders: int = 10, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((orders, count))
 
 
+def _quality(text: str) -> float:
+    value = float("nan" if text == "" else text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is not finite")
+    return value
+
+
 def read_quality_csv(path: str | PathLike[str], source: ImageSource) -> np.ndarray:
     """(len(source),) float64 qualities of the images of `source`, from a CSV file with the columns file and quality.
 
@@ -70,7 +78,7 @@ def read_quality_csv(path: str | PathLike[str], source: ImageSource) -> np.ndarr
     Raises:
         LimenError: no such CSV, a column or an image of `source` that it lacks, a quality that is no number.
     """
-    table = ImageTable(path, ("quality",), lambda quality: float("nan" if quality == "" else quality))
+    table = ImageTable(path, ("quality",), _quality)
     files = [source.locate(index) for index in range(len(source))]
     found = [table.get(file) for file in files]
     if absent := [file for file, quality in zip(files, found, strict=True) if quality is None]:

@@ -139,11 +139,11 @@ def _draw_roc(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _draw_edc(axes: Axes, results: Sequence[Result], curve: str) -> None:
-    colours = cycle(SERIES)
+    styles = ({"color": colour, "linestyle": dash} for dash in cycle(("-", (0, (5, 1.5)), (0, (1, 1)))) for colour in SERIES)
     for result in results:
         discard, fnmr = result.curves[curve]["discard"], result.curves[curve]["fnmr"]
         average = result.switches["orders averaged"] > 1
-        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if average else {"color": next(colours)}
+        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if average else next(styles)
         label = result.switches["quality"]
         if _per_step(result):
             axes.plot(discard, fnmr, label=label, marker="o", markersize=3, **style)
@@ -159,7 +159,8 @@ def _draw_edc(axes: Axes, results: Sequence[Result], curve: str) -> None:
         top.set_xticks(shares, [f"{left:,.0f}" for left in results[0].counts["mated"] * (1 - shares)])
         top.set_xlabel("mated pairs left")
         top.spines["top"].set_visible(False)
-    _legend(axes, "best")
+    if results:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: the curves may lie anywhere
 
 
 def _per_step(result: Result) -> bool:
