@@ -163,6 +163,8 @@ def save_bundle(path: str | Path, bundle: Bundle) -> str:
 def load_bundle(path: str | Path) -> Bundle:
     """The bundle in the file, its tensors on the CPU. Raises LimenError that says what is wrong with the file and the remedy."""
     path = Path(path)
+    if path.is_dir():
+        raise LimenError(f"cannot load {path}: it is a folder; name the model file in it, model.safetensors of a run")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("limen")

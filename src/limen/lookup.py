@@ -40,9 +40,9 @@ def call(kind: str, build: Callable[..., Any], arguments: Mapping[str, Any]) -> 
     for name, value in arguments.items():
         if name not in accepted and not takes_any:
             raise LimenError(f"{kind}: {name!r} is not one of its options; {did_you_mean(name, accepted)}")
-        number = name in accepted and accepted[name].annotation in (int, float)
-        if number and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise LimenError(f"{kind}: {name} is a number, not {value!r}")
+        wanted = accepted[name].annotation if name in accepted else None
+        if wanted in (int, float) and (isinstance(value, bool) or not isinstance(value, int if wanted is int else int | float)):
+            raise LimenError(f"{kind}: {name} is a {'whole ' if wanted is int else ''}number, not {value!r}")
     for name, parameter in accepted.items():
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and not variadic and name not in arguments:

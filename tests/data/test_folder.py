@@ -43,7 +43,7 @@ def test_a_pickled_source_reads_the_same(faces):
 
 def test_min_images_leaves_people_out_and_a_person_without_images_is_an_error(faces):
     (faces / "Nobody").mkdir()
-    with pytest.raises(LimenError, match=r"Nobody: no images.*min_images: 1"):
+    with pytest.raises(LimenError, match=r"Nobody: no images.*min_images 1"):
         FolderSource(faces)
     assert FolderSource(faces, min_images=1).class_names == ["Ann", "Bo", "Çelik"]
     assert FolderSource(faces, min_images=2).class_names == ["Ann", "Çelik"]

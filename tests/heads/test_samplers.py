@@ -297,6 +297,8 @@ def test_resumed_equals_uninterrupted(name):
         ("PartialFC", {"rate": 1.5}, "rate=1.5"),
         ("HardPrototypeMining", {"threshold": 1.5}, "threshold=1.5"),
         ("HardPrototypeMining", {"threshold": [0.1]}, "threshold=.0.1."),
+        ("HardPrototypeMining", {"threshold": [0.3, 0.0]}, "threshold=.* would fall"),
+        ("HardPrototypeMining", {"queue": 1.5}, "queue is a whole number, not 1.5"),
         ("HardPrototypeMining", {"threshold": [0.1, 0.3]}, "total_steps=None"),
         ("HardPrototypeMining", {"queue": 0}, "queue=0"),
         ("HardPrototypeMining", {"subset": 0.0}, "subset=0.0"),

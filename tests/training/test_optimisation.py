@@ -69,6 +69,15 @@ def test_milestones_after_a_linear_warm_up():
     assert shares == pytest.approx([0.5, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
 
 
+@pytest.mark.parametrize("schedule", ["milestones", "cosine", "constant"])
+@pytest.mark.parametrize("warmup", [0.01, 0.3, 0.5, 1.1])
+def test_a_warm_up_never_exceeds_the_peak(schedule, warmup):
+    config = Optimiser(schedule=schedule, warmup_epochs=warmup)
+    shares = [learning_rate_share(config, step, 5, 10) for step in range(10)]
+    assert max(shares) == pytest.approx(1, abs=0.1)
+    assert max(shares) <= 1
+
+
 def test_cosine_falls_from_the_peak_to_nothing():
     config = Optimiser(schedule="cosine", warmup_epochs=1)
     shares = [learning_rate_share(config, step, 4, 24) for step in range(24)]

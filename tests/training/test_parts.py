@@ -99,6 +99,30 @@ def test_class_margins_are_logged_against_class_size(tmp_path):
     assert last["class_margin"] == pytest.approx(margins.mean(), abs=1e-5)
 
 
+def test_the_moving_average_is_of_the_quality_head_too(faces, tmp_path):
+    """With a decay of 0 it is the last weights, with one of 1 the first."""
+    bundles = {}
+    for decay in (None, 0.0, 1.0):
+        settings = recipe(faces, tmp_path / f"{decay}", epochs=1, quality=Quality(10.0), optimiser=dataclasses.replace(SLOW, ema=decay))
+        bundles[decay] = load_bundle(train(settings, quiet=True)).tensors
+    assert all(torch.equal(bundles[0.0][name], tensor) for name, tensor in bundles[None].items())
+    assert not torch.equal(bundles[1.0]["quality.weight"], bundles[None]["quality.weight"])
+
+
+@pytest.mark.parametrize("sampler", ["PartialFC", "HPM"])
+def test_the_log_says_what_a_sampler_chose(faces, tmp_path, sampler, capsys):
+    """Of 10 people half take part; a batch of 16 brings most of them itself, and that is said where it leaves nothing to choose."""
+    bundle = train(recipe(faces, tmp_path / "run", head=Head(sampler=SAMPLERS[sampler])))
+    rows = [row for row in read_log(bundle.parent / "log.jsonl") if "loss" in row]
+    assert all(0 < row["own_classes"] <= row["active_classes"] for row in rows)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("head.sampler chooses none" in said) == (rows[0]["own_classes"] == rows[0]["active_classes"])
+    if sampler == "HPM":
+        assert all(row["own_classes"] + row["mined_classes"] <= row["active_classes"] for row in rows)
+        assert rows[0]["threshold"] < rows[-1]["threshold"] <= 0
+        assert said.count("building the graph of 10 classes for Hard Prototype Mining") == 3  # every 4 steps of 10
+
+
 def test_equal_classes_have_no_correlation_to_log(faces, tmp_path):
     rows = read_log(train(recipe(faces, tmp_path / "run", epochs=1, margin=Margin("AdaMSoftmax")), quiet=True).parent / "log.jsonl")
     assert all("class_margin" in row and "margin_size_correlation" not in row for row in rows)

@@ -52,6 +52,9 @@ def test_a_printed_recipe_reads_back_the_same(tmp_path):
         ("optimiser: {ema: 1.5}", [], "optimiser.ema: 1.5 must be from 0 to 1"),
         ("optimiser: {weight_decay: -1}", [], "optimiser.weight_decay: -1.0 must be at least 0"),
         ("evaluation: {every: -1}", [], "evaluation.every: -1 must be at least 1"),
+        ("{epochs: 3, optimiser: {warmup_epochs: 4}}", [], "optimiser.warmup_epochs: 4 is more than all 3 epochs"),
+        ("", ["--head.sampler", "PartialFC"], "--head.sampler: a section, .*: --head.sampler.name, --head.sampler.options"),
+        ("", ["--batch_size", "abc"], "^command line: .*batch_size"),
         ("", ["--optimiser.lrr", "1"], "did you mean 'optimiser.lr'"),
         ("", ["--batchsize", "1"], "did you mean 'batch_size'"),
     ],
@@ -83,6 +86,7 @@ def test_a_missing_file_is_named():
         ("no.such.module:Margin", {}, "cannot be imported"),
         ("ArcFace", {"m": "abc"}, "m is a number, not 'abc'"),
         ("AdaFace", {"m": None}, "m is a number, not None"),
+        ("AdaMSoftmax", {"strength": -1}, "strength=-1 would ask for small margins"),
     ],
 )
 def test_a_margin_that_does_not_exist(name, options, message):

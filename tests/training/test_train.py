@@ -177,7 +177,7 @@ def test_a_damaged_or_hostile_checkpoint_is_refused(faces, finished, tmp_path, p
         path.unlink()
     else:
         path.write_bytes(content)
-    with pytest.raises(LimenError, match="checkpoint-00000008: damaged or not a checkpoint"):
+    with pytest.raises(LimenError, match=r"checkpoint-00000008: damaged \(.*\); move it away"):
         train(recipe(faces, tmp_path / "run", epochs=3), resume="auto", quiet=True)
 
 
@@ -185,8 +185,38 @@ def test_a_checkpoint_cut_short_is_refused(faces, finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     path = next(checkpoints(tmp_path / "run")[-1].glob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(LimenError, match="damaged or not a checkpoint"):
+    with pytest.raises(LimenError, match=r"damaged .*; move it away"):
         train(recipe(faces, tmp_path / "run", epochs=3), resume="auto", quiet=True)
+
+
+@pytest.mark.parametrize("part", ["classes.json", "tensors-00000-of-00001.safetensors"])
+def test_a_changed_byte_is_noticed(faces, finished, tmp_path, part):
+    """Resuming, and starting another run from the model beside it."""
+    shutil.copytree(finished, tmp_path / "run")
+    path = checkpoints(tmp_path / "run")[-1] / part
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
+    for settings, resume in (
+        (recipe(faces, tmp_path / "run", epochs=3), "auto"),
+        (recipe(faces, tmp_path / "other", init=str(tmp_path / "run" / "model.safetensors")), None),
+    ):
+        with pytest.raises(LimenError, match=rf"damaged \({part} has changed\); move it away"):
+            train(settings, resume=resume, quiet=True)
+
+
+def test_a_run_is_no_checkpoint_and_says_which_it_holds(faces, finished):
+    with pytest.raises(LimenError, match=r"not a checkpoint of limen; it holds some: name one, .*checkpoint-00000008 say, or auto"):
+        train(recipe(faces, finished), resume=finished, quiet=True)
+    with pytest.raises(LimenError, match=r"it is a folder; name the model file in it, model.safetensors of a run"):
+        train(recipe(faces, finished.parent / "other", init=str(finished)), quiet=True)
+
+
+def test_a_run_goes_on_where_its_data_have_moved(tmp_path):
+    faces = save_folder(SyntheticFaces(4, 8), tmp_path / "faces")
+    train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
+    moved = faces.rename(tmp_path / "elsewhere")
+    assert Embedder.load(train(recipe(moved, tmp_path / "run", epochs=2), resume="auto", quiet=True)).bundle.training["steps"] == 4
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")

@@ -12,11 +12,14 @@ timed here, or from another machine's file; they leave out the time of sending.
 
 import argparse
 import dataclasses
+import math
+import sys
 from typing import Any
 
 import torch
 
 from limen.embedder import usable_device
+from limen.errors import LimenError
 from limen.heads.prototype_mining import HardPrototypeMining
 from limen.training import load_recipe
 from limen.training.plan import Setup, backbone_memory, head_memory, most_classes, traffic
@@ -28,8 +31,8 @@ TAKES_SETTINGS = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--classes", type=int, metavar="N", help="identities")
-    size.add_argument("--memory", type=float, metavar="GIB", help="instead: plan for the most identities that fit into so much on each GPU")
+    size.add_argument("--classes", type=_count, metavar="N", help="identities, 1000000 or 1e6")
+    size.add_argument("--memory", type=float, metavar="GIB", help="instead: the most identities whose arrays fit into so much of each GPU")
     parser.add_argument("--gpus", type=int, default=1, metavar="K", help="ranks that share the batch and the class centres (1)")
     parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
     constants = parser.add_mutually_exclusive_group()
@@ -37,7 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     constants.add_argument("--save-constants", metavar="FILE.json", help="keep the seconds measured here")
 
 
+def _count(text: str) -> int:
+    if not float(text).is_integer():
+        raise ValueError
+    return int(float(text))
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    if options.memory is not None and not 0 < options.memory < math.inf:
+        raise LimenError(f"--memory: {options.memory:g} GiB is no size of a GPU's memory; give a number above 0")
     recipe = load_recipe(options.config, options.settings)
     constants = None if options.constants is None else Constants.load(options.constants)
     here = usable_device("cuda" if recipe.device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -51,6 +62,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     if constants is not None:
         constants.check(options.constants, setup, recipe)
+    if sys.stderr.isatty():
+        print(f"measuring {recipe.backbone.name} and the head here", file=sys.stderr)
     backbone = measure_footprint(recipe, here)
     if options.memory is not None:
         setup = dataclasses.replace(setup, classes=most_classes(setup, backbone, options.memory * 2**30))

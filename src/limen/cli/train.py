@@ -7,19 +7,28 @@ r"""Train a recogniser from a recipe.
       --freeze backbone --quality.weight 10
 
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
-The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json, the bundle, model.safetensors, and at the end class_margins.csv of
-AdaM-Softmax and suspects.csv of adaptive data sampling.
+The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json, the bundle, model.safetensors, and at the end
+  class_margins.csv   of AdaM-Softmax: name, images, margin of every person. Margins fall while the network is young, and rise again
+  suspects.csv        of adaptive data sampling, the images it believes mislabelled, the surest first. score: mean cosine to the centre of
+                      the person it is said to be, 1 that of the median image; weight: how often it is still drawn, 1 at first; looks
 Under torchrun the processes share each batch and the class centres; a run may go on with another number of them.
 """
 
 import argparse
 import dataclasses
+import inspect
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+from limen.backbones import BACKBONES
+from limen.data import AdaptiveDataSampler, BatchOrder
 from limen.errors import LimenError
+from limen.heads import SAMPLERS
+from limen.lookup import find
+from limen.margins import MARGINS
 from limen.training import load_recipe, read_log, train
 from limen.training.distributed import is_first
 
@@ -28,6 +37,13 @@ TABLES = ("class_margins.csv", "suspects.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "\n".join(
+        [
+            "names, and the options that go under .options as --margin.options.m .4 or --margin.options '{m: .4}':",
+            *(f"  {section + '.name':18s} {name:20s} {_options(kind)}" for section, name, kind in _choices()),
+            f"  {'backbone.name':18s} {', '.join(BACKBONES)}",
+        ]
+    )
     parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
     parser.add_argument(
         "--resume", metavar="auto|CHECKPOINT", help="auto: go on from the newest checkpoint in the run's folder, if there is one"
@@ -39,6 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--freeze", action="append", metavar="backbone", help="train class centres, margin and quality head only")
     parser.add_argument("--print-config", action="store_true", help="print the whole recipe and stop")
+
+
+def _choices() -> Iterator[tuple[str, str, Any]]:
+    for section, table in (("margin", MARGINS), ("head.sampler", SAMPLERS)):
+        for name in table:
+            yield section, name, find(section, name, table)
+    yield "data.sampling", "adaptive", AdaptiveDataSampler
+
+
+def _options(kind: Any) -> str:
+    """What a recipe may set of it: `m .4, h .333`."""
+    given = {*inspect.signature(BatchOrder).parameters, "gather", "num_classes", "embedding_size", "total_steps"}
+    parameters = inspect.signature(kind).parameters.values()
+    return ", ".join(f"{p.name} {p.default}" for p in parameters if p.name not in given and p.default is not p.empty) or "has none"
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

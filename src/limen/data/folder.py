@@ -38,7 +38,9 @@ class FolderSource:
         for person in _people(self.path):
             files = _image_names(self.path / person)
             if not files and min_images is None:
-                raise LimenError(f"{self.path / person}: no images of this person; remove the folder, or set min_images: 1")
+                raise LimenError(
+                    f"{self.path / person}: no images of this person; remove the folder, or train with --data.options.min_images 1"
+                )
             if len(files) < (min_images or 0):
                 continue
             self.class_names.append(person)

@@ -57,6 +57,8 @@ class HardPrototypeMining(ClassSampler):
         limits = (threshold, threshold) if isinstance(threshold, int | float) else tuple(threshold)
         if len(limits) != 2 or not all(-1 <= limit <= 1 for limit in limits):
             raise ValueError(f"threshold={threshold!r} is neither a cosine in [-1, 1] nor a pair of them, start and end")
+        if limits[0] > limits[1]:
+            raise ValueError(f"threshold={threshold!r} would fall; it is raised from start to end")
         if limits[0] != limits[1] and (total_steps is None or total_steps < 1):
             raise ValueError(f"total_steps={total_steps!r}: a threshold that is raised needs the number of steps it is raised over")
         self.threshold, self.total_steps = limits, total_steps
@@ -85,6 +87,7 @@ class HardPrototypeMining(ClassSampler):
         wanted = torch.cat([own, members[members >= 0]])
         size = max(subset_size(self.subset, centers), len(own))
         wanted = wanted[first_seen(wanted)][:size]
+        self.counts = {"own_classes": len(own), "mined_classes": len(wanted) - len(own), "active_classes": size}
         return filled_at_random(wanted, size, len(centers.weight), step_generator(2, self.seed, step, centers))
 
     @torch.no_grad()

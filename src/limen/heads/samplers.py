@@ -34,6 +34,8 @@ class ClassSampler(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.counts: dict[str, int] = {}
+        """What the last step chose in this shard, for the log."""
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, centers: ClassCenters) -> None:
@@ -64,7 +66,10 @@ class PartialFC(ClassSampler):
     def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
         generator = step_generator(1, self.seed, int(self.step), centers)
         self.step += 1
-        return filled_at_random(own_rows(labels, centers), subset_size(self.rate, centers), len(centers.weight), generator)
+        own = own_rows(labels, centers)
+        size = max(subset_size(self.rate, centers), len(own))
+        self.counts = {"own_classes": len(own), "active_classes": size}
+        return filled_at_random(own, size, len(centers.weight), generator)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, seed={self.seed}"

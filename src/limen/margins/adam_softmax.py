@@ -25,6 +25,8 @@ class AdaMSoftmax(Margin):
 
     def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine"):
         super().__init__()
+        if strength < 0:
+            raise ValueError(f"strength={strength!r} would ask for small margins; it is 0 or above, s * .1 to s * .3 as a rule")
         self.num_classes, self.strength = num_classes, strength
         self.form = check_choice("form", form, ("cosine", "angular"))
         self.class_margin = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))

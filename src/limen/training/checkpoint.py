@@ -16,12 +16,22 @@ from typing import Any
 from torch import Tensor
 
 from limen.errors import LimenError
-from limen.training.checkpoint_files import DAMAGE, copy_rows, file_name, load_tensors, read_whole, save_tensors, tensor_shapes
+from limen.training.checkpoint_files import (
+    DAMAGE,
+    checksum,
+    copy_rows,
+    file_name,
+    load_tensors,
+    read_whole,
+    save_tensors,
+    tensor_shapes,
+)
 from limen.training.distributed import Processes
 
 KEPT = 2  # the newest ones; an older one goes when a newer one is safely on the disk
 STATE, CLASSES = "state.json", "classes.json"
-NEEDED = {"recipe", "data_sha256", "step", "seconds", "unreadable", "processes"}
+NEEDED = {"recipe", "data_sha256", "step", "seconds", "unreadable", "processes", "crc32"}
+NAME = re.compile(r"checkpoint-\d+")
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -30,7 +40,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first."""
-    return sorted(path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name))
+    return sorted(path for path in folder.glob("checkpoint-*") if NAME.fullmatch(path.name))
 
 
 def remove_remains(folder: Path) -> None:
@@ -57,11 +67,13 @@ def save_checkpoint(
                 remove_remains(folder)
                 temporary.mkdir()
         with processes.together(), _refusals(path):
-            save_tensors(processes, temporary, tensors)
+            written = save_tensors(processes, temporary, tensors)
+        sums = {file_name(rank, processes.world_size): found for rank, found in enumerate(processes.gather(written))}
         with processes.together(), _refusals(path):
             if processes.first:
                 _write_json(temporary / CLASSES, list(class_names))
-                _write_json(temporary / STATE, values | {"step": step, "processes": processes.world_size})
+                sums[CLASSES] = checksum(temporary / CLASSES)
+                _write_json(temporary / STATE, values | {"step": step, "processes": processes.world_size, "crc32": sums})
                 _sync(temporary)
                 temporary.rename(path)
                 _sync(folder)
@@ -70,6 +82,14 @@ def save_checkpoint(
         if processes.first:
             shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def verify(processes: Processes, path: Path) -> None:
+    """Raises LimenError where a file of the checkpoint is not as it was written. Each process reads its share of them."""
+    with _damage(path):
+        for file, written in sorted(read_values(path)["crc32"].items())[processes.rank :: processes.world_size]:
+            if checksum(path / file) != written:
+                raise ValueError(f"{file} has changed")
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -111,6 +131,8 @@ def read_rows(path: Path, name: str, rows: Tensor, target: Tensor) -> None:
 
 def load_into(processes: Processes, path: Path, tensors: dict[str, Tensor]) -> None:
     """Fills `tensors`, parts of `Processes.shard` among them, in place. Raises LimenError where the checkpoint does not hold just these."""
+    with processes.together():
+        verify(processes, path)
     with processes.together(), _damage(path):
         expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if tensor_shapes(path) != expected:
@@ -156,7 +178,12 @@ def _damage(path: Path) -> Iterator[None]:
     if not path.is_dir():
         problem = "not a folder, as checkpoints are" if path.exists() else "No such file or directory"
         raise LimenError(f"{path}: {problem}; check the path of --resume")
+    if not NAME.fullmatch(path.name):
+        inside = checkpoints(path)
+        remedy = f"it holds some: name one, {inside[-1]} say, or auto" if inside else "name a folder checkpoint-STEP of a run"
+        raise LimenError(f"{path}: not a checkpoint of limen; {remedy}")
     try:
         yield
     except DAMAGE as error:
-        raise LimenError(f"{path}: damaged or not a checkpoint of limen; remove it and resume from an earlier one") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise LimenError(f"{path}: damaged ({reason}); move it away, and the one before it is used") from error

@@ -9,9 +9,11 @@ import json
 import math
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -40,20 +42,31 @@ DTYPES = {kind: dtype for dtype, kind in KINDS.items()}
 DAMAGE = (SafetensorError, ValueError, KeyError, TypeError, OSError)
 
 
-def save_tensors(processes: Processes, folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Writes `tensors` into `folder`: those that `Processes.shard` made each process's part, all others as rank 0 has them.
+def save_tensors(processes: Processes, folder: Path, tensors: dict[str, Tensor]) -> int:
+    """Writes `tensors` into `folder`: those that `Processes.shard` made each process's part, all others as rank 0 has them. Returns the
+    `checksum` of this process's file.
 
     Raises the error of whichever process fails, in all of them.
     """
     planner = dcp.DefaultSavePlanner(dedup_save_to_lowest_rank=True)
     writer = _Writer(folder / file_name(processes.rank, processes.world_size))
     _call(dcp.save, tensors, storage_writer=writer, planner=planner, process_group=processes.group, no_dist=processes.world_size == 1)
+    return writer.sum
 
 
 def load_tensors(processes: Processes, folder: Path, tensors: dict[str, Tensor]) -> None:
     """Fills `tensors` in place. Raises one of DAMAGE, in all processes, where the files of `folder` do not hold them."""
     reader = _Reader(folder)
     _call(dcp.load, tensors, storage_reader=reader, process_group=processes.group, no_dist=processes.world_size == 1)
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of the bytes of a file: of one that was damaged it is another."""
+    found = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 24):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def file_name(rank: int, world_size: int) -> str:
@@ -96,7 +109,7 @@ class _Writer(dcp.StorageWriter):
     """One file, in order of falling element size, which keeps every tensor aligned."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self.sum = path, 0
 
     def write_data(self, plan: dcp.SavePlan, planner: dcp.SavePlanner) -> Future[list[Any]]:
         items: list[Any] = sorted(plan.items, key=lambda item: -_dtype(item).itemsize)
@@ -110,9 +123,10 @@ class _Writer(dcp.StorageWriter):
         text = json.dumps({"__metadata__": {OFFSETS: json.dumps(offsets), "format": "pt"}, **header}).encode()
         text += b" " * (-len(text) % 8)
         with open(self.path, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for item in items:
-                _write(file, cast(Tensor, planner.resolve_data(item)))
+            parts = (_bytes(cast(Tensor, planner.resolve_data(item))) for item in items)
+            for block in chain([len(text).to_bytes(8, "little") + text], *parts):
+                self.sum = zlib.crc32(block, self.sum)
+                file.write(block)
             file.flush()
             os.fsync(file.fileno())
         results: Future[list[Any]] = Future()
@@ -202,10 +216,10 @@ def _call(function: Callable[..., Any], tensors: dict[str, Tensor], **arguments:
         raise next(iter(error.failures.values()))[0] from error
 
 
-def _write(file: BinaryIO, tensor: Tensor) -> None:
+def _bytes(tensor: Tensor) -> Iterator[Any]:
     flat = tensor.detach().contiguous().view(-1)
     for low, high in _blocks(len(flat), flat.element_size()):
-        file.write(flat[low:high].cpu().view(torch.uint8).numpy().data)
+        yield flat[low:high].cpu().view(torch.uint8).numpy().data
 
 
 def _blocks(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -25,7 +25,7 @@ class RunLog:
             path.write_text(lines)
 
         atomic_write(self.path, write)
-        self.file = self.path.open("a")
+        self.file = self.path.open("ab", buffering=0)  # a full disk is met at once, and by no later flush
         self.quiet = quiet
         self.terminal = sys.stderr.isatty() and not quiet
         self.progress = Progress(
@@ -51,6 +51,11 @@ class RunLog:
         if self.board is not None:
             self.board.close()
 
+    def note(self, text: str) -> None:
+        """A line for whoever looks on."""
+        if not self.quiet:
+            self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def advance(self, step: int) -> None:
         self.progress.update(self.task, completed=step)
 
@@ -61,7 +66,7 @@ class RunLog:
         if self.board is not None:
             for name, value in numbers.items():
                 self.board.add_scalar(name, value, step)
-        shown = ("loss", "lr", "images_per_second", "accuracy", "noise_share")
+        shown = ("loss", "lr", "class_margin", "mined_classes", "images_per_second", "accuracy", "noise_share")
         status = "  ".join(f"{name.replace('_', ' ')} {numbers[name]:.4g}" for name in shown if name in numbers)
         if self.terminal:
             self.progress.update(self.task, status=status)
@@ -71,8 +76,7 @@ class RunLog:
 
     def _append(self, row: dict[str, Any]) -> None:
         try:
-            self.file.write(json.dumps(row) + "\n")
-            self.file.flush()
+            self.file.write(json.dumps(row).encode() + b"\n")
         except OSError as error:
             raise LimenError(f"{self.path}: {error.strerror}; free some space and go on with --resume auto") from error
 

@@ -94,6 +94,10 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
         set_learning_rate(run.optimiser, share)
         run.center_optimiser.lr = lr = recipe.optimiser.lr * share
 
+        sampler = run.head.sampler
+        if log is not None and isinstance(sampler, HardPrototypeMining) and run.step % sampler.rebuild_every == 0:
+            log.note(f"step {run.step + 1}: building the graph of {len(run.source.class_names):,} classes for Hard Prototype Mining")
+
         # ---- forward; the draws depend on the seed and the step alone, so resuming needs no random state. Each process draws its own in
         # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
         _seed(recipe.seed, run.step, 1 + processes.rank)
@@ -122,7 +126,7 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
                 processes.fail(f"the gradient is {norm.item()} at step {run.step + 1} (lr {lr:g}); {run.remedy(out)}")
         run.optimiser.step()
         if run.average is not None:
-            run.average.update_parameters(run.backbone)
+            run.average.update_parameters(run.averaged)
         if isinstance(run.order, AdaptiveDataSampler):
             run.order.observe(batch.indices, output.target_cosine > output.nearest_negative, output.target_cosine)
         run.step += 1
@@ -142,26 +146,33 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
             seconds, done = time.perf_counter() - clock, run.step - logged_step
             run.seconds, clock, logged_step = run.seconds + seconds, time.perf_counter(), run.step
             row = _row(run, output, features, of_quality) | margin_statistics(run)
-            if isinstance(run.head.sampler, HardPrototypeMining):
-                row["rebuild_share"] = run.head.sampler.rebuild_seconds / (time.perf_counter() - started)
-            if log is not None:
-                log.row(
-                    run.step,
-                    epoch=round(run.step / run.steps_per_epoch, 4),
-                    loss=loss,
-                    **row,
-                    gradient_norm=gradient_norm.item(),
-                    lr=lr,
-                    images_per_second=round(done * recipe.batch_size / seconds, 1),
-                    seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
-                    unreadable=len(run.unreadable),
-                )
+            if sampler is not None:
+                row |= sampler.counts
+            if isinstance(sampler, HardPrototypeMining):
+                row["threshold"] = sampler.current_threshold()
+                row["rebuild_share"] = sampler.rebuild_seconds / (time.perf_counter() - started)
+            with processes.together():
+                if log is not None:
+                    log.row(
+                        run.step,
+                        epoch=round(run.step / run.steps_per_epoch, 4),
+                        loss=loss,
+                        **row,
+                        gradient_norm=gradient_norm.item(),
+                        lr=lr,
+                        images_per_second=round(done * recipe.batch_size / seconds, 1),
+                        seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
+                        unreadable=len(run.unreadable),
+                    )
+            if log is not None and run.step == 1 and 0 < row.get("active_classes", 0) <= row.get("own_classes", 0):
+                log.note("head.sampler chooses none: the batch's own classes fill its share; raise the share, or lower batch_size")
         if run.step % recipe.checkpoint_every == 0 or last:
             run.save(out)
-            if log is not None and isinstance(run.order, AdaptiveDataSampler):
-                counts, edges = run.order.weight_histogram()
-                share = run.order.suspects().noise_share
-                log.row(run.step, noise_share=share, weight_counts=counts.tolist(), weight_edges=edges.tolist())
+            with processes.together():
+                if log is not None and isinstance(run.order, AdaptiveDataSampler):
+                    counts, edges = run.order.weight_histogram()
+                    found = {"noise_share": run.order.suspects().noise_share} if run.order.started else {}
+                    log.row(run.step, **found, weight_counts=counts.tolist(), weight_edges=edges.tolist())
         if recipe.evaluation.pairs and (last or (recipe.evaluation.every and run.step % recipe.evaluation.every == 0)):
             with processes.together():
                 if log is not None:

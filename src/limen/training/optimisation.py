@@ -36,7 +36,7 @@ def learning_rate_share(config: Optimiser, step: int, steps_per_epoch: int, tota
     """The share of the peak learning rate at `step` (0-based): linear warm-up, then milestones, a cosine to 0, or constant."""
     warmup = config.warmup_epochs * steps_per_epoch
     if step < warmup:
-        return (step + 1) / warmup
+        return min(1.0, (step + 1) / warmup)
     if config.schedule == "milestones":
         return config.factor ** bisect.bisect_right(sorted(config.milestones), step / steps_per_epoch)
     if config.schedule == "cosine":

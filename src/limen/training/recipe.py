@@ -92,7 +92,7 @@ class Optimiser:
     warmup_epochs: float = 0.0  # lr rises linearly from 0
     margin_lr: float | None = None  # of learnable class margins; lr where it is not set
     clip_norm: float | None = None  # largest norm of the backbone's gradient
-    ema: float | None = None  # decay of a moving average of the backbone's weights, which is then evaluated and kept
+    ema: float | None = None  # decay of a moving average of backbone and quality head, which is then evaluated and kept
 
 
 @dataclass
@@ -179,12 +179,18 @@ def load_recipe(config: str | Path | None = None, overrides: list[str] | None = 
         key = word[2:].split("=")[0]
         if word.startswith("--") and key not in known and not any(key.startswith(f"{name}.") for name in known if name.endswith("options")):
             raise LimenError(f"--{key}: no such setting; {did_you_mean(key, known)}")
+        if word.startswith("--") and (inside := [name for name in known if name.startswith(f"{key}.")]):
+            raise LimenError(
+                f"--{key}: a section, whose settings are given one by one: {', '.join(f'--{name}' for name in inside[:3])}, ..."
+            )
+    source = str(config)
     try:
         chosen = parser.parse_object(values)
+        source = "command line"
         chosen = parser.parse_args(overrides or [], namespace=chosen)
         recipe = Recipe(**vars(parser.instantiate(chosen)))
     except ArgumentError as error:
-        raise LimenError(f"{config or 'recipe'}: {' '.join(str(error).split())}") from error
+        raise LimenError(f"{source}: {' '.join(str(error).split())}") from error
     check(recipe)
     return recipe
 
@@ -228,6 +234,8 @@ def check(recipe: Recipe) -> None:
         value = value_of(recipe, key)
         if value is not None and not low <= value <= high:
             raise LimenError(f"{key}: {value} must be {f'from {low} to {high}' if high < math.inf else f'at least {low}'}")
+    if recipe.optimiser.warmup_epochs > recipe.epochs:
+        raise LimenError(f"optimiser.warmup_epochs: {recipe.optimiser.warmup_epochs:g} is more than all {recipe.epochs:g} epochs; lower it")
 
 
 def _read(config: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ CENTER_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 # What may differ between a run and its continuation: it changes no weight beyond rounding (device and threads) or not at all.
 FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
-FREE_DATA_KEYS = {"data.workers", "data.max_unreadable"}
+FREE_DATA_KEYS = {"data.workers", "data.max_unreadable", "data.path"}  # the people and their labels are compared, wherever they lie
 
 
 class Run:
@@ -89,9 +89,11 @@ class Run:
         self.optimiser = create_optimiser(self.backbone, self.head, recipe.optimiser, self.quality, recipe.quality.lr)
         self.center_optimiser = CenterSGD(self.head.centers, 0.0, recipe.optimiser.momentum, recipe.optimiser.weight_decay)
         self.head.update = self.center_optimiser
+        # of what the bundle holds: a quality head fits the features of the network it was trained on
+        self.averaged = nn.ModuleDict({"backbone": self.backbone} | ({"quality": self.quality} if self.quality is not None else {}))
         decay = recipe.optimiser.ema
         self.average = (
-            AveragedModel(self.backbone, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay is not None else None
+            AveragedModel(self.averaged, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay is not None else None
         )
         self.step = 0
         self.unreadable: dict[int, str] = {}
@@ -187,16 +189,11 @@ class Run:
 
     def bundle(self) -> Bundle:
         """The model as it stands: the moving average of the weights where there is one."""
-        network: nn.Module = self.backbone if self.average is None else self.average.module
+        weights: Any = self.averaged if self.average is None else self.average.module
         config = self.recipe.backbone
         return Bundle(
             architecture=Architecture(config.name, config.embedding_size, config.options),
-            tensors={
-                f"{part}.{name}": tensor.detach().cpu().clone()
-                for part, module in (("backbone", network), ("quality", self.quality))
-                if module is not None
-                for name, tensor in module.state_dict().items()
-            },
+            tensors={name: tensor.detach().cpu().clone() for name, tensor in weights.state_dict().items()},
             recipe=_plain(self.recipe),
             training={
                 "steps": self.step,

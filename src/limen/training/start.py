@@ -7,7 +7,7 @@ import torch
 
 from limen.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
 from limen.errors import LimenError
-from limen.training.checkpoint import checkpoints, read_class_names, read_rows, read_shapes
+from limen.training.checkpoint import checkpoints, read_class_names, read_rows, read_shapes, verify
 
 if TYPE_CHECKING:
     from limen.training.run import Run
@@ -30,6 +30,7 @@ def start_from_model(run: "Run", path: Path) -> str:
     beside = checkpoints(path.parent)
     if not beside:
         return f"{found}no checkpoint beside it, so all class centres start afresh"
+    verify(run.processes, beside[-1])
     names = read_class_names(beside[-1])
     if class_names_sha256(names) != bundle.class_names_sha256:
         return f"{found}the checkpoint beside it is of other people, so all class centres start afresh"
