@@ -196,9 +196,10 @@ def judge(options, seed, name, pairs, qualities, recogniser):
 def settings_of(options, way, everybody):
     """Settings of the recipe, for as many steps whatever the reader gives."""
     ratio, reader = WAYS[way]
-    epochs = load_recipe(RECIPE, [f"--{word}" for word in options.set]).epochs
-    images = len(open_source(reader, options.faces))
-    return "quality.weight=10", f"quality.ratio={ratio}", f"data.reader={reader}", f"epochs={epochs * len(everybody) / images}"
+    recipe = load_recipe(RECIPE, [f"--{word}" for word in options.set])
+    share = len(everybody) / len(open_source(reader, options.faces))
+    epochs = f"epochs={recipe.epochs * share}", f"optimiser.warmup_epochs={recipe.optimiser.warmup_epochs * share}"
+    return "quality.weight=10", f"quality.ratio={ratio}", f"data.reader={reader}", *epochs
 
 
 def main():
