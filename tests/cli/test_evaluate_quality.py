@@ -2,9 +2,9 @@
 
 import csv
 import json
-import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -85,9 +85,14 @@ def test_qualities_side_by_side_in_json_csv_and_page(capsys, folder, tmp_path):
         assert text in page
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert "mated pairs left: 48 after 0.2" in shown
-    assert "pAUC(0.3)@FMR=0.1 normalised minus sharpness" in shown
-    assert re.search(r"pAUC\(0.2\)@FMR=0.1 normalised +[.\d]+   \[.*\]   best possible [.\d]+\n", shown)
+    assert "mated pairs left at a discard of: 0.2 48," in shown
+    assert "1 is of no use, lower is better" in shown
+    for result in results:
+        area, less = (result.metrics.get(f"{AREA}_normalised{end}", np.nan) for end in ("", "_minus_sharpness"))
+        (row,) = [row for row in shown.partition("FMR=0.01")[0].splitlines() if row.startswith(f"  {result.switches['quality']} ")]
+        assert f" {area:.3g} [" in row
+        assert np.isnan(less) or f" {less:.3g} [" in row
+    assert f"  {results[0].metrics[f'{AREA}_normalised_best']:.3g}" in shown
     assert [result.switches["quality_sha256"] for result in results] == ["no file", file_sha256(folder / "judge.safetensors"), "no file"]
     assert {result.switches["pairs_sha256"] for result in results} == {file_sha256(folder / "pairs.txt")}
 
@@ -122,7 +127,8 @@ def test_an_image_that_cannot_be_used_is_a_failure_to_acquire_of_the_scores_too(
         assert result["failures"] == [f"{bad}: {reason}"]
         assert (result["counts"]["failures_to_acquire"], result["counts"]["mated"]) == (1, 57)
     assert main(words) == 0
-    assert "  without 12 pairs of images that cannot be used or that any of the qualities says nothing of" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "  without 12 pairs of images without a quality or unreadable: scores 1\n" in shown
 
 
 def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):
@@ -143,8 +149,8 @@ def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):
 def test_the_text_says_what_the_numbers_rest_on(capsys, folder, tmp_path):
     assert main(evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "0.1", "1e-3", "1e-4")) == 0
     shown = capsys.readouterr().out
-    (fnmr,) = [line for line in shown.splitlines() if line.startswith("  FNMR@FMR")]
-    assert fnmr.endswith("   13 impostors accepted, 35 mated pairs refused")
+    (fnmr,) = [line for line in shown.splitlines() if line.startswith("FNMR ")]
+    assert fnmr.endswith(" at FMR=0.1: 13 impostors accepted, 35 mated pairs refused")
     assert "unresolved, as less than one of 135 non-mated pairs may be accepted: FMR=0.001, FMR=0.0001" in shown
 
 

@@ -23,11 +23,13 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from limen.cli.discard_table import discard_lines
 from limen.cli.progress import progress_bar
 from limen.data.pairs import PairSet, open_pairs
 from limen.embedder import Embedder
@@ -38,7 +40,6 @@ from limen.protocols import ErrorVersusDiscard, Measure, Result, Verification, r
 from limen.report import write_edc_csv, write_report
 from limen.report.html import interval_text, metric_name, metric_text
 
-LEFT = "mated_left_at_discard_"
 FMR = (1e-2, 1e-3, 1e-4)
 
 
@@ -129,18 +130,23 @@ def write_results(out: Path, title: str, results: list[Result], sections: Any = 
             {"name": r.label, "counts": r.counts, "metrics": r.metrics, "intervals": {k: list(v) for k, v in r.intervals.items()}}
             for r in results
         ],
-        "text": [line for result in results for line in _lines(result)],
+        "text": _text(results),
     }
+
+
+def _text(results: list[Result]) -> list[str]:
+    lines = []
+    for _, group in groupby(results, lambda result: (result.name, result.switches.get("model"), "quality" in result.switches)):
+        found = list(group)
+        lines += discard_lines(found) if "quality" in found[0].switches else [line for result in found for line in _lines(result)]
+    return lines
 
 
 def _lines(result: Result) -> list[str]:
     counts = result.counts
     lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
     if counts["pairs_left_out"]:
-        among = " or that any of the qualities says nothing of" if "quality" in result.switches else ""
-        lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used{among}")
-    if left := [f"{n} after {name.removeprefix(LEFT)}" for name, n in counts.items() if name.startswith(LEFT)]:
-        lines.append(f"  mated pairs left: {', '.join(left)} discarded; threshold {result.switches['edc threshold'].partition(':')[0]}")
+        lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
     shown = [name for name in result.metrics if _is_shown(result, name)]
     unresolved = [name for name in shown if "@" in name and math.isnan(result.metrics[name])]
     resolved = [name for name in shown if name not in unresolved]
@@ -148,25 +154,16 @@ def _lines(result: Result) -> list[str]:
     for name in resolved:
         interval = interval_text(result, name)
         value = metric_text(name, result.metrics[name])
-        rests_on = f"   {result.events[name]} impostors" if name in result.events and name.startswith(("tar@", "fnmr@")) else ""
-        if name.startswith("fnmr@"):
-            rests_on += f" accepted, {counts[name.replace('fnmr', 'false_non_matches')]} mated pairs refused"
-        elif f"{name}_best" in result.metrics:
-            rests_on = f"   best possible {metric_text(name, result.metrics[f'{name}_best'])}"
-        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{rests_on}")
-    if any("_normalised" in name for name in resolved):
-        lines.append("  areas over limit and FNMR: 1 is of no use, lower is better")
+        impostors = f"   {result.events[name]} impostors" if name in result.events and name.startswith("tar@") else ""
+        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{impostors}")
     if unresolved:
-        rates = ", ".join(dict.fromkeys(metric_name(name.rpartition("@")[2].partition("_")[0]) for name in unresolved))
+        rates = ", ".join(metric_name(name.rpartition("@")[2]) for name in unresolved)
         lines.append(f"  unresolved, as less than one of {counts['non_mated']} non-mated pairs may be accepted: {rates}")
     return lines
 
 
 def _is_shown(result: Result, name: str) -> bool:
-    if name.startswith(("pauc", "auc")):  # as the papers have them, or else over limit and FNMR, so that they can be compared
-        raw = result.switches["edc threshold"].startswith("per_step")
-        return not name.endswith("_best") and ("_normalised" in name) != raw
-    return name in (result.headline, "eer", "threshold_cosine") or (name.startswith(("tar@", "fnmr@")) and not name.endswith("_std"))
+    return name in (result.headline, "eer", "threshold_cosine") or (name.startswith("tar@") and not name.endswith("_std"))
 
 
 def text(result: dict[str, Any]) -> str:
