@@ -181,7 +181,8 @@ def traffic(setup: Setup, backbone: Footprint) -> dict[str, int]:
         vectors += summed(3 * batch * FLOAT + FLOAT)  # the margined cosines, the gradients of cosine and norm, the regulariser
     items = {
         "embeddings": back,
-        "gradient of the embeddings": back,
+        # gloo's reduce-scatter sends the whole sum to every rank
+        "gradient of the embeddings": summed(batch * size * FLOAT) if setup.device_type == "cpu" else back,
         "vectors of the batch": vectors,
         "gradient of the backbone": summed(backbone.weights) + backbone.buffers,
     }
