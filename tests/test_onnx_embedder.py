@@ -12,6 +12,7 @@ import torch
 from limen.bundle import Architecture, Bundle, Preprocessing
 from limen.cli import main
 from limen.data import decode_image
+from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.files import file_sha256
@@ -255,3 +256,33 @@ def test_mobilefacenet_tells_people_apart(real_data, tmp_path):
     same = np.arange(8) // 2
     similarity, mated = vectors @ vectors.T, same[:, None] == same
     assert similarity[mated].min() > 0.4 > 0.3 > similarity[~mated].max()
+
+
+def test_a_calibration_is_kept_in_the_sidecar(model, tmp_path, capsys):
+    """`limen calibrate` of a foreign recogniser with a quality of the pixels, then what `limen quality` and `limen info` say of it."""
+    save_folder(SyntheticFaces(10, 4, difficulty=0.5), tmp_path / "faces")
+    assert main(["data", "pairs", str(tmp_path / "faces"), "--count", "120", "--out", str(tmp_path / "pairs.txt")]) == 0
+    before = OnnxEmbedder(model).description
+    words = ["calibrate", str(model), "--pairs", str(tmp_path / "pairs.txt"), "--images", str(tmp_path / "faces"), "--fmr", "0.1"]
+    assert main([*words, "--measure", "sharpness"]) == 0
+    assert f"kept in {model}.json" in capsys.readouterr().out
+    embedder = OnnxEmbedder(model)
+    assert embedder.calibration.measure == "sharpness"
+    assert embedder.description | {"sidecar_sha256": before["sidecar_sha256"]} == before  # nothing else has changed
+    assert main(["quality", str(model), str(tmp_path / "faces"), "--measure", "sharpness", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["calibration"] == embedder.calibration.summary
+    quality = np.array([row["quality"] for row in found["images"]])
+    np.testing.assert_array_equal([row["percentile"] for row in found["images"]], embedder.calibration.percentile(quality))
+    assert main(["info", str(model), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["calibration"] == found["calibration"]
+    assert main([*words, "--measure", "norm"]) == 0  # another takes its place
+    assert OnnxEmbedder(model).calibration.measure == "norm"
+    assert main([*words, "--measure", "norm", "--out", str(tmp_path / "other.onnx")]) == 1
+    assert f"is kept in its sidecar, {model}.json; leave --out" in capsys.readouterr().err
+
+
+def test_a_damaged_calibration_is_named(model):
+    save_sidecar(model, calibration={"measure": "norm"})
+    with pytest.raises(LimenError, match=r"calibration: damaged .*; take it out and run `limen calibrate` again"):
+        OnnxEmbedder(model)

@@ -11,6 +11,7 @@ from limen.bundle import Bundle, load_bundle, save_bundle
 from limen.embeddings import Embeddings, check_images, embeddings_of
 from limen.errors import LimenError
 from limen.onnx_embedder import OnnxEmbedder
+from limen.quality import Calibration
 
 
 class Embedder:
@@ -42,6 +43,11 @@ class Embedder:
     def save(self, path: str | Path) -> None:
         """Writes the bundle file that `load` reads; `description` names that file's SHA-256 from then on."""
         self.bundle.sha256 = save_bundle(path, self.bundle)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `limen calibrate` found of a quality of this model's images."""
+        return self.bundle.calibration
 
     @property
     def description(self) -> dict[str, Any]:

@@ -73,7 +73,8 @@ def measure_identity(spec: str, measure: QualityMeasure, embedder: Embedder | On
     if not isinstance(measure, ModelMeasure) or measure.recogniser is embedder:
         return spec
     other: Any = measure.recogniser
-    decides = dict(other.description)  # all that decides its features, but not the calibration that its file may hold
+    decides = dict(other.description)  # all that decides its features, but not the calibration that its file or sidecar may hold
+    decides.pop("sidecar_sha256", None)
     if isinstance(other, Embedder):
         decides["model_sha256"] = other.bundle.weights_sha256
     return f"{type(measure).name} of the model {hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]}"
@@ -89,7 +90,7 @@ def score_embedded(
 
 
 def calibrate(
-    embedder: Embedder, pairs: PairSet, fmr: float, measure: str = "quality", progress: Progress | None = None
+    embedder: Embedder | OnnxEmbedder, pairs: PairSet, fmr: float, measure: str = "quality", progress: Progress | None = None
 ) -> tuple[Calibration, dict[int, str]]:
     """`fit_calibration` of a measure of create_measure on pairs held out from training, and the failures to acquire.
 
@@ -98,10 +99,12 @@ def calibrate(
     chosen = create_measure(measure, embedder.device, embedder)
     source = pairs.source
     quality = np.full(len(source), np.nan)
-    vectors = np.full((len(source), embedder.bundle.architecture.embedding_size), np.nan)
+    vectors = np.empty((0, 0))
     failures: dict[int, str] = {}
     for numbers, images in readable_blocks(source, np.arange(len(source)), failures, progress):
         found = embedder.embed(images)
+        if not vectors.size:
+            vectors = np.full((len(source), found.vectors.shape[1]), np.nan)
         vectors[numbers] = found.vectors
         quality[numbers] = score_embedded(chosen, embedder, found, images, [source.locate(number) for number in numbers])
     cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])

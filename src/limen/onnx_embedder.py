@@ -1,7 +1,8 @@
 """An embedder from an ONNX file: any recogniser, whoever trained it, beside a small JSON file that states its preprocessing.
 
 The sidecar of `model.onnx` is `model.onnx.json`. It holds the fields of limen.bundle.Preprocessing, a `licence`, and `pixels`: "0..1" where
-`mean` and `std` are those of `pixel / 255`, "0..255" where they are those of the pixels as they are. None of them may be left out.
+`mean` and `std` are those of `pixel / 255`, "0..255" where they are those of the pixels as they are. None of them may be left out. A
+`calibration` is added by `limen calibrate`.
 """
 
 import json
@@ -14,8 +15,9 @@ import numpy as np
 from limen.bundle import Preprocessing
 from limen.embeddings import Embeddings, check_images, embeddings_of
 from limen.errors import LimenError
-from limen.files import file_sha256
+from limen.files import atomic_write, file_sha256
 from limen.lookup import did_you_mean
+from limen.quality import Calibration
 
 SCALES = {"0..1": 1.0, "0..255": 255.0}
 TEMPLATE = asdict(Preprocessing()) | {"pixels": "0..1", "licence": "not stated"}
@@ -46,7 +48,8 @@ class OnnxEmbedder:
     def __init__(self, path: str | Path, device: Any = "cpu", threads: int | None = None):
         self.path = Path(path)
         self._session, self._external = _open(self.path, str(device), threads)
-        self.preprocessing, self.licence = read_sidecar(sidecar_of(self.path))
+        self.device = str(device)
+        self.preprocessing, self.licence, self.calibration = read_sidecar(sidecar_of(self.path))
         try:
             self._fixed_batch = self._check_input()
             self.embedding_size = self._probe()
@@ -66,6 +69,14 @@ class OnnxEmbedder:
             "preprocessing": asdict(self.preprocessing),
             "licence": self.licence,
         }
+
+    def save_calibration(self) -> Path:
+        """Writes `calibration` into the sidecar, and returns its path."""
+        path = sidecar_of(self.path)
+        stated = json.loads(path.read_text(encoding="utf-8")) | {"calibration": self.calibration and asdict(self.calibration)}
+        atomic_write(path, lambda temporary: _write(temporary, json.dumps(stated, indent=1)))
+        self._sha256 = self._sha256[0], file_sha256(path)
+        return path
 
     def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = 64) -> Embeddings:
         """Equals limen.Embedder.embed: (N, size, size, 3) uint8 RGB -> embeddings; `flip=None` is the sidecar's rule.
@@ -127,8 +138,8 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_sidecar(path: Path) -> tuple[Preprocessing, str]:
-    """The preprocessing and the licence that a sidecar states.
+def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
+    """The preprocessing, the licence and the calibration, if there is one, that a sidecar states.
 
     Raises LimenError that says in its first line what is wrong, and ends in a whole sidecar to paste.
     """
@@ -149,11 +160,19 @@ def wrong_sidecar(path: Path, reason: str, **known: Any) -> LimenError:
     return LimenError(f"{path}: {reason}; paste this into it and set it to what the model was trained with\n{template}")
 
 
-def _parse(stated: Any) -> tuple[Preprocessing, str]:
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _parse(stated: Any) -> tuple[Preprocessing, str, Calibration | None]:
     if not isinstance(stated, dict):
         raise LimenError(f"it holds a {type(stated).__name__}, not an object")
+    try:
+        calibration = Calibration.from_json(stated["calibration"]) if stated.get("calibration") else None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LimenError(f"calibration: damaged ({error}); take it out and run `limen calibrate` again") from error
     for name in stated:
-        if name not in KINDS:
+        if name not in (*KINDS, "calibration"):
             raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, KINDS)}")
     for name, kind in KINDS.items():
         if name not in stated:
@@ -172,7 +191,7 @@ def _parse(stated: Any) -> tuple[Preprocessing, str]:
     if not all(0 <= mean <= scale for mean in stated["mean"]) or any(std > scale or 0 < std < 1 < scale for std in stated["std"]):
         raise LimenError(f"mean {stated['mean']} and std {stated['std']} are not of pixels from {stated['pixels']}")
     scaled = {name: tuple(value / scale for value in stated[name]) for name in ("mean", "std")}
-    return Preprocessing(**{f.name: stated[f.name] for f in fields(Preprocessing)} | scaled), stated["licence"]
+    return Preprocessing(**{f.name: stated[f.name] for f in fields(Preprocessing)} | scaled), stated["licence"], calibration
 
 
 def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, str]]:

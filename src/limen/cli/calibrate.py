@@ -3,6 +3,7 @@
   limen calibrate model.safetensors --pairs heldout.bin
   limen calibrate model.safetensors --pairs pairs.txt --images faces/ --fmr 1e-2 --out calibrated.safetensors
   limen calibrate model.safetensors --pairs heldout.bin --measure norm
+  limen calibrate recogniser.onnx --pairs heldout.bin --measure crfiqa.safetensors     # kept in recogniser.onnx.json
 
 The pairs have to be of people whom the model was not trained on, and like those it will meet. Their images are the reference of the
 percentiles; their non-mated pairs set the threshold at the false match rate asked for; their mated pairs tell how the share rejected
@@ -12,6 +13,7 @@ there falls with quality. The weights stay as they are. `limen quality` uses wha
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from limen.data import open_pairs
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.measures import calibrate
+from limen.onnx_embedder import sidecar_of
 from limen.quality import Calibration
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)
@@ -29,7 +32,7 @@ DEPENDABLE = 30  # errors: the rate is then within 30 % of the true one nine tim
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
+    parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("--pairs", required=True, metavar="FILE", help="a .bin file, or a text list in LFW's format")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that a text list names")
     parser.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the threshold (1e-3)")
@@ -39,16 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    out = options.out or options.model
+    foreign = options.model.lower().endswith(".onnx")
+    out = str(sidecar_of(Path(options.model))) if foreign else options.out or options.model
+    if foreign and options.out:
+        raise LimenError(f"--out {options.out}: what is found of an ONNX file is kept in its sidecar, {out}; leave --out")
     if out.lower().endswith(".onnx"):
-        raise LimenError(f"{out}: an ONNX file cannot hold a calibration; give a bundle that limen wrote, and a name for --out as theirs")
+        raise LimenError(f"--out {out}: a bundle under that name would be taken for an ONNX file; choose another")
     pairs = open_pairs(options.pairs, options.images)
     embedder = Embedder.load(options.model, options.device)
-    assert isinstance(embedder, Embedder)
     with progress_bar(f"scoring {pairs.name}") as progress:
         calibration, failures = calibrate(embedder, pairs, options.fmr, options.measure, progress)
-    embedder.bundle.calibration = calibration
-    embedder.save(out)
+    if isinstance(embedder, Embedder):
+        embedder.bundle.calibration = calibration
+        embedder.save(out)
+    else:
+        embedder.calibration = calibration
+        embedder.save_calibration()
     scores = np.percentile(calibration.quantiles, PERCENTILES)
     table = (scores, calibration.expected_fnmr(scores), *calibration.fnmr_interval(scores))
     names = ("quality", "expected_fnmr", "fnmr_low", "fnmr_high")

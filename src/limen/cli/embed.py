@@ -186,13 +186,12 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
 def _reference_of(embedder: Embedder | OnnxEmbedder, spec: str, measure: QualityMeasure) -> np.ndarray | None:
     """The scores by that measure of the reference images of the model, or of the model whose quality head it is: a template then does not
     depend on who else is enrolled."""
-    known = {measure_identity(spec, measure, embedder): embedder}
+    known: dict[str, Embedder | OnnxEmbedder] = {measure_identity(spec, measure, embedder): embedder}
     if isinstance(measure, LearnedQuality) and isinstance(measure.recogniser, Embedder):
         known.setdefault("quality", measure.recogniser)
     for name, model in known.items():
-        calibration = model.bundle.calibration if isinstance(model, Embedder) else None
-        if calibration is not None and calibration.measure == name:
-            return np.array(calibration.quantiles)
+        if model.calibration is not None and model.calibration.measure == name:
+            return np.array(model.calibration.quantiles)
     return None
 
 

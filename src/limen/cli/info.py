@@ -22,8 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     if Path(options.model).suffix.lower() == ".onnx":
-        description = OnnxEmbedder(options.model).description
-        return {"file": options.model, "sha256": description.pop("model_sha256"), **description}
+        embedder = OnnxEmbedder(options.model)
+        found = {"file": options.model, "sha256": embedder.description["model_sha256"], **embedder.description}
+        del found["model_sha256"]
+        return found | {"calibration": embedder.calibration.summary if embedder.calibration else None}
     bundle = load_bundle(options.model)
     return {
         "file": options.model,

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     source = FileSource(list_images(options.images), on_other_size="resize" if options.resize else "refuse")
     embedder = Embedder.load(options.model, options.device)
     measure = create_measure(options.measure, options.device, embedder)
-    calibration = None if isinstance(embedder, OnnxEmbedder) else embedder.bundle.calibration
+    calibration = embedder.calibration
     applies = calibration is not None and calibration.measure == measure_identity(options.measure, measure, embedder)
     with progress_bar("scoring") as progress:
         (scored,) = score_images([measure], source, progress=progress)
@@ -106,11 +106,9 @@ def _rows(source: FileSource, quality: np.ndarray, calibration: Calibration | No
 
 def _remark(embedder: Embedder | OnnxEmbedder, options: argparse.Namespace) -> str:
     """Why there is a score and no more, and what to do about it."""
-    if isinstance(embedder, OnnxEmbedder):
-        return "A score orders images and says no more: an ONNX file holds no calibration."
     measure = "" if options.measure == "quality" else f" --measure {options.measure}"
     command = f"`limen calibrate {options.model} --pairs FILE{measure}` adds percentile and expected FNMR"
-    if (calibration := embedder.bundle.calibration) is not None:
+    if (calibration := embedder.calibration) is not None:
         return f"The model is calibrated for {calibration.measure}, not for {options.measure}; {command}."
     return f"The model is not calibrated, so a score orders images and says no more; {command}."
 
