@@ -82,7 +82,7 @@ def runs(tmp_path_factory):
     (folder / "jobs.json").write_text(json.dumps(jobs.jobs))
     outcomes = [folder / f"outcomes-{rank}.json" for rank in range(PROCESSES)]
     command = [sys.executable, str(SCRIPT), str(PROCESSES), str(folder / "jobs.json"), str(folder / "outcomes")]
-    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=150)
+    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=600)
     assert json.loads(finished.stdout) == [0, 0, -signal.SIGKILL, 0], finished.stderr
     found = {}
     for rank, path in enumerate(outcomes):
