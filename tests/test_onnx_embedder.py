@@ -284,5 +284,5 @@ def test_a_calibration_is_kept_in_the_sidecar(model, tmp_path, capsys):
 
 def test_a_damaged_calibration_is_named(model):
     save_sidecar(model, calibration={"measure": "norm"})
-    with pytest.raises(LimenError, match=r"calibration: damaged .*; take it out and run `limen calibrate` again"):
+    with pytest.raises(LimenError, match=r"its calibration is damaged .*; take it out and run `limen calibrate` again$"):
         OnnxEmbedder(model)

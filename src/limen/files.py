@@ -55,8 +55,10 @@ def sole_use(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which processes forked from this one would hold beyond its end
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             raise LimenError(f"{folder}: another process is training there; wait until it has ended, or choose another --out") from error
+        except OSError as error:
+            raise LimenError(f"{folder}: its file system has no locks ({error.strerror}); choose another --out") from error
         yield
     finally:
         os.close(handle)

@@ -51,7 +51,7 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embe
         return OF_A_MODEL[kind](Embedder.load(argument, device), f"{kind} of {model_name(argument)}")
     if kind == "face_size" and argument:
         return FaceSize(argument)
-    if Path(spec).is_file():
+    if spec not in PIXELS and Path(spec).is_file():
         return LearnedQuality(Embedder.load(spec, device), f"quality of {model_name(spec)}")
     if spec not in PIXELS and not colon:
         raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
@@ -59,6 +59,13 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embe
     if not hasattr(measure, "score"):
         raise LimenError(f"quality measure {spec}: it has no method score(images, files); see docs/extend")
     return measure
+
+
+def file_of(spec: str) -> Path | None:
+    """The file that a spec of `create_measure`, or of a CSV of scores, names."""
+    kind, colon, argument = spec.partition(":")
+    path = Path(argument if colon and kind in (*OF_A_MODEL, "face_size") else spec)
+    return path if spec not in PIXELS and path.is_file() else None
 
 
 def model_name(path: str | Path) -> str:
@@ -74,7 +81,8 @@ def measure_identity(spec: str, measure: QualityMeasure, embedder: Embedder | On
         return spec
     other: Any = measure.recogniser
     decides = dict(other.description)  # all that decides its features, but not the calibration that its file or sidecar may hold
-    decides.pop("sidecar_sha256", None)
+    for name in ("sidecar_sha256", "licence"):
+        decides.pop(name, None)
     if isinstance(other, Embedder):
         decides["model_sha256"] = other.bundle.weights_sha256
     return f"{type(measure).name} of the model {hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]}"

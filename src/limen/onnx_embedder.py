@@ -144,14 +144,24 @@ def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
     Raises LimenError that says in its first line what is wrong, and ends in a whole sidecar to paste.
     """
     try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        parts = _parse(stated)
     except OSError as error:
         reason = f"{error.strerror}; an ONNX file needs this sidecar, which states its preprocessing"
     except ValueError as error:
         reason = f"it is not JSON ({error})"
     except LimenError as error:
         reason = str(error)
+    else:
+        return *parts, _calibration(path, stated.get("calibration"))
     raise wrong_sidecar(path, reason)
+
+
+def _calibration(path: Path, stated: Any) -> Calibration | None:
+    try:
+        return Calibration.from_json(stated) if stated else None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LimenError(f"{path}: its calibration is damaged ({error}); take it out and run `limen calibrate` again") from error
 
 
 def wrong_sidecar(path: Path, reason: str, **known: Any) -> LimenError:
@@ -164,13 +174,9 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _parse(stated: Any) -> tuple[Preprocessing, str, Calibration | None]:
+def _parse(stated: Any) -> tuple[Preprocessing, str]:
     if not isinstance(stated, dict):
         raise LimenError(f"it holds a {type(stated).__name__}, not an object")
-    try:
-        calibration = Calibration.from_json(stated["calibration"]) if stated.get("calibration") else None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise LimenError(f"calibration: damaged ({error}); take it out and run `limen calibrate` again") from error
     for name in stated:
         if name not in (*KINDS, "calibration"):
             raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, KINDS)}")
@@ -191,7 +197,7 @@ def _parse(stated: Any) -> tuple[Preprocessing, str, Calibration | None]:
     if not all(0 <= mean <= scale for mean in stated["mean"]) or any(std > scale or 0 < std < 1 < scale for std in stated["std"]):
         raise LimenError(f"mean {stated['mean']} and std {stated['std']} are not of pixels from {stated['pixels']}")
     scaled = {name: tuple(value / scale for value in stated[name]) for name in ("mean", "std")}
-    return Preprocessing(**{f.name: stated[f.name] for f in fields(Preprocessing)} | scaled), stated["licence"], calibration
+    return Preprocessing(**{f.name: stated[f.name] for f in fields(Preprocessing)} | scaled), stated["licence"]
 
 
 def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, str]]:

@@ -191,7 +191,7 @@ def _reference_of(embedder: Embedder | OnnxEmbedder, spec: str, measure: Quality
         known.setdefault("quality", measure.recogniser)
     for name, model in known.items():
         if model.calibration is not None and model.calibration.measure == name:
-            return np.array(model.calibration.quantiles)
+            return np.array(model.calibration.quantiles, np.float32)  # as the scores are, so that equal ones are equal
     return None
 
 

@@ -35,7 +35,7 @@ from limen.data.pairs import PairSet, open_pairs
 from limen.embedder import Embedder
 from limen.errors import LimenError
 from limen.files import file_sha256
-from limen.measures import create_measure, model_name
+from limen.measures import create_measure, file_of, model_name
 from limen.protocols import ErrorVersusDiscard, Measure, Result, Verification, random_orders, read_quality_csv, save_json
 from limen.report import write_edc_csv, write_report
 from limen.report.html import interval_text, metric_name, metric_text
@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     protocols = _protocols(options)  # before the models: a wrong path should not cost their loading
     pair_files = [file_sha256(Path(pairs)) for pairs in options.pairs]
     judged = protocols[0].qualities if isinstance(protocols[0], ErrorVersusDiscard) else ()
-    files = {name: Path(spec.partition(":")[2] or spec) for name, spec in zip(judged, options.quality or (), strict=True)}
-    of_quality = {name: {"quality_sha256": file_sha256(file) if file.is_file() else "no file"} for name, file in files.items()}
+    files = {name: file_of(spec) for name, spec in zip(judged, options.quality or (), strict=True) if spec != "random"}
+    of_quality = {name: {"quality_sha256": file_sha256(file)} for name, file in files.items() if file is not None}
     results = []
     for model in map(Path, options.models):
         embedder = Embedder.load(model, options.device, options.threads)
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 found = protocol.run(embedder)
             for result in found if isinstance(found, list) else [found]:
                 result.switches = {"model": model_name(model)} | result.switches | {"pairs_sha256": pairs_sha256}
-                result.switches |= of_quality.get(result.switches.get("quality", ""), {})
+                if judged:
+                    result.switches |= of_quality.get(result.switches["quality"], {"quality_sha256": "no file"})
                 results.append(result)
     names = dict.fromkeys(result.switches["model"] for result in results)
     return write_results(Path(options.out), f"{', '.join(names)} on {', '.join(p.pair_set.name for p in protocols)}", results)

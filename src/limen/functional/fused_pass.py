@@ -121,9 +121,9 @@ class _MarginSoftmax(torch.autograd.Function):
     def forward(ctx, features, centers, labels, scale, options):
         absent = _absent(features.dtype)
         blocks = CenterBlocks(centers, labels, options.active, features.dtype)
-        direction = features / features.norm(dim=1, keepdim=True).clamp_min(NO_DIRECTION)  # (B, D)
+        direction = _direction(features, features.norm(dim=1, keepdim=True))  # (B, D)
         own = blocks.own()  # (B, D)
-        target_cosine = (direction * own).sum(1) / own.norm(dim=1).clamp_min(NO_DIRECTION) * (labels >= 0)
+        target_cosine = (direction * _direction(own, own.norm(dim=1, keepdim=True))).sum(1) * (labels >= 0)
         whole_target = target_cosine if options.complete is None else options.complete(target_cosine)
         threshold, shift = (None, None) if options.gate is None else options.gate(whole_target)
 
@@ -185,9 +185,8 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
     if update is not None and logits is None:
         raise RuntimeError("the first backward pass has updated the centres already; a second one needs a new forward pass")
     feature_norm = features.norm(dim=1, keepdim=True)
-    short = feature_norm < NO_DIRECTION
+    short, direction = feature_norm < NO_DIRECTION, _direction(features, feature_norm)
     feature_norm = feature_norm.clamp_min(NO_DIRECTION)
-    direction = features / feature_norm
     scaled = direction * scale[:, None]
     own = torch.where(labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
     own_norm = inverse_norm[blocks.position.clamp_min(0), None] if blocks.count else torch.zeros_like(own)
@@ -230,6 +229,11 @@ def _gradients(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[T
     if grad_scale is not None:
         grad_scale *= grad_logsumexp / scale
     return grad_features, None if grad_centers is None else grad_centers.to(centers.dtype), None, grad_scale, None
+
+
+def _direction(vectors: Tensor, length: Tensor) -> Tensor:
+    """`vectors` (n, D) of `length` (n, 1), made of length one; 0 for those without a direction."""
+    return (vectors / length.clamp_min(NO_DIRECTION)).masked_fill(length < NO_DIRECTION, 0)
 
 
 def _absent(dtype: torch.dtype) -> float:

@@ -35,7 +35,7 @@ class ClassSampler(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, int] = {}
-        """What the last step chose in this shard, for the log."""
+        """What the last step chose in this shard, for the log: the numbers of the batch's own classes and of all that took part."""
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, centers: ClassCenters) -> None:

@@ -18,7 +18,7 @@ class Calibration:
     mated, non_mated      number of pairs
     false_non_matches     mated pairs below the threshold; false_matches: non-mated ones not below it
     knots, fnmr           (K,) pair quality, rising, and expected false non-match rate, falling; straight lines between
-    fnmr_low, fnmr_high   (K,) ends of its 95 % interval, falling too
+    fnmr_low, fnmr_high   (K,) ends of its 95 % interval, falling too; of the mean over the qualities that were taken together
     """
 
     measure: str

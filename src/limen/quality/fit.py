@@ -31,9 +31,9 @@ def fit_calibration(
     The threshold is the lowest at which the false match rate does not exceed `fmr`. The quality of a pair is that of its worse image.
     The mated pairs are put in order of it and cut into at most 100 groups of at least 30 pairs and, on average, 5 non-matches; the
     expected FNMR is the isotonic regression of the groups' shares of non-matches on their mean qualities: the falling curve with the
-    least squared error. Its 95 % interval is, for each stretch where it is level, that of Clopper and Pearson for the stretch's pairs,
-    as many fewer as pairs of one person say the same (Korn and Graubard, "Confidence intervals for proportions with small expected
-    number of positive counts", 1998); and as the rate falls, no end may rise.
+    least squared error. Its 95 % interval is, for each stretch where it is level, that of the stretch's mean rate: Clopper and Pearson's
+    for its pairs, as many fewer as pairs of one person say the same (Korn and Graubard, "Confidence intervals for proportions with
+    small expected number of positive counts", 1998); and as the rate falls, no end may rise.
 
     Args:
         measure, reference: names, see Calibration.
@@ -101,11 +101,15 @@ def _interval(fnmr: np.ndarray, errors: np.ndarray, sizes: np.ndarray, design_ef
 
 
 def _design_effect(rejected: np.ndarray, person: np.ndarray) -> float:
-    """The variance of the share of `rejected` (M,), people being drawn, over the one that M independent pairs would have; 1 or above."""
-    rate = rejected.mean()
+    """The variance of the share of `rejected` (M,), people being drawn, over the one that M independent pairs would have; 1 or above.
+
+    Where all or none are rejected it cannot be told: then what it is where the pairs of a person always fall together.
+    """
+    rate, number = rejected.mean(), np.unique(person, return_inverse=True)[1]
     if not 0 < rate < 1:
-        return 1.0
-    of_people = np.bincount(np.unique(person, return_inverse=True)[1], rejected - rate)
+        pairs = np.bincount(number)
+        return float(pairs @ pairs) / len(rejected)
+    of_people = np.bincount(number, rejected - rate)
     return max(1.0, float(of_people @ of_people) / (len(rejected) * rate * (1 - rate)))
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,8 @@ def save_checkpoint(
             if processes.first:
                 _write_json(temporary / CLASSES, list(class_names))
                 sums[CLASSES] = checksum(temporary / CLASSES)
-                _write_json(temporary / STATE, values | {"step": step, "processes": processes.world_size, "crc32": sums})
+                state = values | {"step": step, "processes": processes.world_size, "crc32": sums}
+                _write_json(temporary / STATE, state | {"own_crc32": _checksum(state)})
                 _sync(temporary)
                 temporary.rename(path)
                 _sync(folder)
@@ -96,6 +98,8 @@ def read_values(path: Path) -> dict[str, Any]:
     """The plain values of a checkpoint. Raises LimenError for a folder that is damaged or not a checkpoint."""
     with _damage(path):
         values = json.loads((path / STATE).read_text())
+        if values.pop("own_crc32", None) != _checksum(values):
+            raise ValueError(f"{STATE} has changed")
         files = {file_name(rank, values["processes"]) for rank in range(values["processes"])}
         if not values.keys() >= NEEDED or not files <= {file.name for file in path.iterdir()}:
             raise ValueError("parts are missing")
@@ -131,8 +135,6 @@ def read_rows(path: Path, name: str, rows: Tensor, target: Tensor) -> None:
 
 def load_into(processes: Processes, path: Path, tensors: dict[str, Tensor]) -> None:
     """Fills `tensors`, parts of `Processes.shard` among them, in place. Raises LimenError where the checkpoint does not hold just these."""
-    with processes.together():
-        verify(processes, path)
     with processes.together(), _damage(path):
         expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if tensor_shapes(path) != expected:
@@ -145,6 +147,10 @@ def _remove(paths: list[Path]) -> None:
     for path in paths:
         path.rename(doomed := path.with_name(f".{path.name}.tmp"))  # at once, so that no half of one is ever taken for a checkpoint
         shutil.rmtree(doomed)
+
+
+def _checksum(values: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -25,7 +25,7 @@ class RunLog:
             path.write_text(lines)
 
         atomic_write(self.path, write)
-        self.file = self.path.open("ab", buffering=0)  # a full disk is met at once, and by no later flush
+        self.file = self.path.open("ab", buffering=0)  # nothing is left to be flushed when the disk is full
         self.quiet = quiet
         self.terminal = sys.stderr.isatty() and not quiet
         self.progress = Progress(
@@ -76,7 +76,9 @@ class RunLog:
 
     def _append(self, row: dict[str, Any]) -> None:
         try:
-            self.file.write(json.dumps(row).encode() + b"\n")
+            left = memoryview(json.dumps(row).encode() + b"\n")
+            while left:  # a disk that is nearly full takes a part, and says so at the next
+                left = left[self.file.write(left) :]
         except OSError as error:
             raise LimenError(f"{self.path}: {error.strerror}; free some space and go on with --resume auto") from error
 

@@ -25,7 +25,7 @@ from limen.heads import SAMPLERS, CenterSGD, ClassSampler, MarginHead, create_sa
 from limen.lookup import call, find
 from limen.margins import create_margin
 from limen.quality import QualityHead
-from limen.training.checkpoint import checkpoints, load_into, read_shapes, read_tensors, read_values, save_checkpoint
+from limen.training.checkpoint import checkpoints, load_into, read_shapes, read_tensors, read_values, save_checkpoint, verify
 from limen.training.distributed import Processes, training_device
 from limen.training.optimisation import create_optimiser
 from limen.training.recipe import Recipe
@@ -34,7 +34,7 @@ CENTER_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 # What may differ between a run and its continuation: it changes no weight beyond rounding (device and threads) or not at all.
 FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
-FREE_DATA_KEYS = {"data.workers", "data.max_unreadable", "data.path"}  # the people and their labels are compared, wherever they lie
+FREE_DATA_KEYS = {"data.workers", "data.max_unreadable", "data.path"}  # people and labels are compared, wherever they lie
 
 
 class Run:
@@ -156,6 +156,7 @@ class Run:
 
     def _restore_order(self, path: Path) -> None:
         """The order of images after the checkpoint's steps. Raises LimenError where the checkpoint belongs to another run."""
+        verify(self.processes, path)
         self._saved = values = read_values(path)
         differing = _differences(values["recipe"], _plain(self.recipe))
         if differing:
