@@ -398,6 +398,15 @@ def test_reading_processes_begin_before_there_are_centres(faces, tmp_path, monke
     assert started == [1]
 
 
+def test_a_network_that_collapsed_is_told_once(faces, tmp_path, monkeypatch, capsys):
+    row = loop._row
+    monkeypatch.setattr(loop, "_row", lambda run, *arguments: row(run, *arguments) | {"target_cosine": -0.09 * run.step})
+    train(recipe(faces, tmp_path / "run"))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("the features have turned away from all centres") == 1
+    assert "step 4: the mean cosine to the own centre is -0.36" in said
+
+
 def test_a_quality_head_that_diverges_stops_before_the_update(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "quality_loss", lambda predicted, _: (predicted * torch.nan).mean())
     with pytest.raises(LimenError, match=r"the gradient is nan at step 1"):

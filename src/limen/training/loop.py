@@ -30,6 +30,8 @@ from limen.training.recipe import Recipe, check
 from limen.training.run import Run
 from limen.training.start import start_from_model
 
+COLLAPSED = -0.3  # mean cosine to the own centre: no network that learns goes there
+
 
 def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False) -> Path:
     """Trains `recipe` and returns the path of its bundle, OUT/model.safetensors.
@@ -85,7 +87,7 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
     quality, quality_weight = processes.wrap(run.quality), recipe.quality.weight or 0.0
     run.head.train()
     started = clock = time.perf_counter()
-    logged_step = run.step
+    logged_step, warned = run.step, False
 
     for batch in processes.in_step(run.batches, stop):
         images = normalise(batch.images.to(device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
@@ -164,6 +166,12 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
                         seconds_left=round((run.total_steps - run.step) * seconds / done, 1),
                         unreadable=len(run.unreadable),
                     )
+            if log is not None and row["target_cosine"] < COLLAPSED and not warned:
+                warned = True
+                log.note(
+                    f"step {run.step}: the mean cosine to the own centre is {row['target_cosine']:.2f}: the features have turned away from "
+                    "all centres, where a margin costs least, and will stay there; start again with a lower optimiser.lr or more warm-up"
+                )
             if log is not None and run.step == 1 and 0 < row.get("active_classes", 0) <= row.get("own_classes", 0):
                 log.note("head.sampler chooses none: the batch's own classes fill its share; raise the share, or lower batch_size")
         if run.step % recipe.checkpoint_every == 0 or last:
