@@ -113,7 +113,7 @@ def described(path, change):
 
 DAMAGES = {
     "absent": (lambda path: path.unlink(), "No such file"),
-    "folder": (lambda path: (path.unlink(), path.mkdir()), "check the path"),
+    "folder": (lambda path: (path.unlink(), path.mkdir()), "it is a folder; name the model file in it"),
     "empty": (lambda path: path.write_bytes(b""), "not a limen bundle"),
     "text": (lambda path: path.write_text("a text that is no model at all"), "not a limen bundle"),
     "pickle": (lambda path: torch.save({"a": torch.zeros(3)}, path), "not a limen bundle"),
