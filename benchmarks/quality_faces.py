@@ -177,7 +177,8 @@ def judge(options, seed, name, pairs, qualities, recogniser):
     augment = next((word.split("=")[1] for word in options.set if word.startswith("data.augment=")), "flip")
     protocol = ErrorVersusDiscard(pairs, qualities | {"random": random_orders(len(pairs.source))}, fmr=(1e-2, 1e-3))
     for result in protocol.run(recogniser):
-        for key, value in result.metrics.items():
+        for key in (key for key in result.metrics if key.startswith("fnmr") or "normalised" in key):
+            value = result.metrics[key]
             low, high = result.intervals.get(key, (np.nan, np.nan))
             row = dict(images=name, augment=augment, seed=seed, quality=result.switches["quality"], metric=key, value=round(value, 6))
             row |= dict(low=round(low, 6), high=round(high, 6))
