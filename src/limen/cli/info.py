@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     if Path(options.model).suffix.lower() == ".onnx":
         embedder = OnnxEmbedder(options.model)
-        found = {"file": options.model, "sha256": embedder.description["model_sha256"], **embedder.description}
-        del found["model_sha256"]
-        return found | {"calibration": embedder.calibration.summary if embedder.calibration else None}
+        description = embedder.description
+        calibration = embedder.calibration.summary if embedder.calibration else None
+        return {"file": options.model, "sha256": description.pop("model_sha256"), **description, "calibration": calibration}
     bundle = load_bundle(options.model)
     return {
         "file": options.model,

@@ -88,7 +88,7 @@ def _probes(centers: ClassCenters, everyone: Tensor, seed: int) -> Tensor:
 
 
 def samples_of_pivots(classes: int) -> int:
-    """Of how many classes the vectors place the pivots; at least one for each pivot up to 2e9 classes."""
+    """Of how many classes the vectors place the pivots; at least one for each pivot up to 1.9e9 classes."""
     return min(SAMPLES, SAMPLES_PER_PIVOT * math.ceil(LISTS * math.sqrt(classes)))
 
 

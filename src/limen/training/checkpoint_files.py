@@ -124,7 +124,7 @@ class _Writer(dcp.StorageWriter):
         text += b" " * (-len(text) % 8)
         with open(self.path, "wb") as file:
             parts = (_bytes(cast(Tensor, planner.resolve_data(item))) for item in items)
-            for block in chain([len(text).to_bytes(8, "little") + text], *parts):
+            for block in chain([len(text).to_bytes(8, "little") + text], chain.from_iterable(parts)):
                 self.sum = zlib.crc32(block, self.sum)
                 file.write(block)
             file.flush()

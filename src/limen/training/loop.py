@@ -30,7 +30,7 @@ from limen.training.recipe import Recipe, check
 from limen.training.run import Run
 from limen.training.start import start_from_model
 
-COLLAPSED = -0.3  # mean cosine to the own centre: no network that learns goes there
+COLLAPSED = -0.3  # mean cosine to the own centre, which begins near 0 and rises where a network learns
 
 
 def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False) -> Path:
