@@ -18,7 +18,7 @@ from machine import append_row
 
 from limen import MarginHead, create_backbone
 from limen.data import AdaptiveDataSampler
-from limen.data.weighted_draw import WeightTable
+from limen.data.feed.weighted_draw import WeightTable
 from limen.margins import AdaFace
 
 BATCH, PERSONS, IMAGES, THREADS = 64, 100, 2000, 2  # the demo recipe's

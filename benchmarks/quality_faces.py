@@ -23,9 +23,9 @@ from scipy.stats import spearmanr
 from limen import MarginHead, margins
 from limen.data import FolderSource, open_pairs, open_source
 from limen.data.synthetic import degrade
-from limen.embedder import Embedder
-from limen.embeddings import Embeddings
-from limen.measures import create_measure
+from limen.inference.measures import create_measure
+from limen.models.embedder import Embedder
+from limen.models.embeddings import Embeddings
 from limen.protocols import ErrorVersusDiscard, random_orders
 from limen.quality import QualityHead, certainty_ratio, quality_loss
 from limen.training import load_recipe

@@ -16,7 +16,7 @@ from runs import trained
 from scipy.stats import spearmanr
 
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.measures import create_measure
+from limen.inference.measures import create_measure
 from limen.protocols import score_images
 
 PEOPLE, IMAGES, UNSEEN = 200, 20, 100

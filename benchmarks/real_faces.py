@@ -13,7 +13,7 @@ from pathlib import Path
 from machine import append_row
 
 from limen import metrics
-from limen.embedder import Embedder
+from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.training import load_recipe, train
 

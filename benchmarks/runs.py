@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from limen import metrics
-from limen.embedder import Embedder
+from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.training import load_recipe, train
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from limen.training.checkpoint import checkpoints, read_rows, read_shapes
+from limen.training.checkpoint.checkpoint import checkpoints, read_rows, read_shapes
 
 
 def saved_tensors(folder):

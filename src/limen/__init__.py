@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from limen import data, heads, margins, metrics, quality
     from limen.backbones import create_backbone
-    from limen.embedder import Embedder
-    from limen.embeddings import Embeddings
     from limen.errors import LimenError
     from limen.heads import HeadOutput, MarginHead
-    from limen.measures import create_measure
+    from limen.inference.measures import create_measure
+    from limen.models.embedder import Embedder
+    from limen.models.embeddings import Embeddings
     from limen.protocols import Result, evaluate
     from limen.training import train
 
@@ -21,14 +21,14 @@ __version__ = "0.1.0"
 
 _ROOMS = ("data", "heads", "margins", "metrics", "quality")
 _HOME = {
-    "Embedder": "embedder",
-    "Embeddings": "embeddings",
+    "Embedder": "models.embedder",
+    "Embeddings": "models.embeddings",
     "HeadOutput": "heads",
     "LimenError": "errors",
     "MarginHead": "heads",
     "Result": "protocols",
     "create_backbone": "backbones",
-    "create_measure": "measures",
+    "create_measure": "inference.measures",
     "evaluate": "protocols",
     "train": "training",
 }

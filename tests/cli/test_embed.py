@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from limen.bundle import Architecture, Bundle, load_bundle, save_bundle
 from limen.cli import main
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.embedder import Embedder
 from limen.files import file_sha256
-from limen.measures import create_measure
+from limen.inference.measures import create_measure
 from limen.metrics import quality_weights
+from limen.models.bundle import Architecture, Bundle, load_bundle, save_bundle
+from limen.models.embedder import Embedder
 from limen.quality import Calibration, QualityHead
 
 PEOPLE = ["synthetic-00000", "synthetic-00001", "synthetic-00002"]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from limen.bundle import Architecture, Bundle, save_bundle
 from limen.cli import main
 from limen.data import FolderSource
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.embedder import Embedder
 from limen.files import file_sha256
 from limen.metrics import error_vs_discard
+from limen.models.bundle import Architecture, Bundle, save_bundle
+from limen.models.embedder import Embedder
 from limen.protocols import Result, Verification, read_quality_csv
 from limen.quality import QualityHead
 

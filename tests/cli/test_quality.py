@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from limen.bundle import Architecture, Bundle, load_bundle, save_bundle
 from limen.cli import main
 from limen.cli import quality as quality_command
 from limen.data import FolderSource, open_pairs, read_image
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.embedder import Embedder
-from limen.measures import create_measure
+from limen.inference.measures import create_measure
+from limen.models.bundle import Architecture, Bundle, load_bundle, save_bundle
+from limen.models.embedder import Embedder
 from limen.quality import QualityHead, Sharpness
 
 PEOPLE, EACH = 10, 4

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from limen import create_backbone
-from limen.bundle import Architecture, Bundle, save_bundle
 from limen.cli import COMMANDS
+from limen.models.bundle import Architecture, Bundle, save_bundle
 from limen.training.recipe import known_keys
 
 ROOT = Path(__file__).parents[2]

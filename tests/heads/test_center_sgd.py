@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from limen import MarginHead, margins
+from limen.functional.margin_softmax import blocks
 from limen.heads import CenterSGD
 
 B, C, D = 6, 30, 8
@@ -32,7 +33,7 @@ class Few:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("implementation", ["dense", "chunked"])
 def test_all_classes_equals_torch_sgd(monkeypatch, implementation, momentum):
-    monkeypatch.setattr("limen.functional.center_blocks.CPU_BLOCK", 7)
+    monkeypatch.setattr(blocks, "CPU_BLOCK", 7)
     plain, fused = head_of(implementation=implementation), head_of(implementation=implementation)
     sgd = torch.optim.SGD([plain.centers.weight], lr=0.1, momentum=momentum, weight_decay=5e-2)
     fused.update = CenterSGD(fused.centers, lr=0.1, momentum=momentum, weight_decay=5e-2)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from limen import MarginHead, margins
+from limen.functional.margin_softmax import blocks
 
 B, C, D, S = 16, 40, 8, 30.0
 MARGINS = {
@@ -44,7 +45,7 @@ def naive_loss(head, features, labels):
 @pytest.mark.parametrize("implementation", ["dense", "chunked"])
 @pytest.mark.parametrize("name", MARGINS)
 def test_equals_cross_entropy_over_the_row(monkeypatch, name, implementation):
-    monkeypatch.setattr("limen.functional.center_blocks.CPU_BLOCK", 7)
+    monkeypatch.setattr(blocks, "CPU_BLOCK", 7)
     head = MarginHead(C, D, MARGINS[name](), scale=S, implementation=implementation).double().eval()
     if hasattr(head.margin, "sample"):
         drawn = head.margin.sample(B, dtype=torch.float64)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from limen import MarginHead, margins
+from limen.functional.margin_softmax import blocks
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "heads.npz"
 CASES = {  # golden name -> margin, and the drawn margins where the release drew them
@@ -25,7 +26,7 @@ CASES = {  # golden name -> margin, and the drawn margins where the release drew
 @pytest.mark.parametrize("implementation", ["dense", "chunked"])
 @pytest.mark.parametrize("name", CASES)
 def test_released_head(monkeypatch, name, implementation):
-    monkeypatch.setattr("limen.functional.center_blocks.CPU_BLOCK", 16)
+    monkeypatch.setattr(blocks, "CPU_BLOCK", 16)
     golden = np.load(GOLDEN)
     make, draws = CASES[name]
     head = MarginHead(60, 32, make(), implementation=implementation).double()

@@ -21,11 +21,11 @@ import yaml
 from torch.distributed.checkpoint import HuggingFaceStorageReader, load
 
 from limen import Embedder, LimenError
-from limen.bundle import load_bundle
 from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.models.bundle import load_bundle
 from limen.training import Recipe, load_recipe, loop, read_log, train
 from limen.training import run as training_run
-from limen.training.checkpoint import checkpoints, read_values
+from limen.training.checkpoint.checkpoint import checkpoints, read_values
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser, Quality
 from saved_runs import assert_equal_runs, saved_tensors
 

@@ -21,10 +21,10 @@ import numpy as np
 from limen.cli.progress import progress_bar
 from limen.cli.quality import percent, percents
 from limen.data import open_pairs
-from limen.embedder import Embedder
 from limen.errors import LimenError
-from limen.measures import calibrate
-from limen.onnx_embedder import sidecar_of
+from limen.inference.measures import calibrate
+from limen.models.embedder import Embedder
+from limen.models.onnx_embedder import sidecar_of
 from limen.quality import Calibration
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from limen.data import read_image
-from limen.embedder import Embedder
+from limen.models.embedder import Embedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

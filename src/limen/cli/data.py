@@ -13,7 +13,7 @@ import numpy as np
 
 from limen.cli.progress import progress_bar
 from limen.data import FolderSource, open_source
-from limen.data.pairs import save_pairs
+from limen.data.pairs.pairs import save_pairs
 from limen.data.source import READERS
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError, UnreadableImage

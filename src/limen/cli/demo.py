@@ -21,7 +21,7 @@ from limen.cli.evaluate import write_results
 from limen.cli.progress import progress_bar
 from limen.data import FaceSource, open_source, pairs_of
 from limen.data.synthetic import SyntheticFaces, save_folder
-from limen.embedder import Embedder
+from limen.models.embedder import Embedder
 from limen.protocols import PairScores, Result, Verification
 from limen.report import Section, face_grid, figure_overview, figure_training, save_png
 from limen.training import Recipe, read_log, train

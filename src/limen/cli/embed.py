@@ -29,13 +29,13 @@ import numpy as np
 from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
 from limen.data.images import IMAGE_SUFFIXES
-from limen.embedder import Embedder
-from limen.embeddings import Embeddings
 from limen.errors import LimenError
 from limen.files import atomic_write
-from limen.measures import create_measure, measure_identity, score_embedded
+from limen.inference.measures import create_measure, measure_identity, score_embedded
 from limen.metrics import pool_templates, quality_weights
-from limen.onnx_embedder import OnnxEmbedder
+from limen.models.embedder import Embedder
+from limen.models.embeddings import Embeddings
+from limen.models.onnx_embedder import OnnxEmbedder
 from limen.protocols import readable_blocks
 from limen.quality import LearnedQuality, QualityMeasure
 

@@ -31,11 +31,11 @@ import numpy as np
 
 from limen.cli.discard_table import discard_lines
 from limen.cli.progress import progress_bar
-from limen.data.pairs import PairSet, open_pairs
-from limen.embedder import Embedder
+from limen.data.pairs.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.files import file_sha256
-from limen.measures import create_measure, file_of, model_name
+from limen.inference.measures import create_measure, file_of, model_name
+from limen.models.embedder import Embedder
 from limen.protocols import ErrorVersusDiscard, Measure, Result, Verification, random_orders, read_quality_csv, save_json
 from limen.report import write_edc_csv, write_report
 from limen.report.html import interval_text, metric_name, metric_text

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from limen.bundle import load_bundle
-from limen.onnx_embedder import OnnxEmbedder
+from limen.models.bundle import load_bundle
+from limen.models.onnx_embedder import OnnxEmbedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from limen.embedder import usable_device
 from limen.errors import LimenError
-from limen.heads.prototype_mining import HardPrototypeMining
+from limen.heads.samplers.prototype_mining import HardPrototypeMining
+from limen.models.embedder import usable_device
+from limen.planning.constants import Constants, measure_constants, measure_footprint
+from limen.planning.plan import Setup, backbone_memory, head_memory, most_classes, traffic
 from limen.training import load_recipe
-from limen.training.plan import Setup, backbone_memory, head_memory, most_classes, traffic
-from limen.training.plan_constants import Constants, measure_constants, measure_footprint
 from limen.training.run import CENTER_DTYPES, sampler_of
 
 TAKES_SETTINGS = True

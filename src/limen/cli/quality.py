@@ -26,10 +26,10 @@ from markupsafe import Markup
 
 from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
-from limen.embedder import Embedder
 from limen.files import atomic_write
-from limen.measures import OF_A_MODEL, create_measure, measure_identity, model_name
-from limen.onnx_embedder import OnnxEmbedder
+from limen.inference.measures import OF_A_MODEL, create_measure, measure_identity, model_name
+from limen.models.embedder import Embedder
+from limen.models.onnx_embedder import OnnxEmbedder
 from limen.protocols import score_images
 from limen.quality import Calibration
 from limen.report import Section, face_grid, write_report

@@ -1,13 +1,13 @@
 """Readers of faces, synthetic faces, augmentation and the training feed."""
 
-from limen.data.adaptive_sampling import AdaptiveDataSampler
 from limen.data.augment import Augmentation, create_augmentation
-from limen.data.batches import Batch, BatchOrder, BatchPlan, BatchReader, make_loader, normalise
-from limen.data.folder import FileSource, FolderSource, list_images
+from limen.data.feed.adaptive_sampling import AdaptiveDataSampler
+from limen.data.feed.batches import Batch, BatchOrder, BatchPlan, BatchReader, make_loader, normalise
+from limen.data.feed.suspects import Suspects
 from limen.data.images import decode_image, read_image
-from limen.data.label_noise import Suspects
-from limen.data.pairs import PairSet, make_pairs, open_pairs, pairs_of
-from limen.data.recordio import RecordIOSource, write_recordio
+from limen.data.pairs.pairs import PairSet, make_pairs, open_pairs, pairs_of
+from limen.data.readers.folder import FileSource, FolderSource, list_images
+from limen.data.readers.recordio import RecordIOSource, write_recordio
 from limen.data.source import FaceSource, ImageSource, open_source
 from limen.data.synthetic import SyntheticFaces
 

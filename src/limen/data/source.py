@@ -39,8 +39,8 @@ class FaceSource(ImageSource, Protocol):
 
 
 READERS = {
-    "folder": "limen.data.folder:FolderSource",
-    "recordio": "limen.data.recordio:RecordIOSource",
+    "folder": "limen.data.readers.folder:FolderSource",
+    "recordio": "limen.data.readers.recordio:RecordIOSource",
     "synthetic": "limen.data.synthetic:SyntheticFaces",
 }
 

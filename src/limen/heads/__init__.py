@@ -4,8 +4,8 @@ from limen.heads.center_sgd import CenterSGD
 from limen.heads.centers import ClassCenters
 from limen.heads.collectives import Group, default_group
 from limen.heads.margin_head import HeadOutput, MarginHead
-from limen.heads.prototype_mining import HardPrototypeMining
-from limen.heads.samplers import SAMPLERS, ClassSampler, PartialFC, create_sampler
+from limen.heads.samplers.base import SAMPLERS, ClassSampler, PartialFC, create_sampler
+from limen.heads.samplers.prototype_mining import HardPrototypeMining
 
 __all__ = [
     "SAMPLERS",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from limen.functional.center_blocks import Rows
+from limen.functional.margin_softmax.blocks import Rows
 from limen.heads.centers import ClassCenters
 
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from limen.bundle import save_bundle
 from limen.data import AdaptiveDataSampler, normalise
-from limen.data.batches import readers_alive
-from limen.embedder import Embedder
+from limen.data.feed.batches import readers_alive
 from limen.errors import LimenError
 from limen.files import sole_use
 from limen.heads import HardPrototypeMining, HeadOutput
+from limen.models.bundle import save_bundle
+from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.quality import certainty_ratio, quality_loss
-from limen.training.checkpoint import checkpoints, remove_remains
+from limen.training.checkpoint.checkpoint import checkpoints, remove_remains
 from limen.training.class_margins import margin_statistics, write_class_margins
 from limen.training.distributed import Processes, join_processes
 from limen.training.log import RunLog

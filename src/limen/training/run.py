@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from limen.backbones import create_backbone
-from limen.bundle import Architecture, Bundle, class_names_sha256
 from limen.data import AdaptiveDataSampler, BatchOrder, FaceSource, create_augmentation, make_loader, open_source
-from limen.embedder import usable_device
 from limen.errors import LimenError
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, MarginHead, create_sampler, default_group
 from limen.lookup import call, find
 from limen.margins import create_margin
+from limen.models.bundle import Architecture, Bundle, class_names_sha256
+from limen.models.embedder import usable_device
 from limen.quality import QualityHead
-from limen.training.checkpoint import checkpoints, load_into, read_shapes, read_tensors, read_values, save_checkpoint, verify
+from limen.training.checkpoint.checkpoint import checkpoints, load_into, read_shapes, read_tensors, read_values, save_checkpoint, verify
 from limen.training.distributed import Processes, training_device
 from limen.training.optimisation import create_optimiser
 from limen.training.recipe import Recipe

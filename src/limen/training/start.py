@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from limen.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
 from limen.errors import LimenError
-from limen.training.checkpoint import checkpoints, read_class_names, read_rows, read_shapes, verify
+from limen.models.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
+from limen.training.checkpoint.checkpoint import checkpoints, read_class_names, read_rows, read_shapes, verify
 
 if TYPE_CHECKING:
     from limen.training.run import Run

@@ -1,0 +1,1 @@
+"""The training feed: which images stand in which batch, and reading them."""

@@ -1,0 +1,117 @@
+"""Class samplers: which class centres take part in a training step."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limen.heads.centers import ClassCenters
+from limen.lookup import call, find
+
+SAMPLERS = {
+    "PartialFC": "limen.heads.samplers.base:PartialFC",
+    "HardPrototypeMining": "limen.heads.samplers.prototype_mining:HardPrototypeMining",
+}
+
+
+def create_sampler(name: str, **options: Any) -> "ClassSampler":
+    """The class sampler `name` of SAMPLERS, or "package.module:Class" of one's own.
+
+    Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
+    """
+    return call(f"sampler {name}", find("head.sampler.name", name, SAMPLERS), options)
+
+
+class ClassSampler(nn.Module):
+    """Chooses rows of a shard's centres for one step. Its buffers are its whole state: a resumed run chooses what an unbroken one would."""
+
+    hardest = 0  # how many best-scoring negatives of each sample `observe` is to be told; 0: `observe` is not called
+    per_class: tuple[str, ...] = ()  # the buffers with one row for each class of the shard
+
+    step: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, int] = {}
+        """What the last step chose in this shard, for the log: the numbers of the batch's own classes and of all that took part."""
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def prepare(self, centers: ClassCenters) -> None:
+        """Called once, before any step and before a state is loaded: makes the buffers that are as long as the shard."""
+
+    def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
+        """(A,) int64, ascending: the rows of this shard's centres that take part. They hold every class of `labels`, the (B,) classes
+        of the global batch, that the shard owns."""
+        raise NotImplementedError
+
+    def observe(self, labels: Tensor, target_cosine: Tensor, hardest_cosine: Tensor, hardest_class: Tensor, centers: ClassCenters) -> None:
+        """Told after the forward pass what it scored: (B,), (B,) and for each sample its (B, hardest) best negatives, best first, with
+        their classes counted over all shards; cosine -inf and class -1 where there are fewer."""
+
+
+class PartialFC(ClassSampler):
+    """The classes of the batch and random others up to a share `rate` of each shard (An et al., Partial FC, 2021).
+
+    A shard of C centres gives ceil(rate * C) rows, or more if the batch alone has more classes there. Every set of others is equally
+    likely. Draws depend on `seed`, the rank and the step, and leave torch's global generator alone.
+    """
+
+    def __init__(self, rate: float = 0.1, seed: int = 0):
+        super().__init__()
+        self.rate, self.seed = check_share("rate", rate), seed
+
+    @torch.no_grad()
+    def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
+        generator = step_generator(1, self.seed, int(self.step), centers)
+        self.step += 1
+        own = own_rows(labels, centers)
+        size = max(subset_size(self.rate, centers), len(own))
+        self.counts = {"own_classes": len(own), "active_classes": size}
+        return filled_at_random(own, size, len(centers.weight), generator)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}, seed={self.seed}"
+
+
+def check_share(name: str, value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError(f"{name}={value!r} is not a share of the classes: above 0, at most 1")
+    return value
+
+
+def subset_size(share: float, centers: ClassCenters) -> int:
+    """ceil(share * C) of a shard with C classes; a rounding error does not count as one more."""
+    return math.ceil(round(share * len(centers.weight), 6))
+
+
+def own_rows(labels: Tensor, centers: ClassCenters) -> Tensor:
+    """The different rows of this shard's centres that the labels name, ascending."""
+    rows = centers.rows_of(labels)
+    return rows[rows >= 0].unique()
+
+
+def step_generator(tag: int, seed: int, step: int, centers: ClassCenters) -> torch.Generator:
+    """A generator of this rank and step alone, on the device of the centres; `tag` tells one use of a seed from another."""
+    rank = 0 if centers.group is None else centers.group.rank
+    state = np.random.SeedSequence((tag, seed, rank, step)).generate_state(2)
+    return torch.Generator(centers.weight.device).manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+
+
+def filled_at_random(rows: Tensor, size: int, total: int, generator: torch.Generator) -> Tensor:
+    """Different `rows` and others of range(total) up to `size` in all, ascending; every set of others is equally likely.
+
+    A stream of uniform draws, repeats passed over, costs as much as it draws; where it would mostly repeat, a permutation is cheaper.
+    """
+    chosen = torch.zeros(total, dtype=torch.bool, device=rows.device)
+    chosen[rows] = True
+    missing = size - len(rows)
+    if 2 * size > total and missing > 0:
+        free = (~chosen).nonzero().squeeze(1)
+        chosen[free[torch.randperm(len(free), generator=generator, device=rows.device)[:missing]]] = True
+    else:
+        while missing > 0:  # never more draws than are missing, so that all of them count
+            chosen[torch.randint(total, (missing,), generator=generator, device=rows.device)] = True
+            missing = size - int(chosen.count_nonzero())
+    return chosen.nonzero().squeeze(1)

@@ -1,0 +1,153 @@
+"""Hard Prototype Mining (Liu et al., AdaptiveFace, CVPR 2019): the classes most easily mistaken for those of the batch."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from limen.heads.centers import ClassCenters
+from limen.heads.samplers.base import ClassSampler, check_share, filled_at_random, own_rows, step_generator, subset_size
+from limen.heads.samplers.prototype_graph import most_similar_classes, unit_centers, unit_centers_of_all_shards
+
+PAIRS, PAIRS_ELSEWHERE = 1024, 65536  # similarities computed at a time: on a CPU their vectors stay in the cache
+
+
+class HardPrototypeMining(ClassSampler):
+    """The classes of the batch, then the members of their dominant queues, then random others up to a fixed size.
+
+    The dominant queue of a class holds the classes most like it, best first. All queues are one array, `queues` (C_shard, queue) int32 of
+    classes counted over all shards, -1 where there are fewer. Every `rebuild_every` steps a graph over all centres fills them anew. After
+    a forward pass, for each sample whose best score is not its own class y, every class that scored above cos_y goes to the front of
+    the queue of y, best first, and members of that queue whose similarity to y does not exceed the threshold h are popped; raising h
+    makes the task harder.
+
+    Ours, where the paper leaves it open: queues are capped, subsets have a fixed size, and if the queues hold more than fits, all first
+    members come before all second ones.
+
+    Args:
+        queue: members a queue has room for.
+        threshold: h, a cosine; or (start, end), raised linearly over `total_steps`.
+        subset: share of each shard's classes that takes part; only a batch that has more classes itself exceeds it.
+        rebuild_every: steps from graph to graph; the first is built at step 0. At a million classes a graph takes as long as about 700
+            steps of the head over a tenth of them: 10,000 steps keep it below a tenth of the training time.
+        exact_below: the graph is exact for up to so many classes, approximate above (`limen.heads.samplers.prototype_graph`).
+        seed: of the random others and of the approximate graph.
+
+    `rebuild_seconds` is the time spent on graphs so far in this process.
+    """
+
+    per_class = ("queues",)
+    queues: Tensor
+
+    def __init__(
+        self,
+        queue: int = 64,
+        threshold: float | Sequence[float] = 0.0,
+        total_steps: int | None = None,
+        subset: float = 0.1,
+        rebuild_every: int = 10_000,
+        exact_below: int = 200_000,
+        seed: int = 0,
+    ):
+        super().__init__()
+        for name, count in (("queue", queue), ("rebuild_every", rebuild_every)):
+            if count < 1:
+                raise ValueError(f"{name}={count!r} is not a number of at least 1")
+        limits = (threshold, threshold) if isinstance(threshold, int | float) else tuple(threshold)
+        if len(limits) != 2 or not all(-1 <= limit <= 1 for limit in limits):
+            raise ValueError(f"threshold={threshold!r} is neither a cosine in [-1, 1] nor a pair of them, start and end")
+        if limits[0] > limits[1]:
+            raise ValueError(f"threshold={threshold!r} would fall; it is raised from start to end")
+        if limits[0] != limits[1] and (total_steps is None or total_steps < 1):
+            raise ValueError(f"total_steps={total_steps!r}: a threshold that is raised needs the number of steps it is raised over")
+        self.threshold, self.total_steps = limits, total_steps
+        self.queue, self.subset, self.seed = queue, check_share("subset", subset), seed
+        self.rebuild_every, self.exact_below = rebuild_every, exact_below
+        self.hardest = queue
+        self.rebuild_seconds = 0.0
+        self.register_buffer("queues", torch.empty(0, queue, dtype=torch.int32))
+
+    def prepare(self, centers: ClassCenters) -> None:
+        self.queues = torch.full((len(centers.weight), self.queue), -1, dtype=torch.int32, device=centers.weight.device)
+
+    def current_threshold(self) -> float:
+        """h after the steps begun so far."""
+        start, end = self.threshold
+        return end if self.total_steps is None else start + (end - start) * min(int(self.step) / self.total_steps, 1.0)
+
+    @torch.no_grad()
+    def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
+        step = int(self.step)
+        if step % self.rebuild_every == 0:
+            self._rebuild(centers)
+        self.step += 1
+        own = own_rows(labels, centers)
+        members = centers.rows_of(self._queues_of(labels, centers).T.flatten())  # all first members, all second ones, ...
+        wanted = torch.cat([own, members[members >= 0]])
+        size = max(subset_size(self.subset, centers), len(own))
+        wanted = wanted[first_seen(wanted)][:size]
+        self.counts = {"own_classes": len(own), "mined_classes": len(wanted) - len(own), "active_classes": size}
+        return filled_at_random(wanted, size, len(centers.weight), step_generator(2, self.seed, step, centers))
+
+    @torch.no_grad()
+    def observe(self, labels: Tensor, target_cosine: Tensor, hardest_cosine: Tensor, hardest_class: Tensor, centers: ClassCenters) -> None:
+        harder = (hardest_cosine > target_cosine[:, None]) & (hardest_class >= 0)  # none of a sample whose best score is its own class
+        best_first = hardest_cosine[harder].argsort(descending=True, stable=True)
+        pushed_to = labels[:, None].expand_as(hardest_class)[harder][best_first]
+        owners = pushed_to.unique()
+        if not len(owners):
+            return
+        queues = self._queues_of(owners, centers)
+        owner = torch.cat(
+            [torch.searchsorted(owners, pushed_to), torch.arange(len(owners), device=labels.device).repeat_interleave(self.queue)]
+        )
+        member = torch.cat([hardest_class[harder][best_first], queues.flatten()])
+        owner, member = owner[member >= 0], member[member >= 0]
+        keep = first_seen(owner * centers.num_classes + member)
+        owner, member = owner[keep], member[keep]
+        keep = _similarity(owners, owner, member, centers) > self.current_threshold()
+        owner, member = owner[keep], member[keep]
+        order = owner.argsort(stable=True)
+        owner, member = owner[order], member[order]
+        length = torch.bincount(owner, minlength=len(owners))
+        place = torch.arange(len(owner), device=owner.device) - (length.cumsum(0) - length)[owner]
+        fits = place < self.queue
+        queues.fill_(-1)[owner[fits], place[fits]] = member[fits]
+        rows = centers.rows_of(owners)
+        self.queues[rows[rows >= 0]] = queues[rows >= 0].int()
+
+    def _rebuild(self, centers: ClassCenters) -> None:
+        start = time.perf_counter()
+        self.queues = most_similar_classes(centers, self.queue, self.current_threshold(), self.exact_below, self.seed + int(self.step))
+        if self.queues.is_cuda:
+            torch.cuda.synchronize()
+        self.rebuild_seconds += time.perf_counter() - start
+
+    def _queues_of(self, classes: Tensor, centers: ClassCenters) -> Tensor:
+        """(n, queue) int64, on every rank: the queues of these classes, whichever shards hold them."""
+        rows = centers.rows_of(classes)
+        queues = torch.zeros(len(rows), self.queue, dtype=torch.int64, device=rows.device)
+        queues[rows >= 0] = self.queues[rows[rows >= 0]].long() + 1
+        return (queues if centers.group is None else centers.group.sum(queues)) - 1
+
+    def extra_repr(self) -> str:
+        return f"queue={self.queue}, threshold={self.threshold}, subset={self.subset}, rebuild_every={self.rebuild_every}"
+
+
+def first_seen(values: Tensor) -> Tensor:
+    """(n,) bool: True where a value stands for the first time."""
+    ordered, order = values.sort(stable=True)
+    fresh = torch.ones_like(ordered, dtype=torch.bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return torch.empty_like(fresh).scatter_(0, order, fresh)
+
+
+def _similarity(owners: Tensor, owner: Tensor, member: Tensor, centers: ClassCenters) -> Tensor:
+    """(n,), on every rank: the cosine of the centres of owners[owner] and member, in blocks."""
+    vectors = unit_centers_of_all_shards(centers, owners)
+    rows = centers.rows_of(member)
+    cosine = vectors.new_zeros(len(member))
+    for held in (rows >= 0).nonzero().squeeze(1).split(PAIRS if member.device.type == "cpu" else PAIRS_ELSEWHERE):
+        cosine[held] = (vectors[owner[held]] * unit_centers(centers.weight, rows[held])).sum(1)
+    return cosine if centers.group is None else centers.group.sum(cosine)

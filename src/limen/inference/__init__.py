@@ -1,0 +1,1 @@
+"""Floor 4: from images to vectors, norms and qualities."""

@@ -1,0 +1,122 @@
+"""Quality measures by name, and the calibration of a model's quality."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from limen.data import PairSet
+from limen.errors import LimenError
+from limen.lookup import call, did_you_mean, find
+from limen.models.embedder import Embedder
+from limen.models.onnx_embedder import OnnxEmbedder
+from limen.protocols import Progress, readable_blocks
+from limen.quality import Calibration, FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityMeasure
+from limen.quality.fit import fit_calibration
+from limen.quality.model import ModelMeasure, RecogniserEmbeddings
+
+PIXELS = {
+    "sharpness": "limen.quality:Sharpness",
+    "resolution": "limen.quality:Resolution",
+    "exposure": "limen.quality:Exposure",
+    "face_size": "limen.quality:FaceSize",
+}
+OF_A_MODEL: dict[str, type[ModelMeasure]] = {measure.name: measure for measure in (LearnedQuality, FeatureNorm, MagFaceNorm)}
+SPELLINGS = (*PIXELS, "face_size:FILE.csv", *(f"{name}:MODEL" for name in OF_A_MODEL), "MODEL", "package.module:Class")
+
+
+def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embedder | OnnxEmbedder | None = None) -> QualityMeasure:
+    """The measure that `spec` names.
+
+    sharpness, resolution, exposure                 of the pixels
+    face_size:FILE.csv                              of the boxes in a CSV file with the columns file, width, height
+    quality:MODEL, norm:MODEL, magface_norm:MODEL   of a model: its quality head, the length of its features; named "norm of MODEL"
+    quality, norm, magface_norm                     of `embedder`, where there is one
+    MODEL                                           quality:MODEL
+    package.module:Class                            one of your own, made without arguments
+
+    MODEL is a bundle; for norm also an ONNX file beside its sidecar, which has no quality head and says nothing of its margin.
+    Raises LimenError for a name or file that is none of these, and for a model without what is asked of it.
+    """
+    kind, colon, argument = spec.partition(":")
+    if not colon and kind in OF_A_MODEL:
+        if embedder is None:
+            raise LimenError(f"quality measure: {kind} of which model? Write {kind}:MODEL")
+        return OF_A_MODEL[kind](embedder, kind)
+    if kind in OF_A_MODEL and argument:
+        return OF_A_MODEL[kind](Embedder.load(argument, device), f"{kind} of {model_name(argument)}")
+    if kind == "face_size" and argument:
+        return FaceSize(argument)
+    if spec not in PIXELS and Path(spec).is_file():
+        return LearnedQuality(Embedder.load(spec, device), f"quality of {model_name(spec)}")
+    if spec not in PIXELS and not colon:
+        raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
+    measure = call(f"quality measure {spec}", find("quality measure", spec, PIXELS), {})
+    if not hasattr(measure, "score"):
+        raise LimenError(f"quality measure {spec}: it has no method score(images, files); see docs/extend")
+    return measure
+
+
+def file_of(spec: str) -> Path | None:
+    """The file that a spec of `create_measure`, or of a CSV of scores, names."""
+    kind, colon, argument = spec.partition(":")
+    path = Path(argument if colon and kind in (*OF_A_MODEL, "face_size") else spec)
+    return path if spec not in PIXELS and path.is_file() else None
+
+
+def model_name(path: str | Path) -> str:
+    """What to call a model file: a run's folder says more than "model"."""
+    path = Path(path)
+    return path.resolve().parent.name if path.stem == "model" else path.stem
+
+
+def measure_identity(spec: str, measure: QualityMeasure, embedder: Embedder | OnnxEmbedder) -> str:
+    """What a calibration knows the measure of `spec` by, wherever its file lies: its name, and whose weights give it where `embedder`
+    does not."""
+    if not isinstance(measure, ModelMeasure) or measure.recogniser is embedder:
+        return spec
+    other: Any = measure.recogniser
+    decides = dict(other.description)  # all that decides its features, but not the calibration that its file or sidecar may hold
+    for name in ("sidecar_sha256", "licence"):
+        decides.pop(name, None)
+    if isinstance(other, Embedder):
+        decides["model_sha256"] = other.bundle.weights_sha256
+    return f"{type(measure).name} of the model {hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def score_embedded(
+    measure: QualityMeasure, embedder: Embedder | OnnxEmbedder, embeddings: RecogniserEmbeddings, images: np.ndarray, files: Sequence[str]
+) -> np.ndarray:
+    """Equals `measure.score(images, files)`, but does not embed again what `embedder` gave `embeddings` of, with or without flip."""
+    if isinstance(measure, ModelMeasure) and measure.recogniser is embedder:
+        return measure.of(embeddings)
+    return measure.score(images, files)
+
+
+def calibrate(
+    embedder: Embedder | OnnxEmbedder, pairs: PairSet, fmr: float, measure: str = "quality", progress: Progress | None = None
+) -> tuple[Calibration, dict[int, str]]:
+    """`fit_calibration` of a measure of create_measure on pairs held out from training, and the failures to acquire.
+
+    The images of the pairs are the reference set. Raises LimenError as create_measure and fit_calibration do.
+    """
+    chosen = create_measure(measure, embedder.device, embedder)
+    source = pairs.source
+    quality = np.full(len(source), np.nan)
+    vectors = np.empty((0, 0))
+    failures: dict[int, str] = {}
+    for numbers, images in readable_blocks(source, np.arange(len(source)), failures, progress):
+        found = embedder.embed(images)
+        if not vectors.size:
+            vectors = np.full((len(source), found.vectors.shape[1]), np.nan)
+        vectors[numbers] = found.vectors
+        quality[numbers] = score_embedded(chosen, embedder, found, images, [source.locate(number) for number in numbers])
+    cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])
+    for number in np.flatnonzero(~np.isfinite(quality)).tolist():
+        failures.setdefault(number, f"{source.locate(number)}: has no {chosen.name}")
+    name = measure_identity(measure, chosen, embedder)
+    return fit_calibration(name, pairs.name, quality, pairs.subject, pairs.first, pairs.second, cosine, pairs.same, fmr), failures

@@ -1,0 +1,1 @@
+"""Floor 3: everything about a model file."""

@@ -1,0 +1,242 @@
+"""The bundle: one .safetensors file that holds a model's weights and everything needed to use them.
+
+Tensors are named by group: `backbone.` and, where a model has them, further groups such as `quality.` or `centers.`. The file's metadata
+has one entry, `limen`: the JSON of every other field of Bundle. Nothing in it is ever executed.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from limen.backbones import create_backbone
+from limen.errors import LimenError
+from limen.files import atomic_write, file_sha256
+from limen.quality import Calibration, QualityHead
+
+FORMAT = 1
+COPY_REMEDY = "copy or download it again"
+TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves, or an .onnx file"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The arguments of `create_backbone` that build the network."""
+
+    name: str
+    embedding_size: int = 512
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.embedding_size, int) or self.embedding_size < 1:
+            raise LimenError(f"architecture.embedding_size: {self.embedding_size!r} is not a whole number above 0")
+        if not isinstance(self.options, dict):
+            raise LimenError(f"architecture.options: {self.options!r} is not a mapping of names to values")
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights."""
+        return create_backbone(self.name, self.embedding_size, **self.options)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What turns an image into the network's input, `(image / 255 - mean) / std`, and its output into an embedding.
+
+    colour   the channel order the network was trained with; callers hand in RGB whatever it is
+    flip     whether the mirror image is fused in where the caller does not say
+    """
+
+    size: int = 112
+    colour: Literal["RGB", "BGR"] = "RGB"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # in the order of `colour`
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    alignment: str = "arcface 5-point 112x112"
+    fusion: str = "sum of raw features of image and mirror, then L2"
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.colour not in ("RGB", "BGR"):
+            raise LimenError(f"preprocessing.colour: {self.colour!r} is not known; it is RGB or BGR")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise LimenError("preprocessing.mean and .std: three finite numbers each are needed, those of std above 0")
+
+
+def source_sha256() -> str:
+    """SHA-256 over limen's own Python files, names and contents, in the order of their names."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def class_names_sha256(names: Iterable[str]) -> str:
+    """SHA-256 of the training classes' names, in label order, each ended by a newline: tells whose centres these are, not who they are."""
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+@dataclass
+class Bundle:
+    """A model: tensors by their full name ("backbone.stem.0.weight") and their description.
+
+    recipe                 the training recipe as nested plain values; empty for an imported release
+    class_names_sha256     of the classes trained on; None where they are not known
+    calibration            what `limen calibrate` found of the model's quality; None where it was not calibrated
+    training               summary: images seen, final loss, hours, hardware, ...
+    sha256                 of the file this was loaded from; None for one that was not
+    """
+
+    architecture: Architecture
+    tensors: dict[str, torch.Tensor]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = "not stated"
+    class_names_sha256: str | None = None
+    calibration: Calibration | None = None
+    source_sha256: str = field(default_factory=source_sha256)
+    created: str = field(default_factory=_now)
+    sha256: str | None = None
+
+    def group(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors of one group without its prefix: a state dict. Empty where the bundle has no such group."""
+        return {key[len(name) + 1 :]: tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}.")}
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 over names and bytes of all tensors: equal for two runs whose weights are equal to the bit."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def backbone(self) -> nn.Module:
+        """The network with the bundle's weights, in eval mode."""
+        backbone = self.architecture.build()
+        backbone.load_state_dict(self.group("backbone"))
+        return backbone.eval()
+
+    def quality_head(self) -> QualityHead | None:
+        """The quality head with the bundle's weights, None where the bundle has none."""
+        if not (weights := self.group("quality")):
+            return None
+        head = QualityHead(self.architecture.embedding_size)
+        head.load_state_dict(weights)
+        return head
+
+
+ADDED = ("calibration",)  # fields that files of earlier versions lack: left out of the file where they are None
+DESCRIBED = tuple(f.name for f in fields(Bundle) if f.name not in ("tensors", "sha256"))
+
+
+def save_bundle(path: str | Path, bundle: Bundle) -> str:
+    """Writes the bundle and returns the file's SHA-256. The same bundle gives the same bytes.
+
+    Raises LimenError where the tensors do not fit the architecture or are not finite, and where the file cannot be written; an earlier
+    file at `path` is then unchanged.
+    """
+    path = Path(path)
+    try:
+        _check(bundle)
+    except LimenError as error:
+        raise LimenError(f"cannot save {path}: {error}") from error
+    description = {name: getattr(bundle, name) for name in DESCRIBED if name not in ADDED or getattr(bundle, name) is not None}
+    text = json.dumps({"format": FORMAT} | description, default=asdict, sort_keys=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.tensors.items()}
+    atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata={"limen": text}))
+    return file_sha256(path)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """The bundle in the file, its tensors on the CPU. Raises LimenError that says what is wrong with the file and the remedy."""
+    path = Path(path)
+    if path.is_dir():
+        raise LimenError(f"cannot load {path}: it is a folder; name the model file in it, model.safetensors of a run")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("limen")
+            if text is None:
+                raise LimenError(f"it is a safetensors file but not a limen bundle; {TRAIN_REMEDY}")
+            description = _parse(text)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        bundle = Bundle(tensors=tensors, sha256=file_sha256(path), **description)
+        _check(bundle)
+        return bundle
+    except OSError as error:
+        raise LimenError(f"cannot load {path}: {error.strerror or error}; check the path") from error
+    except SafetensorError as error:
+        reason = (
+            f"it is truncated or damaged ({error}); {COPY_REMEDY}"
+            if _begins_as_bundle(path)
+            else f"it is not a limen bundle; {TRAIN_REMEDY}"
+        )
+        raise LimenError(f"cannot load {path}: {reason}") from error
+    except LimenError as error:
+        raise LimenError(f"cannot load {path}: {error}") from error
+
+
+def _begins_as_bundle(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(64)[8:].startswith(b'{"__metadata__":{"limen"')
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The fields of Bundle that the metadata holds."""
+    try:
+        description = json.loads(text)
+        version = description.pop("format")
+        if version != FORMAT:
+            remedy = "upgrade limen" if version > FORMAT else "save it again with the limen that made it, or train anew"
+            raise LimenError(f"it has bundle format {version} and this limen reads format {FORMAT}; {remedy}")
+        preprocessing = description["preprocessing"]
+        colours = {name: tuple(preprocessing[name]) for name in ("mean", "std")}
+        description["preprocessing"] = Preprocessing(**preprocessing | colours)
+        description["architecture"] = Architecture(**description["architecture"])
+        if "calibration" in description:
+            description["calibration"] = Calibration.from_json(description["calibration"])
+        if unlike := (description.keys() | set(ADDED)) ^ set(DESCRIBED):
+            raise ValueError(f"missing or unknown: {', '.join(sorted(unlike))}")
+        return description
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LimenError(f"its description is damaged ({type(error).__name__}: {error}); {COPY_REMEDY}") from error
+
+
+def _check(bundle: Bundle) -> None:
+    """Raises LimenError unless the tensors of backbone and quality head are just those of the architecture and every tensor is finite."""
+    with torch.device("meta"):
+        parts: dict[str, nn.Module] = {"backbone": bundle.architecture.build()}
+        if bundle.group("quality"):
+            parts["quality"] = QualityHead(bundle.architecture.embedding_size)
+    expected = {f"{group}.{name}": _kind(tensor) for group, part in parts.items() for name, tensor in part.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in bundle.tensors.items()}
+    both = expected.keys() & found.keys()
+    faults = {
+        "lacks": [name for name in expected if name not in both],
+        "has the unexpected": [name for name in found if name not in both and name.partition(".")[0] in (name, *parts)],
+        "has misshaped": [f"{name} ({found[name]}, not {expected[name]})" for name in both if found[name] != expected[name]],
+        "has values that are not finite in": [name for name, tensor in bundle.tensors.items() if not tensor.isfinite().all()],
+    }
+    for fault, names in faults.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise LimenError(
+                f"for a {bundle.architecture.name} of embedding size {bundle.architecture.embedding_size} it {fault} "
+                f"{', '.join(sorted(names)[:3])}{more}; use another checkpoint of the run"
+            )
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -1,0 +1,1 @@
+"""Beside training: memory and time of a run that has not begun."""

@@ -1,0 +1,174 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from limen.data import BatchOrder, BatchPlan, BatchReader, create_augmentation, make_loader, normalise
+from limen.errors import LimenError, UnreadableImage
+
+
+class NumberedFaces:
+    """Image i is noise around the level i, except for those named unreadable."""
+
+    class_names = ("even", "odd")
+
+    def __init__(self, count=20, unreadable=()):
+        self.labels = np.arange(count) % 2
+        self.unreadable = set(unreadable)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def image(self, index):
+        if index in self.unreadable:
+            raise UnreadableImage(f"{self.locate(index)}: is empty")
+        return np.random.default_rng(index).integers(10 * index, 10 * index + 5, (112, 112, 3), dtype=np.uint8)
+
+    def locate(self, index):
+        return f"face {index}"
+
+
+class ThreadCounter(NumberedFaces):
+    def image(self, index):
+        return np.full((112, 112, 3), torch.get_num_threads(), np.uint8)
+
+
+def indices(order):
+    return [plan.indices.tolist() for plan in order]
+
+
+# ---- BatchOrder ----
+
+
+def test_an_epoch_holds_each_image_at_most_once_and_leaves_out_the_rest():
+    plans = list(BatchOrder(count=23, batch_size=4, seed=1, total_steps=12))
+    assert [plan.step for plan in plans] == list(range(12))
+    assert [plan.epoch for plan in plans] == [0] * 5 + [1] * 5 + [2] * 2
+    epochs = [np.concatenate([plan.indices for plan in plans if plan.epoch == epoch]) for epoch in (0, 1)]
+    assert all(len(set(epoch.tolist())) == 20 and set(epoch.tolist()) <= set(range(23)) for epoch in epochs)
+    assert not np.array_equal(*epochs)
+
+
+@pytest.mark.parametrize("start", [1, 5, 7, 12])
+def test_resumed_equals_uninterrupted(start):
+    whole = indices(BatchOrder(23, 4, seed=1, total_steps=12))
+    resumed = BatchOrder(23, 4, seed=1, total_steps=12, start_step=start)
+    assert indices(resumed) == whole[start:]
+    assert len(resumed) == 12 - start
+
+
+def test_the_ranks_hold_the_global_batch_between_them():
+    whole = indices(BatchOrder(23, 6, seed=1, total_steps=8))
+    ranks = [indices(BatchOrder(23, 6, seed=1, total_steps=8, rank=rank, world_size=3)) for rank in range(3)]
+    assert [[*a, *b, *c] for a, b, c in zip(*ranks, strict=True)] == whole
+
+
+def test_the_seed_decides():
+    assert indices(BatchOrder(23, 4, 1, 12)) == indices(BatchOrder(23, 4, 1, 12))
+    assert indices(BatchOrder(23, 4, 1, 12)) != indices(BatchOrder(23, 4, 2, 12))
+
+
+@pytest.mark.parametrize("arguments", [{"batch_size": 24}, {"batch_size": 0}, {"batch_size": 4, "world_size": 3}])
+def test_a_batch_that_cannot_be_drawn_is_refused(arguments):
+    with pytest.raises(LimenError, match=r"^batch_size: .*choose"):
+        BatchOrder(23, seed=1, total_steps=12, **arguments)
+
+
+# ---- BatchReader ----
+
+
+def plan_of(*chosen, step=0, rank=0):
+    return BatchPlan(step, 0, rank, np.array(chosen))
+
+
+def test_a_batch_holds_the_images_of_its_plan():
+    source = NumberedFaces()
+    batch = BatchReader(source, None, seed=0)[plan_of(3, 8, 5)]
+    assert batch.images.dtype == torch.uint8
+    assert np.array_equal(batch.images, [source.image(index) for index in (3, 8, 5)])
+    assert (batch.labels.tolist(), batch.labels.dtype) == ([1, 0, 1], torch.int64)
+    assert (batch.indices.tolist(), batch.indices.dtype) == ([3, 8, 5], torch.int64)
+    assert batch.unreadable == []
+
+
+def test_the_next_readable_image_stands_in_for_an_unreadable_one():
+    source = NumberedFaces(unreadable=[4, 5, 9])
+    batch = BatchReader(source, None, seed=0)[plan_of(4, 5, 6, 7, 9)]
+    assert batch.indices.tolist() == [6, 6, 6, 7, 6]
+    assert batch.labels.tolist() == [0, 0, 0, 1, 0]
+    assert np.array_equal(batch.images[4], source.image(6))
+    assert batch.unreadable == [(4, "face 4: is empty"), (5, "face 5: is empty"), (9, "face 9: is empty")]
+
+
+def test_augmentation_depends_on_seed_step_and_rank_alone():
+    def images(seed=0, **where):
+        return BatchReader(NumberedFaces(), create_augmentation("adaface"), seed)[plan_of(*range(20), **where)].images
+
+    assert torch.equal(images(), images())
+    assert not torch.equal(images(), images(seed=1))
+    assert not torch.equal(images(), images(step=1))
+    assert not torch.equal(images(), images(rank=1))
+
+
+# ---- make_loader ----
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_batches_do_not_depend_on_the_number_of_workers_nor_on_an_interruption(start):
+    def batches(workers, start):
+        order = BatchOrder(20, 4, seed=1, total_steps=6, start_step=start)
+        return list(make_loader(NumberedFaces(unreadable=[7]), order, create_augmentation("adaface"), 5, workers))
+
+    expected = batches(workers=0, start=0)[start:]
+    read = batches(workers=2, start=start)
+    assert len(read) == len(expected) == 6 - start
+    for one, other in zip(read, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one[:3], other[:3], strict=True))
+        assert one.unreadable == other.unreadable
+
+
+def test_a_loader_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    list(make_loader(NumberedFaces(), BatchOrder(20, 4, 1, 2), None, 0, workers=0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_without_a_readable_image_is_one_line_naming_the_first(workers):
+    source = NumberedFaces(unreadable=range(20))
+    with pytest.raises(LimenError, match=r"^none of the 4 images of step 0 can be read; the first: face \d+: is empty$"):
+        list(make_loader(source, BatchOrder(20, 4, 1, 1), None, 0, workers))
+
+
+def test_a_process_that_keeps_a_failed_loader_ends():
+    """The error's traceback holds the loader, and so its workers, until the interpreter ends them; one deaf to that would be waited for."""
+    program = """
+import gc
+from data.feed.test_batches import *
+gc.disable()
+try:
+    list(make_loader(NumberedFaces(unreadable=range(20)), BatchOrder(20, 4, 1, 1), None, 0, workers=1))
+except LimenError as error:
+    kept = error
+    kept.itself = kept
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True, timeout=60)
+
+
+def test_workers_use_one_thread_each():
+    (batch,) = make_loader(ThreadCounter(), BatchOrder(20, 4, 1, 1), None, 0, workers=1)
+    assert batch.images.unique().tolist() == [1]
+
+
+# ---- normalise ----
+
+
+def test_normalise_is_its_formula_in_channels_last_memory():
+    images = torch.randint(0, 256, (2, 112, 112, 3), dtype=torch.uint8)
+    normalised = normalise(images)
+    assert torch.equal(normalised, (images.float().permute(0, 3, 1, 2) / 255 - 0.5) / 0.5)
+    assert normalised.is_contiguous(memory_format=torch.channels_last)
+    assert (normalised.min(), normalised.max()) == (-1, 1)
