@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from machine import append_row, peak_memory_mib
 
 from limen.heads.centers import ClassCenters
-from limen.heads.samplers.base import PartialFC
-from limen.heads.samplers.prototype_mining import HardPrototypeMining
+from limen.heads.samplers import HardPrototypeMining, PartialFC
 
 BLOCK = 50_000  # rows made or compared at a time
 

@@ -12,7 +12,7 @@ from limen import MarginHead
 from limen.errors import LimenError
 from limen.functional.margin_softmax import fused_pass
 from limen.heads import CenterSGD, Group
-from limen.heads.samplers.base import create_sampler
+from limen.heads.samplers import create_sampler
 from limen.margins import create_margin
 from limen.planning.constants import Constants, _backbone, _saved, measure_constants, measure_footprint
 from limen.planning.plan import Footprint, Setup, backbone_memory, head_memory, most_classes, traffic
@@ -39,7 +39,7 @@ from pathlib import Path
 import torch
 from limen import MarginHead
 from limen.heads import CenterSGD
-from limen.heads.samplers.base import create_sampler
+from limen.heads.samplers import create_sampler
 from limen.margins import create_margin
 
 def resident(name):

@@ -2,7 +2,8 @@
 
 from limen.data.augment import Augmentation, create_augmentation
 from limen.data.feed.adaptive_sampling import AdaptiveDataSampler
-from limen.data.feed.batches import Batch, BatchOrder, BatchPlan, BatchReader, make_loader, normalise
+from limen.data.feed.loader import Batch, BatchReader, make_loader, normalise
+from limen.data.feed.order import BatchOrder, BatchPlan
 from limen.data.feed.suspects import Suspects
 from limen.data.images import decode_image, read_image
 from limen.data.pairs.pairs import PairSet, make_pairs, open_pairs, pairs_of

@@ -4,8 +4,7 @@ from limen.heads.center_sgd import CenterSGD
 from limen.heads.centers import ClassCenters
 from limen.heads.collectives import Group, default_group
 from limen.heads.margin_head import HeadOutput, MarginHead
-from limen.heads.samplers.base import SAMPLERS, ClassSampler, PartialFC, create_sampler
-from limen.heads.samplers.prototype_mining import HardPrototypeMining
+from limen.heads.samplers import SAMPLERS, ClassSampler, HardPrototypeMining, PartialFC, create_sampler
 
 __all__ = [
     "SAMPLERS",

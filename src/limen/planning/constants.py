@@ -18,7 +18,7 @@ from limen.errors import LimenError
 from limen.files import atomic_write
 from limen.functional import margin_softmax
 from limen.heads import CenterSGD, ClassCenters
-from limen.heads.samplers.base import ClassSampler
+from limen.heads.samplers import ClassSampler
 from limen.planning.plan import Footprint, Setup
 from limen.training.recipe import Recipe
 

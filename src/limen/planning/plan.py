@@ -14,9 +14,8 @@ from limen.errors import LimenError
 from limen.functional.margin_softmax.blocks import CPU_BLOCK, SCRATCH_BYTES
 from limen.functional.margin_softmax.fused_pass import GROUP, KEPT_BYTES, KEPT_BYTES_ELSEWHERE
 from limen.heads.centers import DRAWN_TOGETHER
-from limen.heads.samplers.base import ClassSampler, PartialFC
+from limen.heads.samplers import ClassSampler, HardPrototypeMining
 from limen.heads.samplers.prototype_graph import PROBES, SCRATCH, samples_of_pivots
-from limen.heads.samplers.prototype_mining import HardPrototypeMining
 from limen.margins import create_margin
 from limen.training.recipe import Recipe
 
@@ -108,11 +107,9 @@ class Setup:
 
 def _share(sampler: ClassSampler) -> float:
     """Of the classes of a shard, those that the sampler chooses."""
-    if isinstance(sampler, PartialFC):
-        return sampler.rate
-    if isinstance(sampler, HardPrototypeMining):
-        return sampler.subset
-    raise LimenError(f"--sampler: how many classes {type(sampler).__name__} chooses is not known; plan with PartialFC of that rate")
+    if sampler.share is None:
+        raise LimenError(f"--sampler: how many classes {type(sampler).__name__} chooses is not known; plan with PartialFC of that rate")
+    return sampler.share
 
 
 def head_memory(setup: Setup) -> dict[str, int]:

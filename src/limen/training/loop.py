@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from limen.data import AdaptiveDataSampler, normalise
-from limen.data.feed.batches import readers_alive
+from limen.data.feed.loader import readers_alive
 from limen.errors import LimenError
 from limen.files import sole_use
 from limen.heads import HardPrototypeMining, HeadOutput

@@ -10,9 +10,8 @@ from scipy.stats import chisquare
 
 from limen.errors import LimenError
 from limen.heads.centers import ClassCenters
-from limen.heads.samplers.base import PartialFC, create_sampler
+from limen.heads.samplers import HardPrototypeMining, PartialFC, create_sampler
 from limen.heads.samplers.prototype_graph import most_similar_classes
-from limen.heads.samplers.prototype_mining import HardPrototypeMining
 
 C, D, B, K = 61, 8, 12, 5  # 61 is divided by neither 2 nor 3
 ALL = {"exact_below": 10**9, "seed": 0}

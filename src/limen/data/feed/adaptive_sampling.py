@@ -7,12 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limen.data.feed.batches import BatchOrder, BatchPlan
+from limen.data.feed.order import DRAW, BatchOrder, BatchPlan
 from limen.data.feed.suspects import Suspects
 from limen.data.feed.weighted_draw import WeightTable
 from limen.errors import LimenError
-
-DRAW = 3  # a stream of its own beside batches.ORDER and batches.AUGMENTATION
 
 
 class AdaptiveDataSampler(BatchOrder):

@@ -1,27 +1,12 @@
-"""Class samplers: which class centres take part in a training step."""
+"""What a class sampler is, and the draws that samplers share."""
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from limen.heads.centers import ClassCenters
-from limen.lookup import call, find
-
-SAMPLERS = {
-    "PartialFC": "limen.heads.samplers.base:PartialFC",
-    "HardPrototypeMining": "limen.heads.samplers.prototype_mining:HardPrototypeMining",
-}
-
-
-def create_sampler(name: str, **options: Any) -> "ClassSampler":
-    """The class sampler `name` of SAMPLERS, or "package.module:Class" of one's own.
-
-    Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
-    """
-    return call(f"sampler {name}", find("head.sampler.name", name, SAMPLERS), options)
 
 
 class ClassSampler(nn.Module):
@@ -29,6 +14,7 @@ class ClassSampler(nn.Module):
 
     hardest = 0  # how many best-scoring negatives of each sample `observe` is to be told; 0: `observe` is not called
     per_class: tuple[str, ...] = ()  # the buffers with one row for each class of the shard
+    share: float | None = None  # of a shard's classes, those it chooses; None where it is not known before a run
 
     step: Tensor
 
@@ -49,30 +35,6 @@ class ClassSampler(nn.Module):
     def observe(self, labels: Tensor, target_cosine: Tensor, hardest_cosine: Tensor, hardest_class: Tensor, centers: ClassCenters) -> None:
         """Told after the forward pass what it scored: (B,), (B,) and for each sample its (B, hardest) best negatives, best first, with
         their classes counted over all shards; cosine -inf and class -1 where there are fewer."""
-
-
-class PartialFC(ClassSampler):
-    """The classes of the batch and random others up to a share `rate` of each shard (An et al., Partial FC, 2021).
-
-    A shard of C centres gives ceil(rate * C) rows, or more if the batch alone has more classes there. Every set of others is equally
-    likely. Draws depend on `seed`, the rank and the step, and leave torch's global generator alone.
-    """
-
-    def __init__(self, rate: float = 0.1, seed: int = 0):
-        super().__init__()
-        self.rate, self.seed = check_share("rate", rate), seed
-
-    @torch.no_grad()
-    def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
-        generator = step_generator(1, self.seed, int(self.step), centers)
-        self.step += 1
-        own = own_rows(labels, centers)
-        size = max(subset_size(self.rate, centers), len(own))
-        self.counts = {"own_classes": len(own), "active_classes": size}
-        return filled_at_random(own, size, len(centers.weight), generator)
-
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}, seed={self.seed}"
 
 
 def check_share(name: str, value: float) -> float:

@@ -62,7 +62,8 @@ class HardPrototypeMining(ClassSampler):
         if limits[0] != limits[1] and (total_steps is None or total_steps < 1):
             raise ValueError(f"total_steps={total_steps!r}: a threshold that is raised needs the number of steps it is raised over")
         self.threshold, self.total_steps = limits, total_steps
-        self.queue, self.subset, self.seed = queue, check_share("subset", subset), seed
+        self.queue, self.seed = queue, seed
+        self.subset = self.share = check_share("subset", subset)
         self.rebuild_every, self.exact_below = rebuild_every, exact_below
         self.hardest = queue
         self.rebuild_seconds = 0.0

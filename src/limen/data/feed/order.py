@@ -1,0 +1,70 @@
+"""Which images stand in which batch."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from limen.errors import LimenError
+
+ORDER, AUGMENTATION, DRAW = 1, 2, 3  # keep the streams of one seed apart
+
+
+class BatchPlan(NamedTuple):
+    """One rank's share of the batch of one step: `indices` (B,) int64 into the source."""
+
+    step: int
+    epoch: int
+    rank: int
+    indices: np.ndarray
+
+
+class BatchOrder:
+    """The plans of the steps `start_step` to `total_steps`: each epoch a new permutation, its last incomplete batch left out.
+
+    A plan depends on the seed and its step alone, so a run that starts at any step sees what an uninterrupted one would have
+    seen; the ranks of a step hold the global batch between them.
+
+    Args:
+        count: images in the source.
+        batch_size: images in a step, of all ranks together.
+        seed: epoch e is permuted by numpy's default_rng((ORDER, seed, e)).
+        total_steps, start_step: the steps to make, and how many of them are done.
+        rank, world_size: which of the processes this is, and how many there are.
+
+    Raises:
+        LimenError: `batch_size` is no multiple of `world_size`, or larger than `count`.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int, total_steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if batch_size % world_size:
+            raise LimenError(
+                f"batch_size: {batch_size} images cannot be shared by {world_size} processes; choose a multiple of {world_size}, "
+                "or as many processes as divide it"
+            )
+        if not 0 < batch_size <= count:
+            raise LimenError(f"batch_size: {batch_size} images cannot be drawn from {count}; choose from 1 to {count}")
+        self.count = count
+        self.batch_size = batch_size
+        self.seed = seed
+        self.total_steps = total_steps
+        self.start_step = start_step
+        self.rank = rank
+        self.world_size = world_size
+        self.steps_per_epoch = count // batch_size
+
+    def __len__(self) -> int:
+        return max(0, self.total_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[BatchPlan]:
+        share = self.batch_size // self.world_size
+        permuted_epoch = None
+        for step in range(self.start_step, self.total_steps):
+            epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+            if epoch != permuted_epoch:
+                permutation = np.random.default_rng((ORDER, self.seed, epoch)).permutation(self.count)
+                permuted_epoch = epoch
+            start = step_of_epoch * self.batch_size + self.rank * share
+            yield BatchPlan(step, epoch, self.rank, permutation[start : start + share])
