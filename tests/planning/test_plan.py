@@ -10,7 +10,7 @@ import torch
 
 from limen import MarginHead
 from limen.errors import LimenError
-from limen.functional.margin_softmax import fused_pass
+from limen.functional.margin_softmax import blocks, forward
 from limen.heads import CenterSGD, Group
 from limen.heads.samplers import create_sampler
 from limen.margins import create_margin
@@ -92,9 +92,9 @@ def test_memory_of_the_head_is_what_a_process_takes(classes, size, margin, sampl
 @pytest.mark.parametrize("batch", [4, 64])
 def test_logits_and_blocks_are_what_the_pass_asks_for(monkeypatch, implementation, sampler, batch):
     asked = []
-    reusable_empty = fused_pass.reusable_empty
-    monkeypatch.setitem(fused_pass.KEPT_BYTES, "cpu", 1 << 20)
-    monkeypatch.setattr(fused_pass, "reusable_empty", lambda shape, like: asked.append(4 * shape[0]) or reusable_empty(shape, like))
+    reusable_empty = forward.reusable_empty
+    monkeypatch.setitem(blocks.KEPT_BYTES, "cpu", 1 << 20)
+    monkeypatch.setattr(forward, "reusable_empty", lambda shape, like: asked.append(4 * shape[0]) or reusable_empty(shape, like))
     chosen = None if sampler is None else create_sampler(sampler[0], **sampler[1])
     head = MarginHead(9001, 4, create_margin("ArcFace", 9001), sampler=chosen, implementation=implementation)
     setup = setup_of(9001, 4, batch, sampler=chosen, implementation=implementation)

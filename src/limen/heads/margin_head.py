@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from limen.functional import MarginSoftmax, margin_softmax
-from limen.functional.margin_softmax.fused_pass import Update
+from limen.functional.margin_softmax.blocks import Update
 from limen.heads.centers import ClassCenters
 from limen.heads.collectives import Group, add_parts, gather_rows, logsumexp_over_ranks, to_parts
 from limen.heads.samplers.base import ClassSampler

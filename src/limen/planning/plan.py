@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from limen.errors import LimenError
-from limen.functional.margin_softmax.blocks import CPU_BLOCK, SCRATCH_BYTES
-from limen.functional.margin_softmax.fused_pass import GROUP, KEPT_BYTES, KEPT_BYTES_ELSEWHERE
+from limen.functional.margin_softmax.blocks import CPU_BLOCK, GROUP, KEPT_BYTES, KEPT_BYTES_ELSEWHERE, SCRATCH_BYTES
 from limen.heads.centers import DRAWN_TOGETHER
 from limen.heads.samplers import ClassSampler, HardPrototypeMining
 from limen.heads.samplers.prototype_graph import PROBES, SCRATCH, samples_of_pivots

@@ -5,7 +5,7 @@ import torch
 
 from limen.functional import margin_softmax, margin_softmax_naive
 from limen.functional.margin_softmax import blocks as module
-from limen.functional.margin_softmax.fused_pass import KEPT_BYTES
+from limen.functional.margin_softmax.blocks import KEPT_BYTES
 
 IMPLEMENTATIONS = ["dense", "chunked"]
 

@@ -1,12 +1,17 @@
 """The class centres that take part in a step, a block of them at a time, in the precision of the products."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from limen.functional.workspace import reusable_empty
 
 Rows = slice | Tensor  # of the centres: a range, or numbers (n,) int64
+Update = Callable[[Rows, Tensor, Tensor], None]  # rows of the centres, their values and their gradient (n, D)
 
+KEPT_BYTES = {"cpu": 256 << 20}  # of logits that "auto" keeps for the backward pass
+KEPT_BYTES_ELSEWHERE = 2 << 30
 CPU_BLOCK = 4096  # classes: 2 MiB of logits at B = 128, which stay in the second-level cache of two cores
 GROUP = 64  # classes whose maximum is taken together; the last ones, if fewer, are a block of their own
 SCRATCH_BYTES = 32 << 20  # a block of logits and its copy on other devices
@@ -65,7 +70,7 @@ class CenterBlocks:
     def finish_logits(self, x: Tensor, inverse_norm: Tensor, samples: Tensor, first: int) -> None:
         """s * u_i W_j to s * cos_ij, the samples' own classes marked absent."""
         x.mul_(inverse_norm)
-        x[samples, self.position[samples] - first] = torch.finfo(x.dtype).min / 4
+        x[samples, self.position[samples] - first] = absent(x.dtype)
 
     def logits_at(self, sample: Tensor, column: Tensor, logits: Tensor, kept: int, scaled: Tensor, inverse_norm: Tensor) -> Tensor:
         """(n, k) s * cos of samples (n,) and positions `column` (n, k): out of the logits, or computed where not all are kept."""
@@ -111,3 +116,8 @@ class CenterBlocks:
 def part(buffer: Tensor, rows: int, first: int, width: int) -> Tensor:
     """The contiguous (rows, width) part of a flat buffer that starts at class `first`."""
     return buffer[first * rows : (first + width) * rows].view(rows, width)
+
+
+def absent(dtype: torch.dtype) -> float:
+    """The logit of a class that is not there: its exponential is exactly 0, and no arithmetic on it overflows."""
+    return torch.finfo(dtype).min / 4
