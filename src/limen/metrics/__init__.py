@@ -17,6 +17,7 @@ from limen.metrics.discard import (
     false_match_vs_discard,
     weighted_discard_areas,
 )
+from limen.metrics.intervals import design_effect, proportion_interval
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
 from limen.metrics.templates import pool_templates, quality_weights
 from limen.metrics.verification import KFold, contiguous_folds, kfold_verification
@@ -32,12 +33,14 @@ __all__ = [
     "Statistic",
     "bootstrap_interval",
     "contiguous_folds",
+    "design_effect",
     "eer",
     "error_vs_discard",
     "false_match_vs_discard",
     "impostor_events",
     "kfold_verification",
     "pool_templates",
+    "proportion_interval",
     "quality_weights",
     "roc_curve",
     "subject_weights",

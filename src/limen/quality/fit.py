@@ -3,11 +3,10 @@
 import math
 
 import numpy as np
-from scipy.stats import beta
 from sklearn.isotonic import IsotonicRegression
 
 from limen.errors import LimenError
-from limen.metrics import roc_curve
+from limen.metrics import design_effect, proportion_interval, roc_curve
 from limen.metrics.roc import last_within
 from limen.quality.calibration import QUANTILES, Calibration
 
@@ -71,7 +70,7 @@ def fit_calibration(
     groups = np.array_split(np.arange(len(worse)), max(1, most))
     means, errors, sizes = (np.array([f(group) for group in groups]) for f in (lambda g: worse[g].mean(), lambda g: rejected[g].sum(), len))
     fnmr = IsotonicRegression(increasing=False).fit(means, errors / sizes, sample_weight=sizes).predict(means)
-    low, high = _interval(fnmr, errors, sizes, _design_effect(rejected, person[mated][order]))
+    low, high = _interval(fnmr, errors, sizes, design_effect(rejected, person[mated][order]))
     images = quality[~np.isnan(quality)]
     return Calibration(
         measure=measure,
@@ -91,26 +90,12 @@ def fit_calibration(
     )
 
 
-def _interval(fnmr: np.ndarray, errors: np.ndarray, sizes: np.ndarray, design_effect: float) -> tuple[np.ndarray, np.ndarray]:
+def _interval(fnmr: np.ndarray, errors: np.ndarray, sizes: np.ndarray, effect: float) -> tuple[np.ndarray, np.ndarray]:
     """Of groups (K,) in order of rising quality, whose fitted rates are equal along a stretch."""
     stretch = np.cumsum(np.append(0, np.diff(fnmr) != 0))
-    wrong, pairs = (np.bincount(stretch, counts)[stretch] / design_effect for counts in (errors, sizes))
-    low = np.where(wrong > 0, beta.ppf((1 - LEVEL) / 2, wrong, pairs - wrong + 1), 0.0)
-    high = np.where(wrong < pairs, beta.ppf((1 + LEVEL) / 2, wrong + 1, pairs - wrong), 1.0)
+    wrong, pairs = (np.bincount(stretch, counts)[stretch] for counts in (errors, sizes))
+    low, high = proportion_interval(wrong, pairs, effect, LEVEL)
     return np.maximum.accumulate(low[::-1])[::-1], np.minimum.accumulate(high)
-
-
-def _design_effect(rejected: np.ndarray, person: np.ndarray) -> float:
-    """The variance of the share of `rejected` (M,), people being drawn, over the one that M independent pairs would have; 1 or above.
-
-    Where all or none are rejected it cannot be told: then what it is where the pairs of a person always fall together.
-    """
-    rate, number = rejected.mean(), np.unique(person, return_inverse=True)[1]
-    if not 0 < rate < 1:
-        pairs = np.bincount(number)
-        return float(pairs @ pairs) / len(rejected)
-    of_people = np.bincount(number, rejected - rate)
-    return max(1.0, float(of_people @ of_people) / (len(rejected) * rate * (1 - rate)))
 
 
 def _rounded(values: np.ndarray) -> tuple[float, ...]:
