@@ -18,7 +18,7 @@ from runs import arguments, difference, figures, judged, trained
 from scipy.stats import spearmanr
 
 from limen.data import FolderSource, PairSet, make_pairs
-from limen.data.pairs.pairs import SubsetSource
+from limen.data.pairs import SubsetSource
 
 HELD_OUT, LARGEST, EXPONENT, SMALLEST = 6, 100, 0.5, 3
 SCALE, STRENGTH = 30, 6.0

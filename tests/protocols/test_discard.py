@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from limen import metrics
-from limen.data.pairs.pairs import PairSet
+from limen.data.pairs import PairSet
 from limen.errors import LimenError, UnreadableImage
 from limen.protocols import ErrorVersusDiscard, Verification, random_orders, read_quality_csv
 

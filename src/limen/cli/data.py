@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from limen.cli.progress import progress_bar
-from limen.data import FolderSource, open_source
-from limen.data.pairs.pairs import save_pairs
+from limen.data import FolderSource, open_source, save_pairs
 from limen.data.source import READERS
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError, UnreadableImage

@@ -31,7 +31,7 @@ import numpy as np
 
 from limen.cli.discard_table import discard_lines
 from limen.cli.progress import progress_bar
-from limen.data.pairs.pairs import PairSet, open_pairs
+from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_measure, file_of, model_name

@@ -6,9 +6,8 @@ from limen.data.feed.loader import Batch, BatchReader, make_loader, normalise
 from limen.data.feed.order import BatchOrder, BatchPlan
 from limen.data.feed.suspects import Suspects
 from limen.data.images import decode_image, read_image
-from limen.data.pairs.pairs import PairSet, make_pairs, open_pairs, pairs_of
-from limen.data.readers.folder import FileSource, FolderSource, list_images
-from limen.data.readers.recordio import RecordIOSource, write_recordio
+from limen.data.pairs import PairSet, make_pairs, open_pairs, pairs_of, save_pairs
+from limen.data.readers import FileSource, FolderSource, RecordIOSource, list_images, write_recordio
 from limen.data.source import FaceSource, ImageSource, open_source
 from limen.data.synthetic import SyntheticFaces
 
@@ -37,5 +36,6 @@ __all__ = [
     "open_source",
     "pairs_of",
     "read_image",
+    "save_pairs",
     "write_recordio",
 ]

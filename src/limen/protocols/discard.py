@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from limen import metrics
-from limen.data.pairs.pairs import PairSet, open_pairs
+from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, add_unresolved, area_name, paired_areas
 from limen.protocols.image_quality import ImageQuality, Measure, score_images, without_quality

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from limen import metrics
-from limen.data.pairs.pairs import PairSet, open_pairs
+from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.protocols.protocol import EmbedderLike, Progress, embed_images
 from limen.protocols.result import Result

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from limen.data import FolderSource, make_pairs, open_pairs, pairs_of
-from limen.data.pairs.pairs import save_pairs
+from limen.data.pairs import save_pairs
 from limen.errors import LimenError, UnreadableImage
 
 PNG = [cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1] for level in range(8)]

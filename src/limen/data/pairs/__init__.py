@@ -1,1 +1,8 @@
-"""Pairs of faces for verification."""
+"""Pairs of faces for verification: `.bin` files, lists like LFW's pairs.txt, and pairs drawn from a source of one's own."""
+
+from limen.data.pairs.drawing import make_pairs, pairs_of
+from limen.data.pairs.lists import save_pairs
+from limen.data.pairs.opening import open_pairs
+from limen.data.pairs.pair_set import EncodedSource, PairSet, SubsetSource
+
+__all__ = ["EncodedSource", "PairSet", "SubsetSource", "make_pairs", "open_pairs", "pairs_of", "save_pairs"]

@@ -1,1 +1,7 @@
-"""One file a format: sources of labelled faces."""
+"""Readers of faces: one file a format. `limen.data.source.READERS` names them."""
+
+from limen.data.readers.folder import FileSource, FolderSource, list_images
+from limen.data.readers.recordio import RecordIOSource
+from limen.data.readers.recordio_writer import write_recordio
+
+__all__ = ["FileSource", "FolderSource", "RecordIOSource", "list_images", "write_recordio"]

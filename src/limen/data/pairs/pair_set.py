@@ -1,0 +1,72 @@
+"""Pairs over the images of a source, and sources that hold images in memory or choose some of another's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from limen.data.images import SIZE, check_on_other_size, decode_image
+from limen.data.source import ImageSource
+
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """P pairs over the images of a source, in which each image stands once however many pairs it is in.
+
+    Attributes:
+        name: what to call the set in a report.
+        source: the images.
+        first, second: (P,) int64 numbers of the images of each pair.
+        same: (P,) bool, True for a mated pair.
+        subject: (len(source),) int64, the person in each image, for intervals that draw people and not pairs.
+        folds: into how many contiguous folds the pairs fall.
+    """
+
+    name: str
+    source: ImageSource
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    subject: np.ndarray
+    folds: int = FOLDS
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+
+class EncodedSource:
+    """An ImageSource of encoded images held in memory; `places` say where each comes from."""
+
+    def __init__(self, encoded: Sequence[bytes], places: Sequence[str], size: int = SIZE, on_other_size: str = "refuse") -> None:
+        self.encoded = encoded
+        self.places = places
+        self.size = size
+        self.on_other_size = check_on_other_size(on_other_size)
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def image(self, index: int) -> np.ndarray:
+        return decode_image(self.encoded[index], self.places[index], self.size, self.on_other_size)
+
+    def locate(self, index: int) -> str:
+        return self.places[index]
+
+
+class SubsetSource:
+    """An ImageSource of some images of another, renumbered."""
+
+    def __init__(self, source: ImageSource, indices: np.ndarray) -> None:
+        self.source = source
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def image(self, index: int) -> np.ndarray:
+        return self.source.image(int(self.indices[index]))
+
+    def locate(self, index: int) -> str:
+        return self.source.locate(int(self.indices[index]))
