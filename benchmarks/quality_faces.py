@@ -25,9 +25,9 @@ from limen.data import FolderSource, open_pairs, open_source
 from limen.data.synthetic import degrade
 from limen.inference.measures import create_measure
 from limen.models.embedder import Embedder
-from limen.models.embeddings import Embeddings
 from limen.protocols import ErrorVersusDiscard, random_orders
 from limen.quality import QualityHead, certainty_ratio, quality_loss
+from limen.recogniser import Embeddings
 from limen.training import load_recipe
 
 SHARE, COPIES = 0.5, 3

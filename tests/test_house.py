@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "limen"
 FLOORS = [
-    {"errors", "files", "lookup"},  # below the house: what every room may use
+    {"errors", "files", "lookup", "recogniser"},  # below the house: what every room may use
     {"functional", "metrics"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
@@ -21,6 +21,7 @@ FLOORS = [
 NEIGHBOURS = {
     ("files", "errors"),
     ("lookup", "errors"),
+    ("recogniser", "errors"),
     ("inference", "protocols"),
     ("planning", "training"),
     ("cli", "report"),
@@ -30,8 +31,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
     "torch.distributed": {"heads/collectives.py", "training/checkpoint/files.py", "training/distributed.py"},
     "jsonargparse": {"training/recipe.py"},
-    "onnx": {"models/onnx_embedder.py"},
-    "onnxruntime": {"models/onnx_embedder.py"},
+    "onnx": {"models/onnx/session.py"},
+    "onnxruntime": {"models/onnx/session.py"},
     "safetensors": {"models/bundle.py", "files.py", "training/checkpoint/files.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},

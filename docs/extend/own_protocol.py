@@ -10,7 +10,7 @@ import numpy as np
 
 import limen
 from limen.data import FaceSource, open_source
-from limen.protocols import EmbedderLike, Result, embed_images
+from limen.protocols import Recogniser, Result, embed_images
 from limen.report import write_report
 
 
@@ -20,7 +20,7 @@ class RankOne:
     def __init__(self, source: FaceSource, name: str = "rank-1"):
         self.source, self.name = source, name
 
-    def run(self, embedder: EmbedderLike) -> Result:
+    def run(self, embedder: Recogniser) -> Result:
         embedded = embed_images(embedder, self.source, np.arange(len(self.source)))
         usable = ~np.isnan(embedded.vectors[:, 0])
         vectors, labels = embedded.vectors[usable], self.source.labels[usable]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from limen.heads import HeadOutput, MarginHead
     from limen.inference.measures import create_measure
     from limen.models.embedder import Embedder
-    from limen.models.embeddings import Embeddings
     from limen.protocols import Result, evaluate
+    from limen.recogniser import Embeddings
     from limen.training import train
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 _ROOMS = ("data", "heads", "margins", "metrics", "quality")
 _HOME = {
     "Embedder": "models.embedder",
-    "Embeddings": "models.embeddings",
+    "Embeddings": "recogniser",
     "HeadOutput": "heads",
     "LimenError": "errors",
     "MarginHead": "heads",

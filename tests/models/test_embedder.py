@@ -8,7 +8,7 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.models.bundle import Architecture, Bundle, Preprocessing
 from limen.models.embedder import Embedder
-from limen.quality import QualityHead
+from limen.quality import Calibration, QualityHead
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 
@@ -184,6 +184,35 @@ def test_threads_are_set_and_checked():
             Embedder(make_bundle(), threads=0)
     finally:
         torch.set_num_threads(before)
+
+
+def test_bf16_is_near_float32_and_said(judge, images):
+    """bfloat16 keeps 8 bits: a cosine moves by about 0.01."""
+    exact, rough = Embedder(judge).embed(images), Embedder(judge, precision="bf16").embed(images)
+    cosine = (exact.vectors * rough.vectors).sum(1)
+    assert rough.vectors.dtype == np.float32
+    assert 0.99 < cosine.min() < 1 - 1e-7
+    np.testing.assert_allclose(rough.norms, exact.norms, rtol=0.02)
+    assert Embedder(judge, precision="bf16").description["precision"] == "bf16"
+    assert "precision" not in Embedder(judge).description
+    with pytest.raises(LimenError, match="'half' is not known; choose from float32, bf16"):
+        Embedder(judge, precision="half")
+
+
+def test_a_calibration_is_kept_in_a_file_and_answered_with(judge, tmp_path):
+    curve = (1.0, 2.0), (0.5, 0.1), (0.4, 0.0), (0.7, 0.2)
+    calibration = Calibration("quality", "a set", 9, (0.25,) * 1001, 0.01, 0.3, 5, 5, 1, 0, *curve)
+    embedder = Embedder(judge)
+    with pytest.raises(LimenError, match="lies in no file"):
+        embedder.save_calibration(calibration)
+    with pytest.raises(LimenError, match="would be taken for an ONNX file"):
+        embedder.save_calibration(calibration, tmp_path / "judge.onnx")
+    assert embedder.calibration is None
+    identity, path = embedder.identity, embedder.save_calibration(calibration, tmp_path / "judge.safetensors")
+    assert Embedder.load(path).calibration == embedder.calibration == calibration
+    assert Embedder.load(path).description == embedder.description
+    assert Embedder.load(path).identity == embedder.identity == identity  # a calibration changes no vector
+    assert judge.calibration is None
 
 
 @pytest.mark.gpu

@@ -13,7 +13,6 @@ there falls with quality. The weights stay as they are. `limen quality` uses wha
 
 import argparse
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,8 @@ import numpy as np
 from limen.cli.progress import progress_bar
 from limen.cli.quality import percent, percents
 from limen.data import open_pairs
-from limen.errors import LimenError
 from limen.inference.measures import calibrate
-from limen.models.embedder import Embedder
-from limen.models.onnx_embedder import sidecar_of
+from limen.models.model import open_model
 from limen.quality import Calibration
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)
@@ -42,22 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    foreign = options.model.lower().endswith(".onnx")
-    out = str(sidecar_of(Path(options.model))) if foreign else options.out or options.model
-    if foreign and options.out:
-        raise LimenError(f"--out {options.out}: what is found of an ONNX file is kept in its sidecar, {out}; leave --out")
-    if out.lower().endswith(".onnx"):
-        raise LimenError(f"--out {out}: a bundle under that name would be taken for an ONNX file; choose another")
+    embedder = open_model(options.model, options.device)
+    embedder.calibration_file(options.out)  # before the images: a wrong path should not cost their reading
     pairs = open_pairs(options.pairs, options.images)
-    embedder = Embedder.load(options.model, options.device)
     with progress_bar(f"scoring {pairs.name}") as progress:
         calibration, failures = calibrate(embedder, pairs, options.fmr, options.measure, progress)
-    if isinstance(embedder, Embedder):
-        embedder.bundle.calibration = calibration
-        embedder.save(out)
-    else:
-        embedder.calibration = calibration
-        embedder.save_calibration()
+    out = str(embedder.save_calibration(calibration, options.out))
     scores = np.percentile(calibration.quantiles, PERCENTILES)
     table = (scores, calibration.expected_fnmr(scores), *calibration.fnmr_interval(scores))
     names = ("quality", "expected_fnmr", "fnmr_low", "fnmr_high")

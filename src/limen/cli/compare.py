@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from limen.data import read_image
-from limen.models.embedder import Embedder
+from limen.models.model import open_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     images = np.stack([read_image(options.a), read_image(options.b)])
-    first, second = Embedder.load(options.model).embed(images).vectors
+    first, second = open_model(options.model).embed(images).vectors
     return {"a": options.a, "b": options.b, "similarity": float(first @ second)}
 
 

@@ -22,7 +22,7 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,11 +33,10 @@ from limen.errors import LimenError
 from limen.files import atomic_write
 from limen.inference.measures import create_measure, measure_identity, score_embedded
 from limen.metrics import pool_templates, quality_weights
-from limen.models.embedder import Embedder
-from limen.models.embeddings import Embeddings
-from limen.models.onnx_embedder import OnnxEmbedder
+from limen.models.model import Model, open_model
 from limen.protocols import readable_blocks
 from limen.quality import LearnedQuality, QualityMeasure
+from limen.recogniser import Embeddings
 
 LISTED = 10  # lines of a list in the text; --json has them all
 
@@ -79,8 +78,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     files = [file for images in people.values() for file in images] if options.templates else list_images(options.images)
     if not files:
         raise LimenError(f"{', '.join(options.images)}: no images in these folders; check the path")
-    embedder = Embedder.load(options.model, options.device)
-    spec = options.quality or ("quality" if embedder.quality_head is not None else None)
+    embedder = open_model(options.model, options.device)
+    spec = options.quality or ("quality" if embedder.has_quality else None)
     if not spec and (options.min_quality is not None or options.pool == "quality"):
         raise LimenError(f"{options.model}: it has no quality head; add --quality norm, sharpness or a MODEL with one")
     measure = create_measure(spec, options.device, embedder) if spec else None
@@ -148,7 +147,7 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: QualityMeasure | None, options: argparse.Namespace) -> Outcome:
+def _embed(source: FileSource, embedder: Model, measure: QualityMeasure | None, options: argparse.Namespace) -> Outcome:
     blocks: list[Embeddings] = []
     qualities: list[np.ndarray] = []
     failures: dict[int, str] = {}
@@ -183,12 +182,12 @@ def _embed(source: FileSource, embedder: Embedder | OnnxEmbedder, measure: Quali
     return Outcome(files_of_all, vectors, norms, quality, [failures[k] for k in sorted(failures)], kept, read & ~kept)
 
 
-def _reference_of(embedder: Embedder | OnnxEmbedder, spec: str, measure: QualityMeasure) -> np.ndarray | None:
+def _reference_of(embedder: Model, spec: str, measure: QualityMeasure) -> np.ndarray | None:
     """The scores by that measure of the reference images of the model, or of the model whose quality head it is: a template then does not
     depend on who else is enrolled."""
-    known: dict[str, Embedder | OnnxEmbedder] = {measure_identity(spec, measure, embedder): embedder}
-    if isinstance(measure, LearnedQuality) and isinstance(measure.recogniser, Embedder):
-        known.setdefault("quality", measure.recogniser)
+    known: dict[str, Model] = {measure_identity(spec, measure, embedder): embedder}
+    if isinstance(measure, LearnedQuality):
+        known.setdefault("quality", cast(Model, measure.recogniser))
     for name, model in known.items():
         if model.calibration is not None and model.calibration.measure == name:
             return np.array(model.calibration.quantiles, np.float32)  # as the scores are, so that equal ones are equal

@@ -6,14 +6,11 @@ limen info model.onnx
 """
 
 import argparse
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from limen.models.bundle import load_bundle
-from limen.models.onnx_embedder import OnnxEmbedder
+from limen.models.model import open_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,28 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    if Path(options.model).suffix.lower() == ".onnx":
-        embedder = OnnxEmbedder(options.model)
-        description = embedder.description
-        calibration = embedder.calibration.summary if embedder.calibration else None
-        return {"file": options.model, "sha256": description.pop("model_sha256"), **description, "calibration": calibration}
-    bundle = load_bundle(options.model)
-    return {
-        "file": options.model,
-        "sha256": bundle.sha256,
-        "weights_sha256": bundle.weights_sha256,
-        "architecture": asdict(bundle.architecture),
-        "parameters": sum(tensor.numel() for tensor in bundle.tensors.values()),
-        "preprocessing": asdict(bundle.preprocessing),
-        "quality_head": bundle.quality_head() is not None,
-        "calibration": bundle.calibration.summary if bundle.calibration else None,
-        "licence": bundle.licence,
-        "training": bundle.training,
-        "class_names_sha256": bundle.class_names_sha256,
-        "source_sha256": bundle.source_sha256,
-        "created": bundle.created,
-        "recipe": bundle.recipe,
-    }
+    return {"file": options.model, **open_model(options.model).facts}
 
 
 def text(result: dict[str, Any]) -> str:

@@ -28,8 +28,7 @@ from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
 from limen.files import atomic_write
 from limen.inference.measures import OF_A_MODEL, create_measure, measure_identity, model_name
-from limen.models.embedder import Embedder
-from limen.models.onnx_embedder import OnnxEmbedder
+from limen.models.model import Model, open_model
 from limen.protocols import score_images
 from limen.quality import Calibration
 from limen.report import Section, face_grid, write_report
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     source = FileSource(list_images(options.images), on_other_size="resize" if options.resize else "refuse")
-    embedder = Embedder.load(options.model, options.device)
+    embedder = open_model(options.model, options.device)
     measure = create_measure(options.measure, options.device, embedder)
     calibration = embedder.calibration
     applies = calibration is not None and calibration.measure == measure_identity(options.measure, measure, embedder)
@@ -104,7 +103,7 @@ def _rows(source: FileSource, quality: np.ndarray, calibration: Calibration | No
     return [dict(zip(COLUMNS, (source.locate(number), *row), strict=True)) for number, row in enumerate(table)]
 
 
-def _remark(embedder: Embedder | OnnxEmbedder, options: argparse.Namespace) -> str:
+def _remark(embedder: Model, options: argparse.Namespace) -> str:
     """Why there is a score and no more, and what to do about it."""
     measure = "" if options.measure == "quality" else f" --measure {options.measure}"
     command = f"`limen calibrate {options.model} --pairs FILE{measure}` adds percentile and expected FNMR"

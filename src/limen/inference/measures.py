@@ -12,12 +12,12 @@ import torch
 from limen.data import PairSet
 from limen.errors import LimenError
 from limen.lookup import call, did_you_mean, find
-from limen.models.embedder import Embedder
-from limen.models.onnx_embedder import OnnxEmbedder
+from limen.models.model import Model, open_model
 from limen.protocols import Progress, readable_blocks
 from limen.quality import Calibration, FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityMeasure
 from limen.quality.fit import fit_calibration
-from limen.quality.model import ModelMeasure, RecogniserEmbeddings
+from limen.quality.model import ModelMeasure
+from limen.recogniser import Embeddings
 
 PIXELS = {
     "sharpness": "limen.quality:Sharpness",
@@ -29,7 +29,7 @@ OF_A_MODEL: dict[str, type[ModelMeasure]] = {measure.name: measure for measure i
 SPELLINGS = (*PIXELS, "face_size:FILE.csv", *(f"{name}:MODEL" for name in OF_A_MODEL), "MODEL", "package.module:Class")
 
 
-def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embedder | OnnxEmbedder | None = None) -> QualityMeasure:
+def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Model | None = None) -> QualityMeasure:
     """The measure that `spec` names.
 
     sharpness, resolution, exposure                 of the pixels
@@ -48,11 +48,11 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Embe
             raise LimenError(f"quality measure: {kind} of which model? Write {kind}:MODEL")
         return OF_A_MODEL[kind](embedder, kind)
     if kind in OF_A_MODEL and argument:
-        return OF_A_MODEL[kind](Embedder.load(argument, device), f"{kind} of {model_name(argument)}")
+        return OF_A_MODEL[kind](open_model(argument, device), f"{kind} of {model_name(argument)}")
     if kind == "face_size" and argument:
         return FaceSize(argument)
     if spec not in PIXELS and Path(spec).is_file():
-        return LearnedQuality(Embedder.load(spec, device), f"quality of {model_name(spec)}")
+        return LearnedQuality(open_model(spec, device), f"quality of {model_name(spec)}")
     if spec not in PIXELS and not colon:
         raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
     measure = call(f"quality measure {spec}", find("quality measure", spec, PIXELS), {})
@@ -74,22 +74,18 @@ def model_name(path: str | Path) -> str:
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
-def measure_identity(spec: str, measure: QualityMeasure, embedder: Embedder | OnnxEmbedder) -> str:
+def measure_identity(spec: str, measure: QualityMeasure, embedder: Model) -> str:
     """What a calibration knows the measure of `spec` by, wherever its file lies: its name, and whose weights give it where `embedder`
     does not."""
     if not isinstance(measure, ModelMeasure) or measure.recogniser is embedder:
         return spec
     other: Any = measure.recogniser
-    decides = dict(other.description)  # all that decides its features, but not the calibration that its file or sidecar may hold
-    for name in ("sidecar_sha256", "licence"):
-        decides.pop(name, None)
-    if isinstance(other, Embedder):
-        decides["model_sha256"] = other.bundle.weights_sha256
-    return f"{type(measure).name} of the model {hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]}"
+    identity = json.dumps(other.identity, sort_keys=True)
+    return f"{type(measure).name} of the model {hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def score_embedded(
-    measure: QualityMeasure, embedder: Embedder | OnnxEmbedder, embeddings: RecogniserEmbeddings, images: np.ndarray, files: Sequence[str]
+    measure: QualityMeasure, embedder: Model, embeddings: Embeddings, images: np.ndarray, files: Sequence[str]
 ) -> np.ndarray:
     """Equals `measure.score(images, files)`, but does not embed again what `embedder` gave `embeddings` of, with or without flip."""
     if isinstance(measure, ModelMeasure) and measure.recogniser is embedder:
@@ -98,7 +94,7 @@ def score_embedded(
 
 
 def calibrate(
-    embedder: Embedder | OnnxEmbedder, pairs: PairSet, fmr: float, measure: str = "quality", progress: Progress | None = None
+    embedder: Model, pairs: PairSet, fmr: float, measure: str = "quality", progress: Progress | None = None
 ) -> tuple[Calibration, dict[int, str]]:
     """`fit_calibration` of a measure of create_measure on pairs held out from training, and the failures to acquire.
 

@@ -6,12 +6,11 @@ has one entry, `limen`: the JSON of every other field of Bundle. Nothing in it i
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +20,7 @@ from torch import nn
 from limen.backbones import create_backbone
 from limen.errors import LimenError
 from limen.files import atomic_write, file_sha256
+from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration, QualityHead
 
 FORMAT = 1
@@ -45,29 +45,6 @@ class Architecture:
     def build(self) -> nn.Module:
         """The network with fresh weights."""
         return create_backbone(self.name, self.embedding_size, **self.options)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What turns an image into the network's input, `(image / 255 - mean) / std`, and its output into an embedding.
-
-    colour   the channel order the network was trained with; callers hand in RGB whatever it is
-    flip     whether the mirror image is fused in where the caller does not say
-    """
-
-    size: int = 112
-    colour: Literal["RGB", "BGR"] = "RGB"
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # in the order of `colour`
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    alignment: str = "arcface 5-point 112x112"
-    fusion: str = "sum of raw features of image and mirror, then L2"
-    flip: bool = True
-
-    def __post_init__(self) -> None:
-        if self.colour not in ("RGB", "BGR"):
-            raise LimenError(f"preprocessing.colour: {self.colour!r} is not known; it is RGB or BGR")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise LimenError("preprocessing.mean and .std: three finite numbers each are needed, those of std above 0")
 
 
 def source_sha256() -> str:
@@ -123,11 +100,35 @@ class Bundle:
             digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything but the tensors, and their number."""
+        return {
+            "sha256": self.sha256,
+            "weights_sha256": self.weights_sha256,
+            "architecture": asdict(self.architecture),
+            "parameters": sum(tensor.numel() for tensor in self.tensors.values()),
+            "preprocessing": asdict(self.preprocessing),
+            "quality_head": bool(self.group("quality")),
+            "calibration": self.calibration.summary if self.calibration else None,
+            "licence": self.licence,
+            "training": self.training,
+            "class_names_sha256": self.class_names_sha256,
+            "source_sha256": self.source_sha256,
+            "created": self.created,
+            "recipe": self.recipe,
+        }
+
     def backbone(self) -> nn.Module:
         """The network with the bundle's weights, in eval mode."""
         backbone = self.architecture.build()
         backbone.load_state_dict(self.group("backbone"))
         return backbone.eval()
+
+    @property
+    def margin(self) -> str | None:
+        """The name of the margin trained with, None where the bundle does not say."""
+        return "MagFace" if self.training.get("release") == "magface" else self.recipe.get("margin", {}).get("name")
 
     def quality_head(self) -> QualityHead | None:
         """The quality head with the bundle's weights, None where the bundle has none."""

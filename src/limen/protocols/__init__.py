@@ -5,19 +5,20 @@ from typing import overload
 
 from limen.protocols.discard import ErrorVersusDiscard
 from limen.protocols.image_quality import ImageQuality, Measure, random_orders, read_quality_csv, score_images
-from limen.protocols.protocol import Embedded, EmbedderLike, EvaluationProtocol, Found, Progress, embed_images, readable_blocks
+from limen.protocols.protocol import Embedded, EvaluationProtocol, Found, Progress, embed_images, readable_blocks
 from limen.protocols.result import Result, save_json
 from limen.protocols.verification import PairScores, Verification
+from limen.recogniser import Recogniser
 
 __all__ = [
     "Embedded",
-    "EmbedderLike",
     "ErrorVersusDiscard",
     "EvaluationProtocol",
     "ImageQuality",
     "Measure",
     "PairScores",
     "Progress",
+    "Recogniser",
     "Result",
     "Verification",
     "embed_images",
@@ -31,10 +32,10 @@ __all__ = [
 
 
 @overload
-def evaluate(embedder: EmbedderLike, protocol: str | PathLike[str]) -> Result: ...
+def evaluate(embedder: Recogniser, protocol: str | PathLike[str]) -> Result: ...
 @overload
-def evaluate(embedder: EmbedderLike, protocol: EvaluationProtocol[Found]) -> Found: ...
-def evaluate(embedder: EmbedderLike, protocol: EvaluationProtocol | str | PathLike[str]) -> Result | list[Result]:
+def evaluate(embedder: Recogniser, protocol: EvaluationProtocol[Found]) -> Found: ...
+def evaluate(embedder: Recogniser, protocol: EvaluationProtocol | str | PathLike[str]) -> Result | list[Result]:
     """Equals `protocol.run(embedder)`; a path is that of pairs, judged by `Verification`.
 
     It gives what the protocol does: a Result, or of ErrorVersusDiscard a list of them, one for each quality.

@@ -13,9 +13,10 @@ from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, add_unresolved, area_name, paired_areas
 from limen.protocols.image_quality import ImageQuality, Measure, score_images, without_quality
-from limen.protocols.protocol import EmbedderLike, Progress
+from limen.protocols.protocol import Progress
 from limen.protocols.result import Result
 from limen.protocols.verification import PairScores, Verification, pair_counts
+from limen.recogniser import Recogniser
 
 THRESHOLDS = {
     "fixed": "fixed: of all impostors before anything is discarded, the FMR is not exceeded; found again in every bootstrap replicate",
@@ -67,7 +68,7 @@ class ErrorVersusDiscard:
         if not self.fmr or not all(0 < rate < 1 for rate in self.fmr):
             raise LimenError(f"fmr: {', '.join(map(str, self.fmr)) or 'no rate'} cannot be asked for; give rates between 0 and 1")
 
-    def run(self, embedder: EmbedderLike) -> list[Result]:
+    def run(self, embedder: Recogniser) -> list[Result]:
         """One result for each quality; equals `judge` of the scores that `Verification` gives."""
         scores = Verification(self.pair_set, flip=self.flip, progress=self.progress).score(embedder)
         return self.judge(scores, dict(embedder.description))

@@ -1,6 +1,6 @@
 """What a protocol is, what it asks of an embedder, and the way it gets its vectors."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -9,30 +9,11 @@ import numpy as np
 from limen.data.source import ImageSource
 from limen.errors import LimenError, UnreadableImage
 from limen.protocols.result import Result
+from limen.recogniser import Recogniser
 
 Found = TypeVar("Found", bound=Result | list[Result], covariant=True)
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
-
-
-class EmbeddingsLike(Protocol):
-    @property
-    def vectors(self) -> np.ndarray:
-        """(N, D) float32 unit vectors."""
-        ...
-
-
-class EmbedderLike(Protocol):
-    """What a protocol needs of an embedder; `limen.Embedder` is one."""
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """The switches of the embedding: preprocessing, fusion, sha256 of the weights."""
-        ...
-
-    def embed(self, images: np.ndarray, flip: bool | None = None) -> EmbeddingsLike:
-        """(N, 112, 112, 3) uint8 RGB -> their embeddings; `flip` adds the mirror image's, None is the model's own rule."""
-        ...
 
 
 class EvaluationProtocol(Protocol[Found]):
@@ -52,7 +33,7 @@ class Embedded:
 
 
 def embed_images(
-    embedder: EmbedderLike,
+    embedder: Recogniser,
     source: ImageSource,
     indices: Sequence[int] | np.ndarray,
     flip: bool | None = None,

@@ -10,8 +10,9 @@ import numpy as np
 from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
-from limen.protocols.protocol import EmbedderLike, Progress, embed_images
+from limen.protocols.protocol import Progress, embed_images
 from limen.protocols.result import Result
+from limen.recogniser import Recogniser
 
 VAL_FAR = 1e-3
 HISTOGRAM_BINS = 80
@@ -57,11 +58,11 @@ class Verification:
             self.pairs = open_pairs(self.pairs, self.images)
         self.pair_set: PairSet = self.pairs
 
-    def run(self, embedder: EmbedderLike) -> Result:
+    def run(self, embedder: Recogniser) -> Result:
         """Equals `judge(score(embedder), embedder.description)`."""
         return self.judge(self.score(embedder), dict(embedder.description))
 
-    def score(self, embedder: EmbedderLike) -> PairScores:
+    def score(self, embedder: Recogniser) -> PairScores:
         """Distances of all pairs, in the order of the pair set; each image is embedded once."""
         pairs = self.pair_set
         embedded = embed_images(embedder, pairs.source, np.r_[pairs.first, pairs.second], self.flip, self.progress)

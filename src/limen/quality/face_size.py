@@ -8,7 +8,7 @@ import numpy as np
 
 from limen.data.image_table import ImageTable
 from limen.errors import LimenError
-from limen.quality.measure import check_images
+from limen.recogniser import check_images
 
 ALIGNED = 112
 

@@ -5,8 +5,6 @@ from typing import Protocol
 
 import numpy as np
 
-from limen.errors import LimenError
-
 
 class QualityMeasure(Protocol):
     """A number for each image, higher for a better one; no two measures share a scale."""
@@ -24,10 +22,3 @@ class QualityMeasure(Protocol):
     def score(self, images: np.ndarray, files: Sequence[str] | None = None) -> np.ndarray:
         """(N, H, W, 3) uint8 RGB -> (N,) float64. `files` say where each image comes from; most measures do not look at them."""
         ...
-
-
-def check_images(images: np.ndarray) -> None:
-    """Raises LimenError unless `images` are (N, H, W, 3) uint8."""
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        given = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise LimenError(f"images: expected a uint8 RGB array of shape (N, H, W, 3), values 0 to 255, not {given}")

@@ -1,27 +1,11 @@
 """Measures that a recogniser gives: its quality head and the length of its features. Anything with `embed` serves as a recogniser."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import numpy as np
 
 from limen.errors import LimenError
-
-
-class RecogniserEmbeddings(Protocol):
-    """What the measures read of `limen.Embeddings`."""
-
-    @property
-    def norms(self) -> np.ndarray: ...
-
-    @property
-    def quality(self) -> np.ndarray | None: ...
-
-
-class Recogniser(Protocol):
-    """`limen.Embedder`, or what is like it."""
-
-    def embed(self, images: np.ndarray) -> RecogniserEmbeddings: ...
+from limen.recogniser import Embeddings, Recogniser
 
 
 class ModelMeasure:
@@ -37,7 +21,7 @@ class ModelMeasure:
         """Equals `of(recogniser.embed(images))`."""
         return self.of(self.recogniser.embed(images))
 
-    def of(self, embeddings: RecogniserEmbeddings) -> np.ndarray:
+    def of(self, embeddings: Embeddings) -> np.ndarray:
         """(N,) float64 scores of images that are embedded already."""
         raise NotImplementedError
 
@@ -50,14 +34,14 @@ class LearnedQuality(ModelMeasure):
 
     def __init__(self, recogniser: Recogniser, name: str | None = None):
         super().__init__(recogniser, name)
-        self._check(getattr(recogniser, "quality_head", recogniser))
+        self._check(getattr(recogniser, "has_quality", True))  # one of your own need not say so before it embeds
 
-    def of(self, embeddings: RecogniserEmbeddings) -> np.ndarray:
-        self._check(embeddings.quality)
+    def of(self, embeddings: Embeddings) -> np.ndarray:
+        self._check(embeddings.quality is not None)
         return np.asarray(embeddings.quality, float)
 
-    def _check(self, head: object) -> None:
-        if head is None:
+    def _check(self, has_quality: bool) -> None:
+        if not has_quality:
             raise LimenError(f"{self.name}: the model has no quality head. {self.needs} Or measure norm, sharpness, resolution or exposure")
 
 
@@ -67,7 +51,7 @@ class FeatureNorm(ModelMeasure):
     name = "norm"
     needs = "It needs a model, a bundle or an ONNX file; networks that end in BatchNorm without scale keep their norms near one value."
 
-    def of(self, embeddings: RecogniserEmbeddings) -> np.ndarray:
+    def of(self, embeddings: Embeddings) -> np.ndarray:
         return embeddings.norms.astype(float)
 
 
@@ -82,16 +66,7 @@ class MagFaceNorm(FeatureNorm):
 
     def __init__(self, recogniser: Recogniser, name: str | None = None):
         super().__init__(recogniser, name)
-        margin = _margin_of(recogniser)
+        margin = getattr(recogniser, "margin", None)
         if margin != "MagFace":
             what = f"trained with {margin}" if margin else "not said to be trained with MagFace"
             raise LimenError(f"{self.name}: the model is {what}, so its norm is no MagFace quality; measure its norm instead (norm:MODEL)")
-
-
-def _margin_of(recogniser: Any) -> str | None:
-    bundle = getattr(recogniser, "bundle", None)
-    if bundle is None:
-        return None
-    if bundle.training.get("release") == "magface":
-        return "MagFace"
-    return bundle.recipe.get("margin", {}).get("name")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from limen.quality.measure import check_images
+from limen.recogniser import check_images
 
 LOW_BAND = slice(1, 8)  # cycles per side: 2 to 8, coarse detail that a face of any resolution has
 FALL_OFF = 0.03  # share of the low band's level below which a frequency counts as empty

@@ -16,7 +16,8 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.models.bundle import Architecture, Bundle, Preprocessing
 from limen.models.embedder import Embedder
-from limen.models.onnx_embedder import OnnxEmbedder
+from limen.models.model import Model, open_model
+from limen.models.onnx.embedder import OnnxEmbedder
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (pip install 'limen[export]')")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install 'limen[export]')")
@@ -218,6 +219,22 @@ def test_unusable_settings_are_refused(images, model):
         Embedder.load(model, threads=0)
     with pytest.raises(LimenError, match=r"expected a uint8 RGB array of shape \(N, 112, 112, 3\)"):
         Embedder.load(model).embed(images[:, :96])
+
+
+def test_it_answers_what_a_bundle_answers(model, tmp_path):
+    tensors = {f"backbone.{name}": tensor for name, tensor in Architecture("tiny", 8).build().state_dict().items()}
+    Embedder(Bundle(Architecture("tiny", 8), tensors)).save(tmp_path / "model.safetensors")
+    asked = [name for name in (*vars(Model), *Model.__annotations__) if not name.startswith("_")]
+    assert {"path", "device", "calibration", "has_quality", "margin", "identity", "facts"} <= set(asked)
+    for found in (open_model(model), open_model(tmp_path / "model.safetensors")):
+        assert not [name for name in [*asked, "embed", "description"] if not hasattr(found, name)]
+        assert found.path.parent == tmp_path
+        assert found.facts["sha256"] == file_sha256(found.path)
+
+
+def test_another_precision_is_refused_with_the_remedy(model):
+    with pytest.raises(LimenError, match="computes as it was exported; leave --precision"):
+        Embedder.load(model, precision="bf16")
 
 
 def test_without_onnxruntime_the_extra_is_named(model, monkeypatch):

@@ -1,0 +1,104 @@
+"""The sidecar of an ONNX file: the small JSON file beside it that states its preprocessing, which is never guessed.
+
+The sidecar of `model.onnx` is `model.onnx.json`. It holds the fields of `Preprocessing`, a `licence`, and `pixels`: "0..1" where `mean` and
+`std` are those of `pixel / 255`, "0..255" where they are those of the pixels as they are. None of them may be left out. `limen calibrate`
+adds a `calibration`.
+"""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from limen.errors import LimenError
+from limen.files import atomic_write
+from limen.lookup import did_you_mean
+from limen.models.preprocessing import Preprocessing
+from limen.quality import Calibration
+
+SCALES = {"0..1": 1.0, "0..255": 255.0}
+TEMPLATE = asdict(Preprocessing()) | {"pixels": "0..1", "licence": "not stated"}
+KINDS = {
+    "size": int,
+    "colour": str,
+    "mean": list,
+    "std": list,
+    "alignment": str,
+    "fusion": str,
+    "flip": bool,
+    "pixels": str,
+    "licence": str,
+}
+
+
+def sidecar_of(path: Path) -> Path:
+    """`model.onnx` -> `model.onnx.json`."""
+    return path.with_name(path.name + ".json")
+
+
+def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
+    """The preprocessing, the licence and the calibration, if there is one, that a sidecar states.
+
+    Raises LimenError that says in its first line what is wrong, and ends in a whole sidecar to paste.
+    """
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        parts = _parse(stated)
+    except OSError as error:
+        reason = f"{error.strerror}; an ONNX file needs this sidecar, which states its preprocessing"
+    except ValueError as error:
+        reason = f"it is not JSON ({error})"
+    except LimenError as error:
+        reason = str(error)
+    else:
+        return *parts, _calibration(path, stated.get("calibration"))
+    raise wrong_sidecar(path, reason)
+
+
+def add_calibration(path: Path, calibration: Calibration) -> None:
+    """Writes the calibration into the sidecar, in place of an earlier one."""
+    stated = json.loads(path.read_text(encoding="utf-8")) | {"calibration": asdict(calibration)}
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(json.dumps(stated, indent=1), encoding="utf-8")
+
+    atomic_write(path, write)
+
+
+def _calibration(path: Path, stated: Any) -> Calibration | None:
+    try:
+        return Calibration.from_json(stated) if stated else None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LimenError(f"{path}: its calibration is damaged ({error}); take it out and run `limen calibrate` again") from error
+
+
+def wrong_sidecar(path: Path, reason: str, **known: Any) -> LimenError:
+    """An error that ends in a whole sidecar, in which what is `known` is right already."""
+    template = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in (TEMPLATE | known).items()) + "\n}"
+    return LimenError(f"{path}: {reason}; paste this into it and set it to what the model was trained with\n{template}")
+
+
+def _parse(stated: Any) -> tuple[Preprocessing, str]:
+    if not isinstance(stated, dict):
+        raise LimenError(f"it holds a {type(stated).__name__}, not an object")
+    for name in stated:
+        if name not in (*KINDS, "calibration"):
+            raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, KINDS)}")
+    for name, kind in KINDS.items():
+        if name not in stated:
+            raise LimenError(f"it lacks {name!r}")
+        if type(stated[name]) is not kind:  # True is an int to isinstance
+            raise LimenError(f"{name}: {stated[name]!r} is not as in the template")
+    if stated["size"] < 1:
+        raise LimenError(f"size: {stated['size']} is not a number of pixels")
+    if stated["fusion"] != Preprocessing.fusion:
+        raise LimenError(f"fusion: {stated['fusion']!r} is not known; limen knows {Preprocessing.fusion!r}")
+    if stated["pixels"] not in SCALES:
+        raise LimenError(f"pixels: {stated['pixels']!r} is not known; it is {' or '.join(SCALES)}")
+    if not all(type(value) in (int, float) for value in stated["mean"] + stated["std"]):
+        raise LimenError("mean and std: three numbers each are needed")
+    scale = SCALES[stated["pixels"]]
+    if not all(0 <= mean <= scale for mean in stated["mean"]) or any(std > scale or 0 < std < 1 < scale for std in stated["std"]):
+        raise LimenError(f"mean {stated['mean']} and std {stated['std']} are not of pixels from {stated['pixels']}")
+    scaled = {name: tuple(value / scale for value in stated[name]) for name in ("mean", "std")}
+    return Preprocessing(**{f.name: stated[f.name] for f in fields(Preprocessing)} | scaled), stated["licence"]
