@@ -67,6 +67,17 @@ def test_a_run_leaves_a_bundle_a_log_and_checkpoints(faces, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("given", [{}, {"past_peak": "paper"}])
+def test_training_keeps_the_peak_of_a_margin_unless_told(faces, tmp_path, given):
+    start = recipe(faces, tmp_path / "run", epochs=1, margin=Margin("ElasticArcFace", dict(given)))
+    bundle = train(start, quiet=True)
+    assert load_bundle(bundle).recipe["margin"]["options"] == {"past_peak": "keep"} | given
+    assert start.margin.options == given
+    other = {"past_peak": "paper"} if not given else {}
+    with pytest.raises(LimenError, match=r"margin.options.past_peak .* not .*; use its settings"):
+        train(dataclasses.replace(start, margin=Margin("ElasticArcFace", other)), resume="auto", quiet=True)
+
+
 def test_a_killed_and_resumed_run_is_bit_identical(faces, tmp_path):
     """SIGKILL, whenever it falls, with random margins, augmentation, worker processes and a moving average of the weights."""
     ema = Optimiser(lr=0.05, schedule="cosine", ema=0.9)

@@ -11,15 +11,30 @@ def sine(cosine: Tensor) -> Tensor:
     return (1 - cosine * cosine).clamp_min(torch.finfo(cosine.dtype).eps).sqrt()
 
 
-def add_angle(cosine: Tensor, angle: Tensor | float) -> Tensor:
-    """cos(acos(cosine) + angle) while the sum stays below pi, and cosine - angle * sin(angle) past it.
+def add_angle(cosine: Tensor, angle: Tensor | float, past_peak: str = "paper") -> Tensor:
+    """cos(theta + angle) with theta = acos(cosine), up to an angle that `past_peak` chooses. Shapes (B,) and (B,) or a number; radians.
 
-    Shapes (B,) and (B,) or a number; radians. The second branch keeps the result falling with theta, as insightface does;
-    ElasticFace's release has no such branch, so it differs for theta + angle > pi alone.
+    What the margin costs, cosine - cos(theta + angle), is largest at theta = pi / 2 - angle / 2 and falls beyond. `past_peak`:
+        "keep": the largest cost, 2 sin(angle / 2), stays: cosine - 2 sin(angle / 2) beyond the peak. Continuously differentiable.
+        "paper": ArcFace's branch: cosine - angle * sin(angle) where theta + angle > pi. It falls with theta, and costs less than the peak.
+        "released": no branch, as in ElasticFace's release: it rises again where theta + angle > pi.
     """
     along, across = (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
     turned = cosine * along - sine(cosine) * across
+    if past_peak == "released":
+        return turned
+    if past_peak == "keep":
+        return keep_peak(cosine, angle, turned)
     return torch.where(cosine > -along, turned, cosine - angle * across)
+
+
+def keep_peak(cosine: Tensor, angle: Tensor | float, turned: Tensor) -> Tensor:
+    """`turned`, which is cos(theta + angle), up to the angle where a margin costs most, and cosine - 2 sin(angle / 2) beyond it.
+
+    At the peak both have the value -sin(angle / 2) and the slope 1 in the cosine. A negative angle has no such peak and stays `turned`.
+    """
+    half = (angle / 2).sin() if isinstance(angle, Tensor) else torch.tensor(math.sin(angle / 2), dtype=cosine.dtype, device=cosine.device)
+    return torch.where((half > 0) & (cosine < half), cosine - 2 * half, turned)
 
 
 def multiply_angle(cosine: Tensor, factor: float) -> Tensor:

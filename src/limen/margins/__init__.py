@@ -45,7 +45,17 @@ __all__ = [
     "NormFace",
     "SphereFace",
     "create_margin",
+    "training_options",
 ]
+
+
+def training_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a new training run: past_peak="keep" where the margin takes it and `options` do not say.
+
+    The classes themselves default to their papers' forms, in which a network may turn all features away from all centres.
+    """
+    takes = inspect.signature(find("margin.name", name, MARGINS)).parameters
+    return {"past_peak": "keep"} | options if "past_peak" in takes else options
 
 
 def create_margin(name: str, num_classes: int, **options: Any) -> Margin:

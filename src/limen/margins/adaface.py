@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from limen.functional import sine
-from limen.margins.base import GRADIENTS, Margin, check_choice, pass_gradient
+from limen.functional import keep_peak, sine
+from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, pass_gradient
 
 EPSILON = 1e-3  # the release's bound on |cos|, on the angle and on the standard deviation
 
@@ -20,6 +20,11 @@ class AdaFace(Margin):
     `norm_mean` and `norm_std` are moving averages of the batch's mean and unbiased standard deviation with weight t_alpha. They start at 20
     and 100, as released, so that the first steps (about 500 at t_alpha = .01) are practically CosFace(m): `init_from_first_batch` takes
     the first batch's own statistics instead. They move in training only, and a batch without a standard deviation leaves it as it was.
+
+    past_peak="keep" changes poor images, k < 0, whose turn g = -m k is positive: past theta = pi / 2 - g / 2 they have
+    psi = cos(theta) - 2 sin(g / 2) - (m + m k), where the release's turned angle stops at pi, so that at theta = pi and k = -1 nothing is
+    left of the margin. For k >= 0 the margin costs m + m k - 2 sin(m k / 2) or more at every angle, and no less opposite to the centre
+    than at a right angle; there only the bound on cos is lifted, where cos < -1 + .001, with slope 1.
     """
 
     norm_mean: Tensor
@@ -27,11 +32,18 @@ class AdaFace(Margin):
     seen: Tensor
 
     def __init__(
-        self, m: float = 0.4, h: float = 0.333, t_alpha: float = 0.01, init_from_first_batch: bool = False, gradient: str = "exact"
+        self,
+        m: float = 0.4,
+        h: float = 0.333,
+        t_alpha: float = 0.01,
+        init_from_first_batch: bool = False,
+        gradient: str = "exact",
+        past_peak: str = "paper",
     ):
         super().__init__()
         self.m, self.h, self.t_alpha = m, h, t_alpha
         self.init_from_first_batch = init_from_first_batch
+        self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.register_buffer("norm_mean", torch.tensor(20.0))
         self.register_buffer("norm_std", torch.tensor(100.0))
@@ -43,9 +55,11 @@ class AdaFace(Margin):
             self._update(norm)
         k = (self.h * (norm - self.norm_mean) / (self.norm_std + EPSILON)).clamp(-1, 1)
         cosine = target_cosine.clamp(-1 + EPSILON, 1 - EPSILON)
-        angle = torch.atan2(sine(cosine), cosine) - self.m * k
-        margined = angle.clamp(EPSILON, math.pi - EPSILON).cos() - (self.m + self.m * k)
-        return pass_gradient(margined, target_cosine, self.gradient)
+        turned = (torch.atan2(sine(cosine), cosine) - self.m * k).clamp(EPSILON, math.pi - EPSILON).cos()
+        if self.past_peak == "keep":
+            below = (target_cosine - cosine).clamp_max(0)  # where the bound on |cos| leaves opposite features neither loss nor gradient
+            turned = keep_peak(target_cosine, -self.m * k, turned + below)
+        return pass_gradient(turned - (self.m + self.m * k), target_cosine, self.gradient)
 
     @torch.no_grad()
     def _update(self, norm: Tensor) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from limen.functional import add_angle
-from limen.margins.base import Margin, check_choice
+from limen.margins.base import PAST_PEAK, Margin, check_choice
 
 
 class AdaMSoftmax(Margin):
@@ -17,25 +17,27 @@ class AdaMSoftmax(Margin):
         num_classes: C.
         strength: the paper's lambda; s * .1 to s * .3 lets an average class settle inside the range.
         form: "cosine" is the paper's; "angular" is psi = cos(theta + m_y), in radians.
+        past_peak: of the angular form, as ArcFace's; the cosine form has no peak.
 
     Margins start at U(.3, .4) and are held in [0, 1]. Optimisers leave `class_margin` out of weight decay (training does).
     """
 
     per_class = ("class_margin",)
 
-    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine"):
+    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine", past_peak: str = "paper"):
         super().__init__()
         if strength < 0:
             raise ValueError(f"strength={strength!r} would ask for small margins; it is 0 or above, s * .1 to s * .3 as a rule")
         self.num_classes, self.strength = num_classes, strength
         self.form = check_choice("form", form, ("cosine", "angular"))
+        self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.class_margin = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
         with torch.no_grad():
             self.class_margin.clamp_(0, 1)
         margin = self.class_margin[label]
-        return target_cosine - margin if self.form == "cosine" else add_angle(target_cosine, margin)
+        return target_cosine - margin if self.form == "cosine" else add_angle(target_cosine, margin, self.past_peak)
 
     def regulariser(self, norm: Tensor) -> Tensor:
         return -self.strength * self.class_margin.sum() / self.num_classes

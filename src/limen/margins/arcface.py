@@ -3,19 +3,23 @@
 from torch import Tensor
 
 from limen.functional import add_angle
-from limen.margins.base import GRADIENTS, Margin, check_choice, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, pass_gradient
 
 
 class ArcFace(Margin):
-    """psi = cos(theta + m), and cos(theta) - m sin(m) where theta + m passes pi. m in radians.
+    """psi = cos(theta + m). m in radians.
 
-    gradient="straight_through" reproduces insightface's training runs.
+    Args:
+        gradient: "straight_through" reproduces insightface's training runs.
+        past_peak: "paper" is cos(theta) - m sin(m) where theta + m passes pi. "keep" is cos(theta) - 2 sin(m / 2) past pi / 2 - m / 2,
+            from where on the margin of the paper costs less and less, so that features opposite to all centres can be a minimum.
     """
 
-    def __init__(self, m: float = 0.5, gradient: str = "exact"):
+    def __init__(self, m: float = 0.5, gradient: str = "exact", past_peak: str = "paper"):
         super().__init__()
         self.m = m
+        self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return pass_gradient(add_angle(target_cosine, self.m), target_cosine, self.gradient)
+        return pass_gradient(add_angle(target_cosine, self.m, self.past_peak), target_cosine, self.gradient)

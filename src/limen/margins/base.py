@@ -31,6 +31,7 @@ class Margin(nn.Module, ABC):
     gate = None  # CurricularFace's change of hard negatives: a method gate(target_cosine) -> (threshold (B,), shift ())
 
 
+PAST_PEAK = ("paper", "keep")  # of every angular margin: limen.functional.add_angle defines them
 GRADIENTS = ("exact", "straight_through")
 
 

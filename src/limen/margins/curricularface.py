@@ -4,25 +4,26 @@ import torch
 from torch import Tensor
 
 from limen.functional import add_angle, sine
-from limen.margins.base import GRADIENTS, Margin, check_choice, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, pass_gradient
 
 
 class CurricularFace(Margin):
-    """psi as ArcFace's; a negative with cos_j > cos(theta_y + m) becomes cos_j * (t + cos_j).
+    """psi and `past_peak` as ArcFace's; a negative with cos_j > cos(theta_y + m) becomes cos_j * (t + cos_j).
 
     `t` starts at 0 and is a moving average (weight .01) of the batch's mean target cosine. It moves in training only.
     """
 
     t: Tensor
 
-    def __init__(self, m: float = 0.5, gradient: str = "exact"):
+    def __init__(self, m: float = 0.5, gradient: str = "exact", past_peak: str = "paper"):
         super().__init__()
         self.m = m
+        self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.register_buffer("t", torch.tensor(0.0))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return pass_gradient(add_angle(target_cosine, self.m), target_cosine, self.gradient)
+        return pass_gradient(add_angle(target_cosine, self.m, self.past_peak), target_cosine, self.gradient)
 
     @torch.no_grad()
     def gate(self, target_cosine: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import add_angle
-from limen.margins.base import Margin, check_choice
+from limen.margins.base import PAST_PEAK, Margin, check_choice
 
 
 class _Elastic(Margin):
@@ -39,13 +39,18 @@ class _Elastic(Margin):
 
 
 class ElasticArcFace(_Elastic):
-    """psi = cos(theta + E), E ~ N(m, std^2) in radians. The paper's "+" form uses std .0175."""
+    """psi = cos(theta + E), E ~ N(m, std^2) in radians. The paper's "+" form uses std .0175.
 
-    def __init__(self, m: float = 0.5, std: float = 0.05, plus: bool = False, assignment: str = "ranked"):
+    The paper does not say what holds where theta + E passes pi. past_peak="paper" takes ArcFace's branch there, "released" none, as the
+    release does, and "keep" is the largest cost of the margin from pi / 2 - E / 2 on, as ArcFace's.
+    """
+
+    def __init__(self, m: float = 0.5, std: float = 0.05, plus: bool = False, assignment: str = "ranked", past_peak: str = "paper"):
         super().__init__(m, std, plus, assignment)
+        self.past_peak = check_choice("past_peak", past_peak, (*PAST_PEAK, "released"))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return add_angle(target_cosine, self.draw(target_cosine))
+        return add_angle(target_cosine, self.draw(target_cosine), self.past_peak)
 
 
 class ElasticCosFace(_Elastic):

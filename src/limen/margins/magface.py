@@ -1,24 +1,42 @@
 """MagFace (Meng et al., CVPR 2021): the margin grows with the feature norm, and a regulariser rewards large norms."""
 
+import torch
 from torch import Tensor
 
 from limen.functional import add_angle
-from limen.margins.base import Margin
+from limen.margins.base import PAST_PEAK, Margin, check_choice
 
 
 class MagFace(Margin):
     """psi = cos(theta + m(a)), a = |z| clipped to `norm_range`, m(a) linear over it from m_range[0] to m_range[1] (radians).
 
     The loss gains strength * mean(g(a)) with g(a) = a / norm_range[1]^2 + 1 / a, over the batch. Norms keep their gradient in both.
+
+    Args:
+        easy_margin: no margin, psi = cos(theta), where cos(theta) <= 0. This is the release's default. Ours is the paper's equation, which
+            has the margin at every angle: with the release's, psi jumps at a right angle, and features beyond it cost less than those
+            just before it.
+        past_peak: as ArcFace's, with the sample's own m(a).
     """
 
-    def __init__(self, m_range: tuple[float, float] = (0.45, 0.8), norm_range: tuple[float, float] = (10.0, 110.0), strength: float = 35.0):
+    def __init__(
+        self,
+        m_range: tuple[float, float] = (0.45, 0.8),
+        norm_range: tuple[float, float] = (10.0, 110.0),
+        strength: float = 35.0,
+        easy_margin: bool = False,
+        past_peak: str = "paper",
+    ):
         super().__init__()
         self.m_range, self.norm_range, self.strength = tuple(m_range), tuple(norm_range), strength
+        self.easy_margin = easy_margin
+        self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
         (low_m, high_m), (low, high) = self.m_range, self.norm_range
-        return add_angle(target_cosine, low_m + (norm.clamp(low, high) - low) * (high_m - low_m) / (high - low))
+        angle = low_m + (norm.clamp(low, high) - low) * (high_m - low_m) / (high - low)
+        margined = add_angle(target_cosine, angle, self.past_peak)
+        return torch.where(target_cosine > 0, margined, target_cosine) if self.easy_margin else margined
 
     def regulariser(self, norm: Tensor) -> Tensor:
         a = norm.clamp(*self.norm_range)

@@ -49,7 +49,7 @@ class Margin:
     """The margin: a name of limen.margins, or package.module:Class."""
 
     name: str = "AdaFace"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)  # past_peak of an angular margin is keep in training, unless it is given
 
 
 @dataclass

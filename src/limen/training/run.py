@@ -21,7 +21,7 @@ from limen.data import AdaptiveDataSampler, BatchOrder, FaceSource, create_augme
 from limen.errors import LimenError
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, MarginHead, create_sampler, default_group
 from limen.lookup import call, find
-from limen.margins import create_margin
+from limen.margins import create_margin, training_options
 from limen.models.bundle import Architecture, Bundle, class_names_sha256
 from limen.models.embedder import usable_device
 from limen.quality import QualityHead
@@ -44,6 +44,7 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, processes: Processes, checkpoint: Path | None = None):
+        recipe = _with_training_margin(recipe, checkpoint)
         self.recipe, self.processes = recipe, processes
         self.device = usable_device(training_device(recipe.device))
         if recipe.threads is not None:
@@ -210,6 +211,15 @@ class Run:
             licence=self.recipe.licence,
             class_names_sha256=self.classes_sha256,
         )
+
+
+def _with_training_margin(recipe: Recipe, checkpoint: Path | None) -> Recipe:
+    """`recipe` with all options of its margin that training chooses; what it chooses today is not what an older run began with."""
+    options = training_options(recipe.margin.name, recipe.margin.options)
+    if checkpoint is not None:
+        began_with = read_values(checkpoint)["recipe"]["margin"]["options"]
+        options = {key: value for key, value in options.items() if key in began_with or key in recipe.margin.options}
+    return dataclasses.replace(recipe, margin=dataclasses.replace(recipe.margin, options=options))
 
 
 def _create_order(run: Run) -> BatchOrder:

@@ -1,0 +1,162 @@
+"""What a margin costs past the angle where it costs most: no margin of a training run rewards features that turn away from their centre."""
+
+import math
+
+import pytest
+import torch
+
+from limen import MarginHead
+from limen.functional import add_angle
+from limen.margins import (
+    MARGINS,
+    AdaFace,
+    AdaMSoftmax,
+    ArcFace,
+    CosFace,
+    CurricularFace,
+    ElasticArcFace,
+    MagFace,
+    create_margin,
+    training_options,
+)
+
+SCALE = 64.0
+THETA = torch.linspace(0.05, math.pi - 0.05, 40_001, dtype=torch.float64)
+IN_TRAINING = {  # every margin with the options of a training run, and the angular form
+    **{name: (name, training_options(name, {})) for name in MARGINS},
+    "AdaMSoftmax angular": ("AdaMSoftmax", training_options("AdaMSoftmax", {"form": "angular"})),
+    "ElasticArcFace+": ("ElasticArcFace", training_options("ElasticArcFace", {"std": 0.0175, "plus": True})),
+}
+KEPT = [name for name, (_, options) in IN_TRAINING.items() if options.get("past_peak") == "keep" and name != "AdaMSoftmax"]
+NORMS = (5.0, 17.0, 20.0, 23.0, 60.0)  # AdaFace's k from -1 to 1 with the statistics below; MagFace's range
+
+
+def made(name, classes=10, **changes):
+    margin = create_margin(IN_TRAINING[name][0], classes, **IN_TRAINING[name][1] | changes).double().eval()
+    if isinstance(margin, AdaFace):
+        margin.norm_mean.fill_(20.0)
+        margin.norm_std.fill_(2.0)
+    return margin
+
+
+def psi(margin, theta, norm):
+    if isinstance(margin, ElasticArcFace):
+        margin.std = 0.0
+    label = torch.zeros(len(theta), dtype=torch.int64)
+    cosine = theta.cos().requires_grad_()
+    margined = margin(cosine, torch.full_like(theta, norm), label)
+    (slope,) = torch.autograd.grad(margined.sum(), cosine)
+    return margined.detach(), slope
+
+
+def loss(margin, cosine, classes, norm):
+    """Of features at `cosine` to all centres, which have gathered in one point; cosine 0 is an untrained network."""
+    head = MarginHead(classes, 4, margin, SCALE).double().eval()
+    with torch.no_grad():
+        head.centers.weight.copy_(torch.eye(4)[0].expand(classes, 4))
+        features = norm * (cosine * torch.eye(4)[0] + math.sqrt(1 - cosine**2) * torch.eye(4)[1]).double().expand(64, 4)
+        return head(features, torch.arange(64) % classes).loss.item()
+
+
+@pytest.mark.parametrize("classes", [90, 392])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", IN_TRAINING)
+def test_features_opposite_to_all_centres_cost_no_less_than_an_untrained_network(name, norm, classes):
+    torch.manual_seed(0)
+    opposite = loss(made(name, classes), -1.0, classes, norm)
+    torch.manual_seed(0)
+    assert opposite >= loss(made(name, classes), 0.0, classes, norm) - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("margin", "classes", "opposite", "untrained"),
+    [
+        (ArcFace(), 90, 19.8, 35.2),
+        (ArcFace(), 392, 21.3, 36.7),
+        (ElasticArcFace(std=0, past_peak="released"), 90, 0.035, 35.2),
+        (ElasticArcFace(std=0, past_peak="released"), 392, 0.14, 36.7),
+        (ArcFace(past_peak="keep"), 90, 36.2, 35.2),
+        (ArcFace(past_peak="keep"), 392, 37.6, 36.7),
+    ],
+)
+def test_what_the_opposite_costs_in_each_form(margin, classes, opposite, untrained):
+    found = [loss(margin.double(), cosine, classes, 1.0) for cosine in (-1.0, 0.0)]
+    assert found == pytest.approx([opposite, untrained], abs=0.06, rel=0.03)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_peak_is_monotonic_and_continuously_differentiable(name, norm):
+    margined, slope = psi(made(name), THETA, norm)
+    assert (margined.diff() < 1e-12).all()
+    assert margined.diff().abs().max() < 2 * THETA.diff().max()
+    # the steepest change of the exact slope sin(theta + g) / sin(theta) lies at the ends of the range
+    assert slope.diff().abs().max() < THETA.diff().max() / math.sin(0.05) ** 2
+    assert (slope >= 0).all()
+
+
+@pytest.mark.parametrize("name", set(KEPT) - {"AdaFace"})
+def test_a_kept_peak_costs_ever_more_and_then_the_same(name):
+    cost = THETA.cos() - psi(made(name), THETA, 20.0)[0]
+    peak = cost.argmax()
+    assert (cost[: peak + 1].diff() > -1e-12).all()
+    torch.testing.assert_close(cost[peak:], cost[peak].expand_as(cost[peak:]))
+
+
+@pytest.mark.parametrize("angle", [0.1, 0.5, 1.0])
+def test_the_formula_of_a_kept_peak(angle):
+    beyond = math.pi / 2 - angle / 2 < THETA
+    want = torch.where(beyond, THETA.cos() - 2 * math.sin(angle / 2), (THETA + angle).cos())
+    torch.testing.assert_close(add_angle(THETA.cos(), angle, "keep"), want, rtol=0, atol=1e-12)
+    torch.testing.assert_close(add_angle(THETA.cos(), torch.full_like(THETA, angle), "keep"), want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("past_peak", ["paper", "keep", "released"])
+def test_all_forms_are_one_before_the_peak_and_the_released_one_turns_on(past_peak):
+    before = math.pi / 2 - 0.25 > THETA
+    torch.testing.assert_close(add_angle(THETA.cos(), 0.5, past_peak)[before], (THETA + 0.5).cos()[before], rtol=0, atol=1e-12)
+    torch.testing.assert_close(add_angle(THETA.cos(), 0.5, "released"), (THETA + 0.5).cos(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("norm", "k"), [(5.0, -1.0), (18.0, -0.333 * 2 / 2.001), (20.0, 0.0), (22.0, 0.333 * 2 / 2.001), (60.0, 1.0)])
+def test_adaface_with_a_kept_peak_is_its_formula(norm, k):
+    g, add = -0.4 * k, 0.4 + 0.4 * k
+    turned = (THETA + g).clamp(1e-3, math.pi - 1e-3).cos()
+    beyond = torch.tensor(g > 0) & (math.pi / 2 - g / 2 < THETA)
+    want = torch.where(beyond, THETA.cos() - 2 * math.sin(g / 2), turned) - add
+    torch.testing.assert_close(psi(made("AdaFace"), THETA, norm)[0], want, rtol=0, atol=1e-6)
+
+
+def test_poor_images_have_arcface_s_margin_in_the_kept_form_too():
+    torch.testing.assert_close(psi(made("AdaFace"), THETA, 5.0)[0], psi(ArcFace(0.4, past_peak="keep"), THETA, 5.0)[0], rtol=0, atol=1e-6)
+
+
+def test_magface_with_the_release_s_easy_margin_is_its_formula():
+    norm = torch.linspace(5, 120, len(THETA), dtype=torch.float64)
+    angle = 0.45 + 0.35 * (norm.clamp(10, 110) - 10) / 100
+    want = torch.where(THETA.cos() > 0, (THETA + angle).cos(), THETA.cos())
+    label = torch.zeros(len(THETA), dtype=torch.int64)
+    torch.testing.assert_close(MagFace(easy_margin=True)(THETA.cos(), norm, label), want, rtol=0, atol=1e-12)
+
+
+def test_magface_without_easy_margin_is_the_release_s_other_branch():
+    norm = torch.linspace(5, 120, len(THETA), dtype=torch.float64)
+    angle = 0.45 + 0.35 * (norm.clamp(10, 110) - 10) / 100
+    want = torch.where(THETA.cos() > (math.pi - angle).cos(), (THETA + angle).cos(), THETA.cos() - (math.pi - angle).sin() * angle)
+    label = torch.zeros(len(THETA), dtype=torch.int64)
+    torch.testing.assert_close(MagFace()(THETA.cos(), norm, label), want, rtol=0, atol=1e-12)
+
+
+def test_the_classes_default_to_their_papers_and_training_does_not():
+    assert all(kind().past_peak == "paper" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace))
+    assert AdaMSoftmax(3).past_peak == "paper"
+    assert training_options("ArcFace", {"m": 0.3}) == {"m": 0.3, "past_peak": "keep"}
+    assert training_options("ArcFace", {"past_peak": "paper"}) == {"past_peak": "paper"}
+    assert training_options("CosFace", {}) == {}
+    assert not hasattr(CosFace(), "past_peak")
+
+
+@pytest.mark.parametrize("name", [name for name in MARGINS if "past_peak" in IN_TRAINING[name][1]])
+def test_an_unknown_form_is_named(name):
+    with pytest.raises(Exception, match=r"past_peak='kept' is not one of 'paper', 'keep'"):
+        made(name, past_peak="kept")
