@@ -18,8 +18,10 @@ from limen.metrics.discard import (
     weighted_discard_areas,
 )
 from limen.metrics.intervals import design_effect, proportion_interval
+from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
 from limen.metrics.templates import pool_templates, quality_weights
+from limen.metrics.thresholds import Thresholds, threshold_at_fmr
 from limen.metrics.verification import KFold, contiguous_folds, kfold_verification
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "KFold",
     "Roc",
     "Statistic",
+    "TarIntervals",
+    "Thresholds",
     "bootstrap_interval",
     "contiguous_folds",
     "design_effect",
@@ -42,10 +46,13 @@ __all__ = [
     "pool_templates",
     "proportion_interval",
     "quality_weights",
+    "rate_interval",
     "roc_curve",
     "subject_weights",
     "tar_at_far",
+    "tar_at_far_interval",
     "thin_roc",
+    "threshold_at_fmr",
     "weighted_discard_areas",
     "weighted_eer",
     "weighted_mean",

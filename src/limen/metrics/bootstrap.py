@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from limen.metrics.roc import crossing, last_within
+from limen.metrics.roc import crossing, falling_scores, last_within
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Weights (P,) of the pairs -> (K,) numbers. With weights of one it is the plain metric."""
@@ -17,6 +18,10 @@ class Interval:
     low: np.ndarray  # (K,)
     high: np.ndarray  # (K,)
     replicates: np.ndarray  # (R, K)
+
+    def minus(self, other: "Interval", level: float = 0.95) -> "Interval":
+        """The paired difference from another model: both intervals are of the same pairs, people, replicates and seed."""
+        return percentile_interval(self.value - other.value, self.replicates - other.replicates, level)
 
 
 def bootstrap_interval(
@@ -38,26 +43,54 @@ def bootstrap_interval(
     Raises:
         ValueError: level outside (0, 1) or fewer than 2 replicates.
     """
+    check_bootstrap(replicates, level)
+    drawn = np.stack([np.atleast_1d(statistic(weight)) for weight in subject_weights(first, second, replicates, seed)])
+    return percentile_interval(np.atleast_1d(statistic(np.ones(len(first)))), drawn, level)
+
+
+def check_bootstrap(replicates: int, level: float) -> None:
     if not 0 < level < 1 or replicates < 2:
         raise ValueError(f"level={level} must lie between 0 and 1, and replicates={replicates} must be at least 2")
-    drawn = np.stack([np.atleast_1d(statistic(weight)) for weight in subject_weights(first, second, replicates, seed)])
-    value = np.atleast_1d(statistic(np.ones(len(first))))
+
+
+def percentile_interval(value: np.ndarray, replicates: np.ndarray, level: float = 0.95) -> Interval:
+    """Of values (K,) and their replicates (R, K), of which those that are NaN are left out."""
     low, high = np.full((2, *value.shape), np.nan)
-    for k, column in enumerate(drawn.T):
+    for k, column in enumerate(replicates.T):
         if (usable := column[~np.isnan(column)]).size:
-            low[k], high[k] = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, low, high, drawn)
+            # nothing lies between minus infinity and a number
+            method: Literal["linear", "inverted_cdf"] = "linear" if np.isfinite(usable).all() else "inverted_cdf"
+            low[k], high[k] = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2], method=method)
+    return Interval(value, low, high, replicates)
 
 
 def subject_weights(first: np.ndarray, second: np.ndarray, replicates: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Yields (P,) weights of the pairs, one array a replicate; the subjects' own weights are multinomial."""
-    subjects, index = np.unique(np.stack([first, second]), return_inverse=True)
-    left, right = index.reshape(2, -1)
+    subjects, left, right = subject_numbers(first, second, len(first))
     mated = left == right
+    for weight in subject_draws(subjects, replicates, seed):
+        yield weight[left] * np.where(mated, 1.0, weight[right])
+
+
+def subject_draws(subjects: int, replicates: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yields (subjects,) how often each subject is drawn, one array a replicate."""
     generator = np.random.default_rng(seed)
     for _ in range(replicates):
-        weight = np.bincount(generator.integers(len(subjects), size=len(subjects)), minlength=len(subjects)).astype(float)
-        yield weight[left] * np.where(mated, 1.0, weight[right])
+        yield np.bincount(generator.integers(subjects, size=subjects), minlength=subjects).astype(float)
+
+
+def subject_numbers(first: np.ndarray, second: np.ndarray, pairs: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many subjects there are, and the number of either subject of each pair, (P,) int32 twice.
+
+    Raises:
+        ValueError: not as many subjects as `pairs`.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    if not first.shape == second.shape == (pairs,):
+        raise ValueError(f"first and second must name the people of {pairs} pairs, not {first.shape} and {second.shape}")
+    subjects = np.union1d(np.unique(first), np.unique(second))
+    left, right = (np.searchsorted(subjects, side).astype(np.int32) for side in (first, second))
+    return len(subjects), left, right
 
 
 def weighted_mean(value: np.ndarray, among: np.ndarray | None = None) -> Statistic:
@@ -94,14 +127,13 @@ def weighted_eer(score: np.ndarray, mated: np.ndarray) -> Statistic:
 
 def _weighted_roc(score: np.ndarray, mated: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Sorts the scores once; the function it returns gives (far, tar) at all thresholds for weights, by two cumulative sums."""
-    order = np.argsort(-np.asarray(score), kind="stable")
-    ranked, mated = np.asarray(score)[order], np.asarray(mated, bool)[order]
-    last_of_ties = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
+    order, last_of_ties = falling_scores(np.asarray(score))
+    mated = np.asarray(mated, bool)[order]
 
     def curve(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         weight = weight[order]
-        counts = (np.r_[0.0, np.cumsum(weight * group)[last_of_ties]] for group in (~mated, mated))
-        false_rate, true_rate = (_share(count, count[-1]) for count in counts)
+        counts = (np.cumsum(weight * group) for group in (~mated, mated))
+        false_rate, true_rate = (_share(np.r_[0.0, count[last_of_ties]], count[-1]) for count in counts)
         return false_rate, true_rate
 
     return curve

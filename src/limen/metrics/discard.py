@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from limen.metrics.bootstrap import Statistic
+from limen.metrics.rates import lowest_above, refused_scores
 from limen.metrics.roc import last_within
 
 AUC_LIMIT = 0.95
@@ -157,11 +158,8 @@ def _staircase(error: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _threshold(impostor: np.ndarray, fmr: float) -> tuple[float, int]:
     """The lowest threshold whose false match rate is at most `fmr`, and the impostors it accepts."""
-    count = len(impostor)
-    near = int(fmr * count)
-    allowed = max(k for k in (near - 1, near, near + 1) if k / count <= fmr)  # fmr * count may round to either side of a whole number
-    refused = np.partition(impostor, count - 1 - allowed)[count - 1 - allowed]
-    return float(np.nextafter(refused, np.inf, dtype=refused.dtype)), int((impostor > refused).sum())
+    refused = refused_scores(impostor, [fmr])
+    return float(lowest_above(refused)[0]), int((impostor > refused).sum())
 
 
 def _per_step(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: float) -> FnmrCurve:

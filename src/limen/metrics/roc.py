@@ -7,9 +7,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
+from limen.metrics.rates import checked_rates, checked_scores, refused_scores
+
 
 class Roc(NamedTuple):
-    """Points of a curve from (0, 0) at threshold infinity to (1, 1); a pair is accepted if `score >= threshold`."""
+    """Points of a curve from (0, 0) at threshold infinity to (1, 1), or below it where there are failures to acquire.
+
+    A pair is accepted if `score >= threshold`.
+    """
 
     far: np.ndarray  # (K,) rising
     tar: np.ndarray  # (K,) rising
@@ -20,14 +25,27 @@ def roc_curve(score: np.ndarray, mated: np.ndarray) -> Roc:
     """All points of the ROC: one for every distinct score, none dropped.
 
     Args:
-        score: (P,) similarity.
+        score: (P,) similarity; minus infinity for a failure to acquire, which is counted and accepted at no threshold: the curve then
+            ends below (1, 1).
         mated: (P,) bool.
 
     Raises:
         ValueError: NaN among the scores, or one of the two classes absent.
     """
-    score, mated = _checked(score, mated)
-    return Roc(*sklearn_roc_curve(mated, score, drop_intermediate=False))
+    score, mated = checked_pairs(score, mated)
+    order, last_of_ties = falling_scores(score)
+    passed = np.cumsum(mated[order], dtype=np.int64)
+    genuine = passed[last_of_ties]
+    far, tar = (last_of_ties + 1 - genuine) / (len(mated) - passed[-1]), genuine / passed[-1]
+    return Roc(np.r_[0.0, far], np.r_[0.0, tar], np.r_[np.inf, score[order][last_of_ties]])
+
+
+def falling_scores(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P,) order of falling score, and the places in it where a threshold may lie: the last of each tie, failures (-inf) apart."""
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    last_of_ties = np.append(ranked[1:] != ranked[:-1], True)
+    return order, np.flatnonzero(last_of_ties & ~np.isneginf(ranked))
 
 
 def tar_at_far(
@@ -43,11 +61,13 @@ def tar_at_far(
     Raises:
         ValueError: as `roc_curve`; an unknown lookup.
     """
+    score, mated = checked_pairs(score, mated)
     if lookup == "conservative":
-        roc = roc_curve(score, mated)
-        return roc.tar[last_within(roc.far, far)]
+        genuine, refused = score[mated], refused_scores(score[~mated], checked_rates(far))
+        return np.array([np.count_nonzero(genuine > end) for end in refused]) / len(genuine)
     if lookup == "nearest":
-        score, mated = _checked(score, mated)
+        if (failed := np.isneginf(score)).any():  # scikit-learn takes finite scores alone
+            score = np.where(failed, score[~failed].min(initial=0.0) - 1, score)
         false_rate, true_rate, _ = sklearn_roc_curve(mated, score)
         gap = np.abs(false_rate[::-1] - np.asarray(far, float)[:, None])
         return true_rate[::-1][gap.argmin(1)]
@@ -84,6 +104,8 @@ def eer(genuine: np.ndarray, impostor: np.ndarray) -> EqualErrorRate:
     """
     roc = roc_curve(np.r_[genuine, impostor], np.r_[np.ones(len(genuine), bool), np.zeros(len(impostor), bool)])
     after, share = crossing(roc.far, roc.tar)
+    if np.isnan(share):
+        raise ValueError("there is no equal error rate: failures to acquire alone make the false non-match rate the higher one")
     before, miss = after - 1, 1 - roc.tar
     start = roc.threshold[before] if before else roc.threshold[after]  # the first threshold is infinite
     value = float(roc.far[before] + share * (roc.far[after] - roc.far[before]))
@@ -98,6 +120,8 @@ def eer(genuine: np.ndarray, impostor: np.ndarray) -> EqualErrorRate:
 def crossing(far: np.ndarray, tar: np.ndarray) -> tuple[int, float]:
     """Where a ROC crosses far = 1 - tar: the first point at or past it, and how far along the segment to that point (0 to 1)."""
     gap = far + tar - 1
+    if gap[-1] < 0:  # so many failures to acquire that the false non-match rate is the higher one at every threshold
+        return len(gap) - 1, np.nan
     after = int(np.argmax(gap >= 0))
     return after, float(gap[after - 1] / (gap[after - 1] - gap[after]))
 
@@ -110,12 +134,11 @@ def thin_roc(roc: Roc, points: int = 400) -> Roc:
     return Roc(*(values[kept] for values in roc))
 
 
-def _checked(score: np.ndarray, mated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    score, mated = np.asarray(score), np.asarray(mated, bool)
-    if score.ndim != 1 or score.shape != mated.shape:
+def checked_pairs(score: np.ndarray, mated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P,) floats and (P,) bool. Raises ValueError for NaN, other shapes, or one class alone."""
+    score, mated = checked_scores(score), np.asarray(mated, bool)
+    if score.shape != mated.shape:
         raise ValueError(f"score and mated must be vectors of one length, not {score.shape} and {mated.shape}")
-    if missing := int(np.isnan(score).sum()):
-        raise ValueError(f"{missing} of {len(score)} scores are NaN: leave failures to acquire out and count them")
     if mated.all() or not mated.any():
         raise ValueError(f"a ROC needs mated and non-mated pairs: {int(mated.sum())} of {len(mated)} are mated")
     return score, mated
