@@ -1,5 +1,6 @@
 """Arrays in, numbers out: the figures that a protocol reports. numpy only; wrong arrays raise ValueError."""
 
+from limen.metrics.blufr import blufr_identification, blufr_summary, blufr_verification
 from limen.metrics.bootstrap import (
     Interval,
     Statistic,
@@ -17,7 +18,9 @@ from limen.metrics.discard import (
     false_match_vs_discard,
     weighted_discard_areas,
 )
+from limen.metrics.identification import OpenSet, Search, average_precision, mean_average_precision, open_set, rank_rates, search
 from limen.metrics.intervals import design_effect, proportion_interval
+from limen.metrics.megaface import MegaFace, megaface_rank, megaface_rates, replace_noisy_probes
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
 from limen.metrics.templates import pool_templates, quality_weights
@@ -31,10 +34,17 @@ __all__ = [
     "FnmrCurve",
     "Interval",
     "KFold",
+    "MegaFace",
+    "OpenSet",
     "Roc",
+    "Search",
     "Statistic",
     "TarIntervals",
     "Thresholds",
+    "average_precision",
+    "blufr_identification",
+    "blufr_summary",
+    "blufr_verification",
     "bootstrap_interval",
     "contiguous_folds",
     "design_effect",
@@ -43,11 +53,18 @@ __all__ = [
     "false_match_vs_discard",
     "impostor_events",
     "kfold_verification",
+    "mean_average_precision",
+    "megaface_rank",
+    "megaface_rates",
+    "open_set",
     "pool_templates",
     "proportion_interval",
     "quality_weights",
+    "rank_rates",
     "rate_interval",
+    "replace_noisy_probes",
     "roc_curve",
+    "search",
     "subject_weights",
     "tar_at_far",
     "tar_at_far_interval",

@@ -1,0 +1,207 @@
+"""Identification: a probe is compared with everybody in a gallery.
+
+Closed set: rank rates and mean average precision. Open set: TPIR@FPIR.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from limen.metrics.bootstrap import Interval
+from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
+from limen.metrics.rates import allowed_events, checked_rates, lowest_above, refused_scores
+from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers
+
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """Of F false positive identification rates."""
+
+    tpir: np.ndarray  # (F,) share of mated probes whose mate is within the rank and at or above the threshold
+    fpir: np.ndarray  # (F,) share of non-mated probes whose best score is at or above the threshold
+    thresholds: np.ndarray  # (F,)
+    false_positives: np.ndarray  # (F,) int64 non-mated probes at or above it: the events that the threshold rests on
+    non_mated: int
+    resolved: np.ndarray  # (F,) bool: one false positive of all non-mated probes does not exceed the rate asked for
+
+
+@dataclass(frozen=True)
+class Search:
+    """What P probes found in a gallery."""
+
+    person: np.ndarray  # (P,) id of the probe
+    mated: np.ndarray  # (P,) bool: the person is in the gallery
+    mate: np.ndarray  # (P,) the best score with an entry of the same person; minus infinity where there is none or one of them failed
+    other: np.ndarray  # (P,) the best score with anybody else; minus infinity where the probe failed
+    rank: np.ndarray  # (P,) int64 other people's entries at or above `mate`: 0 is rank 1; NEVER without a mate
+
+    def rank_rates(self, ranks: Sequence[int]) -> np.ndarray:
+        """(K,) share of the mated probes with a mate among the k best entries."""
+        return (self._mated_ranks() < _checked_ranks(ranks)[:, None]).mean(1)
+
+    def rank_interval(self, ranks: Sequence[int], replicates: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
+        """Interval of `rank_rates` over the probes' people, the gallery as it is."""
+        score = np.where(self._mated_ranks() == NEVER, -np.inf, -self._mated_ranks().astype(float))
+        person = self.person[self.mated]
+        return rate_interval(score, person, person, (1 - _checked_ranks(ranks)).tolist(), replicates, level, seed)
+
+    def open_set(self, fpir: Sequence[float], rank: int = 1) -> OpenSet:
+        """TPIR at each FPIR: the threshold is the lowest at which the share of non-mated probes does not exceed the rate."""
+        rates, (score, mated) = checked_rates(fpir), self.open_set_scores(rank)
+        refused = refused_scores(score[~mated], rates)
+        accepted = score > refused[:, None]
+        return OpenSet(
+            tpir=accepted[:, mated].mean(1),
+            fpir=accepted[:, ~mated].mean(1),
+            thresholds=lowest_above(refused),
+            false_positives=accepted[:, ~mated].sum(1),
+            non_mated=int((~mated).sum()),
+            resolved=allowed_events(int((~mated).sum()), rates) > 0,
+        )
+
+    def open_set_interval(
+        self, fpir: Sequence[float], rank: int = 1, replicates: int = 1000, level: float = 0.95, seed: int = 0
+    ) -> TarIntervals:
+        """Intervals of TPIR and threshold over the probes' people; the threshold is found again in every replicate."""
+        return tar_at_far_interval(*self.open_set_scores(rank), self.person, self.person, fpir, replicates, level, seed)
+
+    def open_set_scores(self, rank: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """(score, mated) of which TAR@FAR is TPIR@FPIR: of mated probes the mate's score if it is within the rank, of others the best.
+
+        Raises:
+            ValueError: all probes are mated, or none is.
+        """
+        if self.mated.all() or not self.mated.any():
+            raise ValueError(f"an open set needs mated and non-mated probes: {int(self.mated.sum())} of {len(self.mated)} are mated")
+        return np.where(self.mated, np.where(self.rank < rank, self.mate, -np.inf), self.other), self.mated
+
+    def _mated_ranks(self) -> np.ndarray:
+        if not self.mated.any():
+            raise ValueError(f"none of the {len(self.mated)} probes has its person in the gallery")
+        return self.rank[self.mated]
+
+
+def search(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray) -> Search:
+    """Compares every probe with every gallery entry, in blocks.
+
+    A score is the dot product, the cosine of unit vectors. Of tied scores other people's come first, so that a network that says the same
+    of everybody finds nobody. A failure to acquire is a row of NaN: a failed probe finds nothing, and a failed gallery entry is never
+    found, while its person counts as enrolled.
+
+    Args:
+        probe: (P, D). probe_id: (P,) numbers or names.
+        gallery: (G, D), several entries a person allowed. gallery_id: (G,).
+
+    Raises:
+        ValueError: an empty side, shapes that disagree, rows of zeros, ids that are numbers on one side and names on the other.
+    """
+    probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
+    mate, other = np.full((2, len(probe)), -np.inf, np.result_type(probe, gallery))
+    rank = np.full(len(probe), NEVER)
+    for found in blocks_with_mates(probe, number, gallery, gallery_number):
+        best = np.full(len(found.probe), -np.inf, mate.dtype)
+        np.maximum.at(best, found.row, found.score[found.row, found.column])
+        found.score[found.row, found.column] = -np.inf
+        mate[found.probe], other[found.probe] = best, found.score.max(1, initial=-np.inf)
+        rank[found.probe[np.unique(found.row)]] = 0
+        beaten = np.flatnonzero(np.isfinite(best) & (other[found.probe] >= best))
+        for few in np.array_split(beaten, max(1, len(beaten) // 64)):
+            rank[found.probe[few]] = np.count_nonzero(found.score[few] >= best[few, None], axis=1)
+    return Search(np.asarray(probe_id), np.isin(number, gallery_number), mate, other, rank)
+
+
+def rank_rates(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
+    """(len(ranks),) closed-set identification rates: the share of mated probes with a mate among the k best gallery entries.
+
+    Probes whose person is not in the gallery have no say (`search(...).mated` counts them). Arguments, ties and errors as in `search`;
+    ValueError too where no probe is mated. TinyFace (Cheng et al., 2018), IJB-B, IJB-C and IJB-S (closed set) rank in this way.
+    """
+    return search(probe, probe_id, gallery, gallery_id).rank_rates(ranks)
+
+
+def open_set(
+    probe: np.ndarray,
+    probe_id: np.ndarray,
+    gallery: np.ndarray,
+    gallery_id: np.ndarray,
+    fpir: Sequence[float],
+    rank: int = 1,
+    lookup: Literal["conservative", "insightface"] = "conservative",
+) -> OpenSet:
+    """TPIR@FPIR: how many mated probes find their mate while few non-mated ones find anybody.
+
+    "conservative": FPIR(t) is the share of non-mated probes whose best score is >= t, and t the lowest threshold whose FPIR does not
+    exceed the rate; TPIR(t) is the share of mated probes whose mate is among the `rank` best and >= t (Grother, Ngan, Hanaoka, FRVT part
+    2; IJB-C with rank 1, SurvFace with rank 20). A failed probe finds nothing, and counts.
+    "insightface": another quantity of the same name, for comparison with tables made by its script. All probes are searched in one merged
+    gallery; t is the score of number ceil(rate * P) among all the scores with other people, and a probe counts if its mate's score
+    is > t, whatever its rank. `fpir` is then the false scores above t for each probe, which the merged gallery's size multiplies.
+
+    Arguments, ties and errors as in `search`; ValueError too where the open set has no mated or no non-mated probe.
+    """
+    if lookup == "conservative":
+        return search(probe, probe_id, gallery, gallery_id).open_set(fpir, rank)
+    if lookup != "insightface":
+        raise ValueError(f'lookup={lookup!r} is unknown: "conservative" or "insightface"')
+    probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
+    rates, mate = checked_rates(fpir), np.full(len(probe), -np.inf)
+    place = np.ceil(rates * len(probe)).astype(int)
+    largest = LargestScores(int(place.max()))
+    for found in blocks_with_mates(probe, number, gallery, gallery_number):
+        np.maximum.at(mate, found.probe[found.row], found.score[found.row, found.column])
+        found.score[found.row, found.column] = -np.inf
+        largest.add(found.score)
+    false = np.r_[np.inf, largest.falling(), -np.inf]
+    thresholds = false[place.clip(max=len(false) - 1)]
+    above = (false[1:-1] > thresholds[:, None]).sum(1)
+    return OpenSet((mate > thresholds[:, None]).mean(1), above / len(probe), thresholds, above, 0, place > 0)
+
+
+def mean_average_precision(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray) -> float:
+    """Mean over the mated probes of `average_precision`: TinyFace's mAP."""
+    found = average_precision(probe, probe_id, gallery, gallery_id)
+    return float(found[~np.isnan(found)].mean())
+
+
+def average_precision(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray) -> np.ndarray:
+    """(P,) mean over a probe's mates of the share of mates among the entries down to that mate; NaN of a probe that is not mated.
+
+    A mate that failed to be acquired is never reached and adds 0, and so do all of a failed probe. Arguments, ties and errors as in
+    `search`; ValueError too where no probe is mated.
+    """
+    probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
+    enrolled = np.bincount(gallery_number, minlength=number.max() + 1)[number]
+    if not enrolled.any():
+        raise ValueError(f"none of the {len(probe)} probes has its person in the gallery")
+    precision = np.zeros(len(probe))
+    for found in blocks_with_mates(probe, number, gallery, gallery_number):
+        mate = found.score[found.row, found.column]
+        found.score[found.row, found.column] = -np.inf
+        order = np.lexsort((-mate, found.row))
+        row, mate = found.row[order], mate[order]
+        before = np.arange(len(row)) - np.searchsorted(row, row)  # better mates of the same probe
+        for start in range(0, len(row), 64):
+            some = slice(start, start + 64)
+            others = np.count_nonzero(found.score[row[some]] >= mate[some, None], axis=1)
+            np.add.at(precision, found.probe[row[some]], (before[some] + 1) / (before[some] + 1 + others))
+    return np.divide(precision, enrolled, out=np.full(len(probe), np.nan), where=enrolled > 0)
+
+
+def _checked(
+    probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    probe, gallery = checked_features(probe, "probe"), checked_features(gallery, "gallery")
+    if probe.shape[1] != gallery.shape[1]:
+        raise ValueError(f"probe and gallery: features of {probe.shape[1]} and {gallery.shape[1]} numbers cannot be compared")
+    return probe, gallery, *person_numbers(probe_id, gallery_id, (len(probe), len(gallery)), "probe_id and gallery_id")
+
+
+def _checked_ranks(ranks: Sequence[int]) -> np.ndarray:
+    checked = np.atleast_1d(np.asarray(ranks))
+    if checked.dtype.kind not in "iu" or not (checked > 0).all():
+        raise ValueError(f"ranks must be whole numbers from 1, not {ranks}")
+    return checked

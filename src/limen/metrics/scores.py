@@ -1,0 +1,96 @@
+"""Scores of features against features in blocks, so that a comparison of millions never lies in memory whole."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+BLOCK = 2**25  # scores held at once
+
+
+def checked_features(features: np.ndarray, what: str) -> np.ndarray:
+    """(N, D) float32 or float64.
+
+    Raises:
+        ValueError: not a matrix, nothing in it, or a row of zeros, which would be as near to everybody as to its owner.
+    """
+    features = np.asarray(features)
+    if features.dtype not in (np.float32, np.float64):
+        features = features.astype(np.float32 if features.dtype == np.float16 else np.float64)
+    if features.ndim != 2 or not features.size:
+        raise ValueError(f"{what}: an (N, D) matrix that is not empty is needed, not {features.shape}")
+    if zeros := int((~features.any(1)).sum()):
+        raise ValueError(f"{what}: {zeros} of {len(features)} rows are zero; a failure to acquire is a row of NaN")
+    return features
+
+
+def usable_rows(features: np.ndarray) -> np.ndarray:
+    """(N,) bool: the row is finite; the others are failures to acquire."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.isfinite(features.sum(1))
+
+
+def person_numbers(one: np.ndarray, other: np.ndarray, counts: tuple[int, int], what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of people as whole numbers from 0, equal where the ids are.
+
+    Raises:
+        ValueError: not an id for each row, or numbers on one side and names on the other.
+    """
+    one, other = np.asarray(one), np.asarray(other)
+    if (one.shape, other.shape) != ((counts[0],), (counts[1],)):
+        raise ValueError(f"{what}: {one.shape} and {other.shape} ids of {counts[0]} and {counts[1]} rows")
+    if len({array.dtype.kind in "USO" for array in (one, other)}) > 1:
+        raise ValueError(f"{what}: ids are names on one side and numbers on the other; they would never agree")
+    number = np.unique(np.concatenate([one, other]), return_inverse=True)[1]
+    return number[: len(one)], number[len(one) :]
+
+
+class Block(NamedTuple):
+    probe: np.ndarray  # (R,) numbers of probes
+    score: np.ndarray  # (R, G) of usable gallery entries; overwritten by the next block
+    row: np.ndarray  # (M,) and
+    column: np.ndarray  # (M,) where in `score` the mates are
+
+
+def blocks_with_mates(
+    probe: np.ndarray, probe_number: np.ndarray, gallery: np.ndarray, gallery_number: np.ndarray, block: int = BLOCK
+) -> Iterator[Block]:
+    """Scores of the usable probes against the usable gallery, dot products in the features' precision, a block of probes at a time."""
+    enrolled = usable_rows(gallery)
+    if not enrolled.all():
+        gallery, gallery_number = gallery[enrolled], gallery_number[enrolled]
+    order = np.argsort(gallery_number, kind="stable")
+    start, stop = (np.searchsorted(gallery_number[order], probe_number, side) for side in ("left", "right"))
+    searched, rows = np.flatnonzero(usable_rows(probe)), max(1, block // max(1, len(gallery)))
+    memory = np.empty((min(rows, len(searched)), len(gallery)), np.result_type(probe, gallery))
+    for first in range(0, len(searched), rows):
+        probes = searched[first : first + rows]
+        score = np.matmul(probe[probes], gallery.T, out=memory[: len(probes)])
+        mates = stop[probes] - start[probes]
+        row = np.repeat(np.arange(len(probes)), mates)
+        place = np.arange(len(row)) - np.repeat(np.cumsum(mates) - mates, mates)
+        yield Block(probes, score, row, order[start[probes][row] + place])
+
+
+class LargestScores:
+    """The largest `count` of all scores added, in memory of about twice as many."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._floor = count, -np.inf
+        self._parts: list[np.ndarray] = [np.empty(0, np.float32)]
+
+    def add(self, score: np.ndarray) -> None:
+        """Scores of any shape; minus infinity is none."""
+        if self._count:
+            self._parts.append(score[score > self._floor])
+            if sum(map(len, self._parts)) >= 2 * self._count:
+                self._parts = [self._kept()]
+                self._floor = self._parts[0].min()
+
+    def falling(self) -> np.ndarray:
+        """The scores, largest first; fewer than `count` if there were fewer."""
+        return -np.sort(-self._kept())
+
+    def _kept(self) -> np.ndarray:
+        scores = np.concatenate(self._parts)
+        return scores if len(scores) <= self._count else np.partition(scores, len(scores) - self._count)[len(scores) - self._count :]
