@@ -30,7 +30,7 @@ NEIGHBOURS = {
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
     "torch.distributed": {"heads/collectives.py", "training/checkpoint/files.py", "training/distributed.py"},
-    "jsonargparse": {"training/recipe.py"},
+    "jsonargparse": {"training/recipe.py", "training/settings.py"},
     "onnx": {"models/onnx/session.py"},
     "onnxruntime": {"models/onnx/session.py"},
     "safetensors": {"models/bundle.py", "files.py", "training/checkpoint/files.py"},

@@ -3,8 +3,11 @@
 Its weights are rounded to sixteenths, so that they compress well. `log.jsonl` is what that version logged on going on from the checkpoint.
 """
 
+import dataclasses
+import json
 import lzma
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ import pytest
 
 import limen
 from limen.data.synthetic import SyntheticFaces
+from limen.errors import LimenError
+from limen.models.bundle import load_bundle, save_bundle
 from limen.training import load_recipe, read_log
 
 BEFORE = Path(__file__).parent / "fixtures" / "before"
@@ -37,12 +42,50 @@ def test_a_bundle_keeps_its_calibration(bundle):
     assert (calibration.measure, calibration.reference, calibration.images, calibration.fmr) == ("quality", "pairs", 54, 0.1)
 
 
-def test_a_checkpoint_goes_on_as_it_did(tmp_path):
+@pytest.fixture
+def checkpoint(tmp_path):
     with tarfile.open(BEFORE / "checkpoint-00000004.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
+    return tmp_path / "checkpoint-00000004"
+
+
+@pytest.mark.usefixtures("checkpoint")
+def test_a_checkpoint_goes_on_as_it_did(tmp_path):
     recipe = load_recipe(BEFORE / "recipe.yaml", ["--out", str(tmp_path)])
     limen.train(recipe, resume="auto", quiet=True)
     expected, found = ([row for row in read_log(path / "log.jsonl") if "loss" in row] for path in (BEFORE, tmp_path))
     assert [row["step"] for row in found] == [row["step"] for row in expected] == [5, 6]
     for name in ("loss", "target_cosine", "nearest_negative", "feature_norm", "quality_loss", "gradient_norm", "mined_classes"):
         np.testing.assert_allclose([row[name] for row in found], [row[name] for row in expected], rtol=1e-3, err_msg=name)
+
+
+def without(recipe, *keys):
+    """The recipe as a version would have written it that did not know these settings."""
+    for key in keys:
+        section, _, name = key.rpartition(".")
+        del (recipe[section] if section else recipe)[name]
+    return recipe
+
+
+ADDED_LATER = ("seed", "head.dtype", "optimiser.momentum", "head.scale")
+
+
+def test_a_setting_that_a_checkpoint_lacks_has_its_default(checkpoint, tmp_path):
+    state = json.loads((checkpoint / "state.json").read_text())
+    del state["own_crc32"]
+    without(state["recipe"], *ADDED_LATER)
+    state["own_crc32"] = zlib.crc32(json.dumps(state, sort_keys=True).encode())
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    words = ["--out", str(tmp_path)]
+    with pytest.raises(LimenError, match=r"the run had head.dtype \"float32\", not \"bf16\""):
+        limen.train(load_recipe(BEFORE / "recipe.yaml", [*words, "--head.dtype", "bf16"]), resume="auto", quiet=True)
+    limen.train(load_recipe(BEFORE / "recipe.yaml", words), resume="auto", quiet=True)
+    assert read_log(tmp_path / "log.jsonl")[-1]["step"] == 6
+
+
+def test_a_bundle_of_other_settings_loads(bundle, tmp_path):
+    """Settings that it lacks, and one of a version to come."""
+    loaded = load_bundle(bundle)
+    recipe = without(dict(loaded.recipe), *ADDED_LATER) | {"made_up": {"later": 3}}
+    save_bundle(tmp_path / "other.safetensors", dataclasses.replace(loaded, recipe=recipe))
+    assert limen.Embedder.load(tmp_path / "other.safetensors").bundle.recipe == recipe

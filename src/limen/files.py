@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,17 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_small(path: Path, largest: int) -> bytes:
+    """The bytes of a plain file of at most `largest` bytes. Raises LimenError for a larger one or a device; and OSError."""
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise LimenError(f"{path}: not a plain file; check the path")
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise LimenError(f"{path}: larger than the {largest} bytes that such a file may have; check the path")
+    return data
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from limen import create_backbone
 from limen.cli import COMMANDS
 from limen.models.bundle import Architecture, Bundle, save_bundle
-from limen.training.recipe import known_keys
+from limen.training.settings import known_keys
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

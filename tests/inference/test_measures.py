@@ -101,6 +101,8 @@ def test_mistakes_are_answered_with_the_remedy(models):
         ("face_size:nowhere.csv", "nowhere.csv: No such file"),
         ("nowhere:Measure", "cannot be imported"),
         ("limen.quality:FeatureNorm", "it needs 'recogniser'"),
+        ("os:system", "is not a class"),  # and is not called
+        ("subprocess:Popen", "has no method score"),
     ):
         with pytest.raises(LimenError, match=said) as caught:
             create_measure(spec)

@@ -221,13 +221,13 @@ def test_a_frozen_backbone_stays_and_a_quality_head_grows_on_it(faces, model, tm
             {"init": None, "freeze": ["backbone"]},
             "freeze: a backbone that was never trained would stay so; name a trained model with --init",
         ),
-        ({"freeze": ["backbon"]}, "'backbon' cannot be frozen; did you mean 'backbone'"),
+        ({"freeze": ["backbon"]}, r"freeze: \['backbon'\] must be a list, each one of backbone"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors"),
         ({"head": Head(sampler=Sampler("PartialFCC"))}, "did you mean 'PartialFC'"),
         ({"head": Head(sampler=Sampler("PartialFC", {"rat": 0.1}))}, "did you mean 'rate'"),
         ({"head": Head(sampler=Sampler("all", {"rate": 0.1}))}, "all classes take none"),
         ({"data": {"sampling": Sampling("adaptive", {"perod": 1})}}, "did you mean 'period'"),
-        ({"quality": Quality(10.0, "papers")}, "choose from paper, released"),
+        ({"quality": Quality(10.0, "papers")}, "'papers' must be one of paper, released"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(faces, model, tmp_path, changes, message):

@@ -1,15 +1,18 @@
 """Recipes: the file, then the command line; every mistake names the nearest thing that exists."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from limen import LimenError
+from limen.data import open_source
+from limen.heads import create_sampler
 from limen.margins import create_margin
-from limen.training import load_recipe
-from limen.training.recipe import known_keys
+from limen.training import Recipe, load_recipe
+from limen.training.settings import check, known_keys
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
@@ -41,22 +44,35 @@ def test_a_printed_recipe_reads_back_the_same(tmp_path):
         ("optimiser: 3", [], "'optimiser' is a section"),
         ("[1, 2]", [], "a recipe is a mapping"),
         ("epochs: {", [], "not valid YAML"),
-        ("epochs: many", [], "epochs"),
-        ("epochs: -1", [], "epochs: -1.0 must be above 0"),
-        ("precision: bf61", [], "choose from float32, bf16"),
-        ("data: {max_unreadable: 1.5}", [], "data.max_unreadable: 1.5 must be from 0 to 1"),
-        ("batch_size: 1", [], "batch_size: 1 must be at least 2"),
-        ("seed: -1", [], "seed: -1 must be from 0"),
-        ("threads: 0", [], "threads: 0 must be at least 1"),
-        ("data: {workers: -1}", [], "data.workers: -1 must be at least 0"),
-        ("optimiser: {ema: 1.5}", [], "optimiser.ema: 1.5 must be from 0 to 1"),
-        ("optimiser: {weight_decay: -1}", [], "optimiser.weight_decay: -1.0 must be at least 0"),
-        ("evaluation: {every: -1}", [], "evaluation.every: -1 must be at least 1"),
+        ("epochs: many", [], "epochs: 'many' must be a number above 0"),
+        ("epochs: .nan", [], "epochs: nan must be"),
+        ("epochs: .inf", [], "epochs: inf must be"),
+        ("epochs: 1e999", [], "epochs: .* must be"),
+        ("batch_size: 2.5", [], "batch_size: 2.5 must be a whole number"),
+        ("batch_size: true", [], "batch_size: True must be"),
+        ("tensorboard: 3", [], "tensorboard: 3 must be true or false"),
+        ("out: 3", [], "out: 3 must be text"),
+        ("freeze: [backbon]", [], r"freeze: \['backbon'\] must be a list, each one of backbone"),
+        ("optimiser: {milestones: [a]}", [], "optimiser.milestones: .* must be a list, each a number of at least 0"),
+        ("data: {options: {since: 2020-01-01}}", [], "data.options: .*date.*give numbers"),
+        ("epochs: -1", [], "epochs: -1 must be a number above 0"),
+        ("precision: bf61", [], "precision: 'bf61' must be one of float32, bf16"),
+        ("data: {max_unreadable: 1.5}", [], "data.max_unreadable: 1.5 must be a number from 0 to 1"),
+        ("batch_size: 1", [], "batch_size: 1 must be a whole number of at least 2"),
+        ("seed: -1", [], "seed: -1 must be a whole number from 0"),
+        ("threads: 0", [], "threads: 0 must be a whole number of at least 1"),
+        ("data: {workers: -1}", [], "data.workers: -1 must be a whole number of at least 0"),
+        ("optimiser: {ema: 1.5}", [], "optimiser.ema: 1.5 must be a number from 0 to 1"),
+        ("optimiser: {weight_decay: -1}", [], "optimiser.weight_decay: -1 must be a number of at least 0"),
+        ("evaluation: {every: -1}", [], "evaluation.every: -1 must be a whole number of at least 1"),
         ("{epochs: 3, optimiser: {warmup_epochs: 4}}", [], "optimiser.warmup_epochs: 4 is more than all 3 epochs"),
         ("", ["--head.sampler", "PartialFC"], "--head.sampler: a section, .*: --head.sampler.name, --head.sampler.options"),
-        ("", ["--batch_size", "abc"], "^command line: .*batch_size"),
+        ("", ["--batch_size", "abc"], "^command line: batch_size: 'abc' must be a whole number"),
         ("", ["--optimiser.lrr", "1"], "did you mean 'optimiser.lr'"),
         ("", ["--batchsize", "1"], "did you mean 'batch_size'"),
+        ("", ["--lr", "1"], "--lr: no such setting; did you mean 'quality.lr' or 'optimiser.lr'"),
+        ("", ["--epochs"], "epochs: '' must be a number above 0"),
+        ("", ["--epochs", "1", "2"], "unrecognized arguments: 2; a setting is given as"),
     ],
 )
 def test_mistakes_are_one_line_that_helps(tmp_path, text, words, message):
@@ -108,3 +124,125 @@ def test_every_recipe_of_the_repository_reads(path):
 
 def test_known_keys_reach_every_section():
     assert {"epochs", "data", "data.path", "optimiser.lr", "margin.options"} <= set(known_keys())
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "said"),
+    [
+        ("", "epochs", "3", "epochs: '3' must be a number above 0"),
+        ("", "epochs", -1, "epochs: -1 must be a number above 0"),
+        ("", "precision", "bf61", "precision: 'bf61' must be one of float32, bf16"),
+        ("optimiser", "milestones", (1, 2), "optimiser.milestones: .1, 2. must be a list"),
+        ("margin", "options", {"m": object()}, "margin.options: .*give numbers"),
+        ("", "freeze", ["backbone"], "--init"),
+    ],
+)
+def test_a_recipe_made_in_python_is_checked_by_the_same_rules(section, name, value, said):
+    recipe = Recipe()
+    setattr(getattr(recipe, section) if section else recipe, name, value)
+    with pytest.raises(LimenError, match=said):
+        check(recipe)
+    check(Recipe())
+
+
+LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\ndata: {options: {c: [*b, *b]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS, "aliases"),
+        ("data: {options: &o {again: *o}}", "aliases"),
+        ("data: {options: " + "[" * 100 + "]" * 100 + "}", "nested deeper than"),
+        ("data: {options: {x: " + "{a: " * 50_000, "nested deeper than|larger than"),
+        (f"data: {{options: {{count: {'9' * 5000}}}}}", "not valid YAML"),
+        (f"epochs: {'9' * 4000}", "epochs: 9999|too large"),
+        (f"batch_size: {'9' * 400}", "batch_size: 9999"),
+        (f"seed: {'9' * 30}", "seed: 9999"),
+        ("# " + "x" * 200_000, "larger than"),
+    ],
+)
+def test_a_small_file_does_not_unfold_to_a_large_one(tmp_path, text, said):
+    """Aliases, nesting, and numbers of thousands of digits end in one line, at once."""
+    with pytest.raises(LimenError, match=said) as caught:
+        load_recipe(written(tmp_path, text))
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name")
+def test_a_pipe_is_no_recipe(tmp_path):
+    os.mkfifo(tmp_path / "recipe.yaml")
+    with pytest.raises(LimenError, match="not a plain file"):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "words", [["--margin.options", "[" * 5000], ["--margin.options", "{m: " + "9" * 5000 + "}"], ["--seed", "9" * 5000]]
+)
+def test_a_setting_on_the_command_line_ends_in_one_line(words):
+    with pytest.raises(LimenError, match="command line: ") as caught:
+        load_recipe(None, words)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+HOSTILE = {
+    "data.reader": ("os:system", "subprocess:Popen", "os:getcwd"),
+    "margin.name": ("os:system", "subprocess:Popen", "collections:OrderedDict"),
+    "head.sampler.name": ("os:system", "subprocess:Popen", "collections:OrderedDict"),
+}
+
+
+@pytest.mark.parametrize(("key", "name"), [(key, name) for key, names in HOSTILE.items() for name in names])
+def test_a_shared_recipe_calls_nothing(tmp_path, monkeypatch, key, name):
+    """Neither where own code is refused, as it is in a file, nor where it is allowed and not of the kind that is asked for."""
+    called = []
+    for module, attribute in (("os", "system"), ("subprocess", "Popen"), ("os", "getcwd"), ("collections", "OrderedDict")):
+        found = getattr(__import__(module), attribute)
+        spy = (
+            type(attribute, (), {"__init__": lambda *_, **__: called.append(1)}) if isinstance(found, type) else lambda *_: called.append(1)
+        )
+        monkeypatch.setattr(f"{module}.{attribute}", spy)
+    section, _, last = key.rpartition(".")
+    text = f"{{{last}: '{name}'}}"
+    for part in reversed(section.split(".")):
+        text = f"{{{part}: {text}}}"
+    path = written(tmp_path, text)
+    with pytest.raises(LimenError, match=f"{key} '{name}' would run code from outside limen; .*--allow-code"):
+        load_recipe(path)
+    recipes = load_recipe(path, allow_code=True), load_recipe(None, [f"--{key}", name])
+    make = {
+        "data.reader": lambda recipe: open_source(recipe.data.reader, "touch hacked"),
+        "margin.name": lambda recipe: create_margin(recipe.margin.name, 3),
+        "head.sampler.name": lambda recipe: create_sampler(recipe.head.sampler.name),
+    }[key]
+    for recipe in recipes:
+        with pytest.raises(LimenError, match=r"is not a class|is not a subclass|has no method"):
+            make(recipe)
+    assert called == []
+
+
+def test_a_module_that_a_file_names_is_imported_where_that_is_allowed(tmp_path, monkeypatch):
+    (tmp_path / "shared_margin.py").write_text(
+        "from pathlib import Path\nPath(__file__).with_name('imported').touch()\n"
+        "from limen.margins import CosFace\nclass Own(CosFace): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = written(tmp_path, "margin: {name: 'shared_margin:Own'}")
+    with pytest.raises(LimenError, match="--allow-code"):
+        load_recipe(path)
+    assert not (tmp_path / "imported").exists()
+    for recipe in (load_recipe(path, allow_code=True), load_recipe(path, ["--margin.name", "shared_margin:Own"])):
+        assert create_margin(recipe.margin.name, 3).m == 0.35
+    assert (tmp_path / "imported").exists()
+
+
+def test_a_reader_without_its_path_names_the_setting():
+    with pytest.raises(LimenError, match=r"reader folder: it needs 'path'.*; set --data.path"):
+        open_source("folder")
+
+
+def test_a_name_between_two_names_both():
+    with pytest.raises(LimenError, match="did you mean 'ElasticArcFace' or 'ElasticCosFace'"):
+        create_margin("ElasticFace", 3)

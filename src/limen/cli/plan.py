@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from limen.cli.train import ALLOW_CODE
 from limen.errors import LimenError
 from limen.heads.samplers.prototype_mining import HardPrototypeMining
 from limen.models.embedder import usable_device
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--memory", type=float, metavar="GIB", help="instead: the most identities whose arrays fit into so much of each GPU")
     parser.add_argument("--gpus", type=int, default=1, metavar="K", help="ranks that share the batch and the class centres (1)")
     parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
+    parser.add_argument("--allow-code", action="store_true", help=ALLOW_CODE)
     constants = parser.add_mutually_exclusive_group()
     constants.add_argument("--constants", metavar="FILE.json", help="seconds that were measured on another machine")
     constants.add_argument("--save-constants", metavar="FILE.json", help="keep the seconds measured here")
@@ -49,7 +51,7 @@ def _count(text: str) -> int:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.memory is not None and not 0 < options.memory < math.inf:
         raise LimenError(f"--memory: {options.memory:g} GiB is no size of a GPU's memory; give a number above 0")
-    recipe = load_recipe(options.config, options.settings)
+    recipe = load_recipe(options.config, options.settings, options.allow_code)
     constants = None if options.constants is None else Constants.load(options.constants)
     here = usable_device("cuda" if recipe.device != "cpu" and torch.cuda.is_available() else "cpu")
     automatic = here.type if constants is None else constants.device_type

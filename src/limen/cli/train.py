@@ -26,19 +26,23 @@ import yaml
 from limen.backbones import BACKBONES
 from limen.data import AdaptiveDataSampler, BatchOrder
 from limen.errors import LimenError
-from limen.heads import SAMPLERS
+from limen.heads import SAMPLERS, ClassSampler
 from limen.lookup import find
-from limen.margins import MARGINS
+from limen.margins import MARGINS, Margin
 from limen.training import load_recipe, read_log, train
 from limen.training.distributed import is_first
+from limen.training.settings import describe, known_keys
 
 TAKES_SETTINGS = True
+ALLOW_CODE = "let --config name classes outside limen, as package.module:Class, and run their code: only of a recipe you trust"
 TABLES = ("class_margins.csv", "suspects.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "\n".join(
         [
+            "settings, as --section.key value:",
+            *(f"  {key:28s} {describe(kind)}" for key, kind in known_keys().items() if not dataclasses.is_dataclass(kind)),
             "names, and the options that go under .options as --margin.options.m .4 or --margin.options '{m: .4}':",
             *(f"  {section + '.name':18s} {name:20s} {_options(kind)}" for section, name, kind in _choices()),
             f"  {'backbone.name':18s} {', '.join(BACKBONES)}",
@@ -54,13 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start from this model.safetensors, and from the centres of the people it knows in the checkpoint beside it",
     )
     parser.add_argument("--freeze", action="append", metavar="backbone", help="train class centres, margin and quality head only")
+    parser.add_argument("--allow-code", action="store_true", help=ALLOW_CODE)
     parser.add_argument("--print-config", action="store_true", help="print the whole recipe and stop")
 
 
 def _choices() -> Iterator[tuple[str, str, Any]]:
-    for section, table in (("margin", MARGINS), ("head.sampler", SAMPLERS)):
+    for section, table, base in (("margin", MARGINS, Margin), ("head.sampler", SAMPLERS, ClassSampler)):
         for name in table:
-            yield section, name, find(section, name, table)
+            yield section, name, find(section, name, table, base)
     yield "data.sampling", "adaptive", AdaptiveDataSampler
 
 
@@ -75,7 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     try:
         words = [] if options.init is None else ["--init", options.init]
         words += [] if options.freeze is None else ["--freeze", json.dumps(options.freeze)]
-        recipe = load_recipe(options.config, [*words, *options.settings])
+        recipe = load_recipe(options.config, [*words, *options.settings], options.allow_code)
     except LimenError:
         if not is_first():
             raise SystemExit(1) from None  # the first process says it

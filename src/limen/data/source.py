@@ -1,11 +1,13 @@
 """What a source of labelled faces is, and how one is opened by name."""
 
+import inspect
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from limen.errors import LimenError
 from limen.lookup import call, find
 
 
@@ -56,5 +58,8 @@ def open_source(reader: str, path: str | PathLike[str] | None = None, **options:
     Raises:
         LimenError: an unknown reader or option (the nearest known one is named), or an argument missing.
     """
-    arguments = options if path is None else {"path": path, **options}
-    return call(f"reader {reader}", find("data.reader", reader, READERS), arguments)
+    build = find("data.reader", reader, READERS, FaceSource)
+    asked = inspect.signature(build).parameters.get("path")
+    if path is None and "path" not in options and asked is not None and asked.default is asked.empty:
+        raise LimenError(f"reader {reader}: it needs 'path', the folder or file to read; set --data.path")
+    return call(f"reader {reader}", build, options if path is None else {"path": path, **options})

@@ -55,10 +55,7 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Mode
         return LearnedQuality(open_model(spec, device), f"quality of {model_name(spec)}")
     if spec not in PIXELS and not colon:
         raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
-    measure = call(f"quality measure {spec}", find("quality measure", spec, PIXELS), {})
-    if not hasattr(measure, "score"):
-        raise LimenError(f"quality measure {spec}: it has no method score(images, files); see docs/extend")
-    return measure
+    return call(f"quality measure {spec}", find("quality measure", spec, PIXELS, QualityMeasure), {})
 
 
 def file_of(spec: str) -> Path | None:

@@ -63,7 +63,7 @@ def create_margin(name: str, num_classes: int, **options: Any) -> Margin:
 
     Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
     """
-    build = find("margin.name", name, MARGINS)
+    build = find("margin.name", name, MARGINS, Margin)
     if "num_classes" in inspect.signature(build).parameters:
         options.setdefault("num_classes", num_classes)
     return call(f"margin {name}", build, options)

@@ -26,8 +26,9 @@ from limen.training.class_margins import margin_statistics, write_class_margins
 from limen.training.distributed import Processes, join_processes
 from limen.training.log import RunLog
 from limen.training.optimisation import learning_rate_share, set_learning_rate
-from limen.training.recipe import Recipe, check
+from limen.training.recipe import Recipe
 from limen.training.run import Run
+from limen.training.settings import check
 from limen.training.start import start_from_model
 
 COLLAPSED = -0.3  # mean cosine to the own centre, which begins near 0 and rises where a network learns
@@ -113,7 +114,7 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
 
         total, of_quality = output.loss, None
         if quality is not None:
-            ratio = certainty_ratio(output.target_cosine, output.nearest_negative, recipe.quality.ratio)  # type: ignore[arg-type]
+            ratio = certainty_ratio(output.target_cosine, output.nearest_negative, recipe.quality.ratio)
             of_quality = quality_loss(quality(features), ratio)
             total = total + quality_weight * of_quality
 

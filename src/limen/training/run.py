@@ -237,7 +237,7 @@ def sampler_of(recipe: Recipe, total_steps: int) -> ClassSampler | None:
     sampler = recipe.head.sampler
     if sampler.name == "all":
         return None
-    takes = inspect.signature(find("head.sampler.name", sampler.name, SAMPLERS)).parameters
+    takes = inspect.signature(find("head.sampler.name", sampler.name, SAMPLERS, ClassSampler)).parameters
     own = {"seed": recipe.seed, "total_steps": total_steps}
     return create_sampler(sampler.name, **{name: value for name, value in own.items() if name in takes} | sampler.options)
 
@@ -264,12 +264,17 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The settings that decide the weights and are not the same, each as "key old, not new"."""
+    """The settings that decide the weights and are not the same, each as "key old, not new"; one that is not there has its default."""
+    defaults = _settings(dataclasses.asdict(Recipe()))
     mined = isinstance(new["head"]["sampler"]["options"].get("threshold"), list)
     whole = new["optimiser"]["schedule"] == "cosine" or mined  # a schedule that ends with the last epoch
     free = FREE_KEYS - {"epochs"} if whole else FREE_KEYS
     had, have = (
-        {key: json.dumps(value) for key, value in _settings(recipe).items() if key.split(".")[0] not in free and key not in FREE_DATA_KEYS}
+        {
+            key: json.dumps(value)
+            for key, value in (defaults | _settings(recipe)).items()
+            if key.split(".")[0] not in free and key not in FREE_DATA_KEYS
+        }
         for recipe in (old, new)
     )
     return [

@@ -17,4 +17,4 @@ def create_sampler(name: str, **options: Any) -> ClassSampler:
 
     Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
     """
-    return call(f"sampler {name}", find("head.sampler.name", name, SAMPLERS), options)
+    return call(f"sampler {name}", find("head.sampler.name", name, SAMPLERS, ClassSampler), options)
