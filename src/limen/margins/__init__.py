@@ -54,7 +54,7 @@ def training_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
     The classes themselves default to their papers' forms, in which a network may turn all features away from all centres.
     """
-    takes = inspect.signature(find("margin.name", name, MARGINS)).parameters
+    takes = inspect.signature(find("margin.name", name, MARGINS, Margin)).parameters
     return {"past_peak": "keep"} | options if "past_peak" in takes else options
 
 
