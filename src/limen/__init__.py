@@ -30,6 +30,7 @@ _HOME = {
     "create_backbone": "backbones",
     "create_measure": "inference.measures",
     "evaluate": "protocols",
+    "import_release": "models.releases",
     "train": "training",
 }
 
@@ -45,6 +46,7 @@ __all__ = [
     "data",
     "evaluate",
     "heads",
+    "import_release",
     "margins",
     "metrics",
     "quality",

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from limen.backbones.iresnet import IResNet
-from limen.backbones.mobilefacenet import MobileFaceNet
+from limen.backbones.mobilefacenet import MobileFaceNet, MobileFaceNetReLU6
 from limen.backbones.tiny import TinyNet
 from limen.errors import LimenError
 from limen.lookup import call, did_you_mean
@@ -25,10 +25,11 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "ir101": partial(IResNet, (3, 13, 30, 3), subsample=True, dropout=0.4),
     "ir_se50": partial(IResNet, (3, 4, 14, 3), subsample=True, squeeze_excite=True, dropout=0.4),
     "mobilefacenet": MobileFaceNet,
+    "mobilefacenet_relu6": MobileFaceNetReLU6,
     "tiny": TinyNet,
 }
 
-OPTIONS = ("dropout",)  # what a user may choose; a network's other arguments are what its name means
+OPTIONS = ("dropout", "inner_norm", "eps")  # what a user may choose; a network's other arguments are what its name means
 
 __all__ = ["BACKBONES", "create_backbone"]
 
@@ -36,7 +37,8 @@ __all__ = ["BACKBONES", "create_backbone"]
 def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.Module:
     """The network `name` of BACKBONES with fresh weights: (B, 3, 112, 112) float in [-1, 1] -> (B, embedding_size) raw features.
 
-    options   `dropout` for the iresnet and ir families: the rate before their linear layer
+    options   of the iresnet and ir families: `dropout`, the rate before their linear layer; `inner_norm` False, CurricularFace's blocks;
+              `eps` of the batch norms, 2e-5 in MagFace's releases
     Raises LimenError for a name or an option that is not known, and for a value the network refuses.
     """
     if name not in BACKBONES:

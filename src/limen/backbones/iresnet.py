@@ -29,12 +29,12 @@ class SqueezeExcite(nn.Module):
 class ResidualBlock(nn.Module):
     """`shortcut(x) + residual(x)`: (B, width_in, H, H) -> (B, width, H / stride, H / stride)."""
 
-    def __init__(self, width_in: int, width: int, stride: int, shortcut: nn.Module, squeeze_excite: bool):
+    def __init__(self, width_in: int, width: int, stride: int, shortcut: nn.Module, squeeze_excite: bool, inner_norm: bool):
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(width_in),
             nn.Conv2d(width_in, width, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(width),
+            *([nn.BatchNorm2d(width)] if inner_norm else []),
             nn.PReLU(width),
             nn.Conv2d(width, width, 3, stride, 1, bias=False),
             nn.BatchNorm2d(width),
@@ -56,6 +56,8 @@ class IResNet(nn.Module):
                      BatchNorm1d learns a bias beside a weight fixed to 1, so that |z| stays near sqrt(embedding_size)
     squeeze_excite   a gate per channel at the end of each residual branch
     dropout          rate before the linear layer; insightface's releases train with 0, AdaFace's and CR-FIQA's with 0.4
+    inner_norm       False (CurricularFace): no batch norm between a block's first convolution and its PReLU
+    eps              of every batch norm; MagFace's releases have 2e-5
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class IResNet(nn.Module):
         subsample: bool = False,
         squeeze_excite: bool = False,
         dropout: float = 0.0,
+        inner_norm: bool = True,
+        eps: float = 1e-5,
     ):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, WIDTHS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0]))
@@ -75,7 +79,7 @@ class IResNet(nn.Module):
             for index in range(depth):
                 stride = 2 if index == 0 else 1
                 shortcut = _shortcut(width_in, width, stride, subsample)
-                self.blocks.append(ResidualBlock(width_in, width, stride, shortcut, squeeze_excite))
+                self.blocks.append(ResidualBlock(width_in, width, stride, shortcut, squeeze_excite, inner_norm))
                 width_in = width
         self.head = nn.Sequential(
             nn.BatchNorm2d(width_in),
@@ -89,6 +93,8 @@ class IResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 _initialise(module, subsample)
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.eps = eps
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head(self.blocks(self.stem(images)))

@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "generate faces, train two margins on them, evaluate on unseen people, write a report",
     "train": "train a recogniser from a recipe",
     "plan": "memory, traffic and the head's share of a step, for any number of identities",
+    "import": "published weights (AdaFace, CR-FIQA, insightface, ...) to a bundle",
     "evaluate": "judge a model on pairs of images",
     "embed": "embeddings of images, as a .npz file",
     "compare": "similarity of two images",
