@@ -81,7 +81,6 @@ def sampler_seconds(count: int) -> float:
     rng = np.random.default_rng(0)
     for _ in range(2 * sampler.period):
         sampler.observe(torch.from_numpy(rng.integers(count, size=BATCH)), correct, cosine)
-    sampler.start_step = sampler.step
     plans = iter(sampler)
     start = time.perf_counter()
     for _ in range(PERIODS * sampler.period):

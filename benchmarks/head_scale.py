@@ -25,8 +25,7 @@ from limen.heads import CenterSGD, HardPrototypeMining, PartialFC
 def build(options, dtype=torch.float32, momentum=0.9):
     torch.manual_seed(0)
     head = MarginHead(options.classes, options.size, limen.margins.ArcFace(), dtype=dtype)
-    head.update = CenterSGD(head.centers, lr=0.1, momentum=momentum)
-    return head
+    return head, CenterSGD(head.centers, momentum).at(0.1)
 
 
 def batch(options, seed):
@@ -35,9 +34,9 @@ def batch(options, seed):
     return features, torch.randint(options.classes, (options.batch,), generator=generator)
 
 
-def step(head, options, seed):
+def step(head, update, options, seed):
     features, labels = batch(options, seed)
-    head(features, labels).loss.backward()
+    head(features, labels, update=update).loss.backward()
 
 
 def products(weight, options):
@@ -67,12 +66,12 @@ def full(options, dtype=torch.float32, momentum=0.9):
     def first_steps():
         heads.append(build(options, dtype, momentum))
         for k in range(2):
-            step(heads[0], options, k)
+            step(*heads[0], options, k)
 
     peak = peak_memory_mib(first_steps)
     for k in range(options.rounds):
-        times["products"].append(seconds(lambda: products(heads[0].centers.weight.detach(), options)))
-        times["step"].append(seconds(lambda k=k: step(heads[0], options, k)))
+        times["products"].append(seconds(lambda: products(heads[0][0].centers.weight.detach(), options)))
+        times["step"].append(seconds(lambda k=k: step(*heads[0], options, k)))
     medians = {name: statistics.median(values) for name, values in times.items()}
     weights = options.classes * options.size * dtype.itemsize * (2 if momentum else 1) / 2**20
     kind = f"{str(dtype).removeprefix('torch.')}, {'with' if momentum else 'without'} momentum"
@@ -82,7 +81,7 @@ def full(options, dtype=torch.float32, momentum=0.9):
 
 def samplers(options):
     """One set of centres, the samplers in turn; HPM's first step builds the graph and is timed apart."""
-    head = build(options)
+    head, update = build(options)
     mining = HardPrototypeMining(subset=0.1)
     chosen = {"full": None, "PartialFC .1": PartialFC(0.1), "HPM .1": mining}
     for sampler in chosen.values():
@@ -92,7 +91,7 @@ def samplers(options):
     for k in range(options.rounds + 1):
         for name, sampler in chosen.items():
             head.sampler = sampler
-            times[name].append(seconds(lambda k=k: step(head, options, k)))
+            times[name].append(seconds(lambda k=k: step(head, update, options, k)))
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     for name, median in medians.items():
         record(options, name, median, medians["full"], note="ratio to the step of all classes")

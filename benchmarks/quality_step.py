@@ -24,14 +24,14 @@ def build(with_quality):
     torch.manual_seed(0)
     backbone = create_backbone("tiny", SIZE).to(memory_format=torch.channels_last)
     head = MarginHead(PEOPLE, SIZE, AdaFace(m=0.3))
-    head.update = CenterSGD(head.centers, lr=0.05)
+    update = CenterSGD(head.centers).at(0.05)
     quality = QualityHead(SIZE) if with_quality else None
     parameters = [*backbone.parameters(), *(quality.parameters() if quality else ())]
     optimiser = torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4)
 
     def step(images, labels):
         features = backbone(images)
-        output = head(features, labels)
+        output = head(features, labels, update=update)
         loss = output.loss
         if quality is not None:
             loss = loss + 10 * quality_loss(quality(features), certainty_ratio(output.target_cosine, output.nearest_negative))

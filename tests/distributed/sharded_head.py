@@ -43,23 +43,21 @@ def build(name, sampler, classes, group, implementation="auto", fused=False):
     torch.manual_seed(classes + 1)
     chosen = SAMPLERS[sampler]()
     head = MarginHead(classes, D, margin, scale=30.0, sampler=chosen, implementation=implementation, group=group).double()
-    if fused:
-        head.update = CenterSGD(head.centers, lr=0.1)
-    return head
+    return head, CenterSGD(head.centers).at(0.1) if fused else None
 
 
-def run(head, features, labels, steps=2):
+def run(head, update, features, labels, steps=2):
     """Outputs of two steps (averages move), then the gradients of the last, or with an update the centres themselves."""
-    parameters = [p for p in head.parameters() if head.update is None or p is not head.centers.weight]
+    parameters = [p for p in head.parameters() if update is None or p is not head.centers.weight]
     outputs = []
     for step in range(steps):
         mine = features[step].clone().requires_grad_()
         head.zero_grad()
         torch.manual_seed(100 + step)
-        out = head(mine, labels[step])
+        out = head(mine, labels[step], update=update)
         out.loss.backward()
         outputs.append((out, mine.grad))
-    centers = head.centers.weight.detach() if head.update is not None else head.centers.weight.grad
+    centers = head.centers.weight.detach() if update is not None else head.centers.weight.grad
     others = [p.grad for p in parameters if p is not head.centers.weight]
     return outputs, centers, others, dict(head.margin.named_buffers())
 
@@ -75,8 +73,8 @@ def batches(classes):
 
 @cache
 def on_one_process(name, sampler, classes, implementation, fused):
-    head = build(name, sampler, classes, None, implementation, fused)
-    return head, run(head, *batches(classes))
+    head, update = build(name, sampler, classes, None, implementation, fused)
+    return head, run(head, update, *batches(classes))
 
 
 def compare(name, sampler, classes, group, implementation, fused):
@@ -85,8 +83,8 @@ def compare(name, sampler, classes, group, implementation, fused):
     whole_head, dense = on_one_process(name, sampler, classes, implementation, fused)
     share = B // group.size
     mine = slice(group.rank * share, (group.rank + 1) * share)
-    head = build(name, sampler, classes, group, implementation, fused)
-    outputs, centers, others, buffers = run(head, features[:, mine], labels[:, mine])
+    head, update = build(name, sampler, classes, group, implementation, fused)
+    outputs, centers, others, buffers = run(head, update, features[:, mine], labels[:, mine])
     held = slice(head.centers.first, head.centers.last)
     gaps = [gap(centers, dense[1][held]), *(gap(buffers[key], dense[3][key]) for key in buffers)]
     gaps += [gap(mine_grad, whole_grad[held]) for mine_grad, whole_grad in zip(others, dense[2], strict=True)]

@@ -36,13 +36,13 @@ def test_all_classes_equals_torch_sgd(monkeypatch, implementation, momentum):
     monkeypatch.setattr(blocks, "CPU_BLOCK", 7)
     plain, fused = head_of(implementation=implementation), head_of(implementation=implementation)
     sgd = torch.optim.SGD([plain.centers.weight], lr=0.1, momentum=momentum, weight_decay=5e-2)
-    fused.update = CenterSGD(fused.centers, lr=0.1, momentum=momentum, weight_decay=5e-2)
+    update = CenterSGD(fused.centers, momentum=momentum, weight_decay=5e-2)
     for step, (features, labels) in enumerate(batches(4)):
-        sgd.param_groups[0]["lr"] = fused.update.lr = 0.1 / (1 + step)
+        sgd.param_groups[0]["lr"] = 0.1 / (1 + step)
         sgd.zero_grad()
         plain(features, labels).loss.backward()
         sgd.step()
-        fused(features, labels).loss.backward()
+        fused(features, labels, update=update.at(0.1 / (1 + step))).loss.backward()
         assert fused.centers.weight.grad is None
         torch.testing.assert_close(fused.centers.weight.data, plain.centers.weight.data, rtol=1e-12, atol=1e-14)
 
@@ -50,7 +50,7 @@ def test_all_classes_equals_torch_sgd(monkeypatch, implementation, momentum):
 def test_rows_that_took_no_part_stay_to_the_bit():
     head = head_of()
     head.sampler = Few()
-    head.update = CenterSGD(head.centers, lr=0.1, momentum=0.9, weight_decay=5e-2)
+    update = CenterSGD(head.centers, momentum=0.9, weight_decay=5e-2)
     reference, velocity = head.centers.weight.data.clone(), torch.zeros(C, D, dtype=torch.float64)
     for features, labels in batches(5):
         plain = head_of()
@@ -61,33 +61,33 @@ def test_rows_that_took_no_part_stay_to_the_bit():
         velocity[rows] = 0.9 * velocity[rows] + plain.centers.weight.grad[rows] + 5e-2 * reference[rows]
         before = head.centers.weight.data.clone()
         reference[rows] -= 0.1 * velocity[rows]
-        head(features, labels).loss.backward()
+        head(features, labels, update=update.at(0.1)).loss.backward()
         rest = torch.ones(C, dtype=torch.bool).index_fill_(0, rows, False)
         assert torch.equal(head.centers.weight.data[rest], before[rest])
         torch.testing.assert_close(head.centers.weight.data, reference, rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(head.update.velocity, velocity, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(update.velocity, velocity, rtol=1e-12, atol=1e-14)
 
 
 def test_a_head_that_is_converted_later_still_moves():
     early, late = head_of(torch.float32), head_of(torch.float32)
-    early.update = CenterSGD(early.centers, lr=0.1, momentum=0.0)
+    updates = [CenterSGD(early.centers, momentum=0.0)]
     early.bfloat16()
-    late.bfloat16().update = CenterSGD(late.centers, lr=0.1, momentum=0.0)
+    updates.append(CenterSGD(late.bfloat16().centers, momentum=0.0))
     before = early.centers.weight.detach().clone()
     features, labels = next(batches(1, torch.float32))
-    for head in (early, late):
+    for head, update in zip((early, late), updates, strict=True):
         torch.manual_seed(3)  # of the stochastic rounding
-        head(features, labels).loss.backward()
+        head(features, labels, update=update.at(0.1)).loss.backward()
     assert (early.centers.weight != before).any(1).all()
     assert torch.equal(early.centers.weight, late.centers.weight)
 
 
 def test_a_frozen_backbone_still_moves_the_centres():
     head = head_of()
-    head.update = CenterSGD(head.centers, lr=0.1)
+    update = CenterSGD(head.centers)
     before = head.centers.weight.data.clone()
     features, labels = next(batches(1))
-    head(features, labels).loss.backward()
+    head(features, labels, update=update.at(0.1)).loss.backward()
     assert (head.centers.weight.data != before).any(1).all()
 
 
@@ -108,7 +108,7 @@ def test_bfloat16_centres_follow_the_float32_ones_where_nearest_rounding_stalls(
     """Steps of a 1/2000 of the value: rounding to nearest would never move them."""
     centers = head_of(torch.bfloat16).centers
     centers.weight.data.fill_(1.0)
-    update = CenterSGD(centers, lr=1.0, momentum=0.0, weight_decay=0.0)
+    update = CenterSGD(centers, momentum=0.0, weight_decay=0.0).at(1.0)
     for _ in range(400):
         update(slice(0, C), centers.weight.float(), torch.full((C, D), 1 / 2000))
     assert centers.weight.float().mean().item() == pytest.approx(0.8, abs=0.01)
@@ -118,15 +118,14 @@ def test_bfloat16_centres_follow_the_float32_ones_where_nearest_rounding_stalls(
 def test_the_state_goes_round(dtype):
     first, second = head_of(dtype), head_of(dtype)
     updates = [CenterSGD(head.centers) for head in (first, second)]
-    first.update, second.update = updates
     for k, (features, labels) in enumerate(batches(4, torch.float32)):
         torch.manual_seed(k)  # of the stochastic rounding
-        first(features, labels).loss.backward()
+        first(features, labels, update=updates[0].at(0.1)).loss.backward()
         if k == 1:
             second.load_state_dict(first.state_dict())
             updates[1].load_state_dict({name: tensor.clone() for name, tensor in updates[0].state_dict().items()})
         if k > 1:
             torch.manual_seed(k)
-            second(features, labels).loss.backward()
+            second(features, labels, update=updates[1].at(0.1)).loss.backward()
     assert torch.equal(first.centers.weight, second.centers.weight)
     assert torch.equal(updates[0].velocity, updates[1].velocity)

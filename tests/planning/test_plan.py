@@ -50,13 +50,13 @@ def train(classes, size, batch, margin, sampler, dtype, momentum, steps):
     margin = create_margin(margin, classes)
     chosen = None if sampler is None else create_sampler(*sampler[:1], **sampler[1])
     head = MarginHead(classes, size, margin, sampler=chosen, dtype=getattr(torch, dtype))
-    head.update = CenterSGD(head.centers, 0.1, momentum)
+    update = CenterSGD(head.centers, momentum).at(0.1)
     others = list(margin.parameters())
     optimiser = torch.optim.SGD(others, lr=0.1, momentum=momentum) if others else None
     for step in range(steps):
         features = torch.randn(batch, size).requires_grad_()
         margin.zero_grad()
-        head(features, torch.randint(classes, (batch,))).loss.backward()
+        head(features, torch.randint(classes, (batch,)), update=update).loss.backward()
         if optimiser is not None:
             optimiser.step()
 
@@ -136,8 +136,8 @@ def test_traffic_is_what_the_head_sends(margin, ranks):
     setup = setup_of(100, size=8, batch=16, ranks=ranks, margin=margin)
     group = CountingGroup(ranks)
     head = MarginHead(100, 8, create_margin(margin, 100), group=group if ranks > 1 else None)
-    head.update = CenterSGD(head.centers)
-    head(torch.randn(16 // ranks, 8).requires_grad_(), torch.randint(100, (16 // ranks,))).loss.backward()
+    update = CenterSGD(head.centers).at(0.1)
+    head(torch.randn(16 // ranks, 8).requires_grad_(), torch.randint(100, (16 // ranks,)), update=update).loss.backward()
     assert sum(traffic(setup, NO_BACKBONE).values()) == pytest.approx(group.sent, abs=8)
 
 

@@ -65,15 +65,14 @@ def test_parts_combine_and_a_resumed_run_is_bit_identical(faces, tmp_path, margi
     train(whole, quiet=True)
     later = []
     with pytest.MonkeyPatch.context() as patch:
-        from limen.training import loop
+        from limen.training import loop, state
 
-        class Stopped(loop.Run):
-            def save(self, folder):
-                if self.step == 6:
-                    raise LimenError("cut")
-                return super().save(folder)
+        def save(run, folder):
+            if run.step == 6:
+                raise LimenError("cut")
+            return state.save(run, folder)
 
-        patch.setattr(loop, "Run", Stopped)
+        patch.setattr(loop, "save", save)
         with pytest.raises(LimenError, match="cut"):
             train(dataclasses.replace(whole, out=str(tmp_path / "cut")), quiet=True)
         later.append(checkpoints(tmp_path / "cut")[-1].name)

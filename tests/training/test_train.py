@@ -23,7 +23,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, load
 from limen import Embedder, LimenError
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.models.bundle import load_bundle
-from limen.training import Recipe, load_recipe, loop, read_log, train
+from limen.training import Recipe, load_recipe, monitor, read_log, step, train
 from limen.training import run as training_run
 from limen.training.checkpoint.checkpoint import checkpoints, read_values
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser, Quality
@@ -409,18 +409,36 @@ def test_reading_processes_begin_before_there_are_centres(faces, tmp_path, monke
     assert started == [1]
 
 
-def test_a_network_that_collapsed_is_told_once(faces, tmp_path, monkeypatch, capsys):
-    row = loop._row
-    monkeypatch.setattr(loop, "_row", lambda run, *arguments: row(run, *arguments) | {"target_cosine": -0.09 * run.step})
-    train(recipe(faces, tmp_path / "run"))
+@pytest.fixture
+def collapsing(monkeypatch):
+    """The mean cosine falls by .09 in a step."""
+    row = monitor.Monitor._row
+    monkeypatch.setattr(monitor.Monitor, "_row", lambda self, outcome: row(self, outcome) | {"target_cosine": -0.09 * self.run.step})
+
+
+def test_a_network_that_collapsed_ends_the_run_with_a_remedy(faces, tmp_path, collapsing):
+    with pytest.raises(LimenError, match=r"step 4: the mean cosine to the own centre is -0.36: .*; start again with a lower optimiser.lr"):
+        train(recipe(faces, tmp_path / "run"), quiet=True)
+    assert read_log(tmp_path / "run" / "log.jsonl")[-1]["step"] == 4
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_collapsed_network_that_is_allowed_is_told_once_and_marked(faces, tmp_path, collapsing, capsys):
+    """Whether it is trained in one go or resumed after it was found."""
+    whole = train(recipe(faces, tmp_path / "run", allow_collapse=True))
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("the features have turned away from all centres") == 1
     assert "step 4: the mean cosine to the own centre is -0.36" in said
+    assert load_bundle(whole).training["collapsed"] is True
+    train(recipe(faces, tmp_path / "cut", epochs=1.5, allow_collapse=True), quiet=True)
+    resumed = train(recipe(faces, tmp_path / "cut", allow_collapse=True, log_every=100), resume="auto")
+    assert "turned away" not in capsys.readouterr().err
+    assert load_bundle(resumed).training["collapsed"] is True
 
 
 def test_a_quality_head_that_diverges_stops_before_the_update(faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "quality_loss", lambda predicted, _: (predicted * torch.nan).mean())
-    with pytest.raises(LimenError, match=r"the gradient is nan at step 1"):
+    monkeypatch.setattr(step, "quality_loss", lambda predicted, _: (predicted * torch.nan).mean())
+    with pytest.raises(LimenError, match=r"the quality loss is nan at step 1"):
         train(recipe(faces, tmp_path / "run", quality=Quality(10.0)), quiet=True)
 
 

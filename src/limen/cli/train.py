@@ -93,10 +93,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rows = read_log(bundle.parent / "log.jsonl")
     evaluations = [row for row in rows if "evaluation" in row]
     steps = [row for row in rows if "loss" in row]
-    weighings = [row["weight_counts"] for row in rows if "weight_counts" in row]
+    weighings = [row for row in rows if "weight_counts" in row]
     found: dict[str, Any] = {"bundle": str(bundle), "last": steps[-1] if steps else {}, "evaluations": evaluations}
     found["tables"] = [str(table) for name in TABLES if (table := bundle.parent / name).is_file()]
-    return found | ({"sampling_began": sum(count > 0 for count in weighings[-1]) > 1} if weighings else {})
+    return found | ({"sampling_began": "noise_share" in weighings[-1]} if weighings else {})
 
 
 def text(result: dict[str, Any]) -> str:

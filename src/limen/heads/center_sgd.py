@@ -1,14 +1,16 @@
 """SGD of the class centres inside the backward pass, a block at a time: no (C, D) gradient ever exists."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from limen.functional.margin_softmax.blocks import Rows
+from limen.functional.margin_softmax.blocks import Rows, Update
 from limen.heads.centers import ClassCenters
 
 
 class CenterSGD:
-    """Give it to a head as `head.update`, and set `lr` before each backward pass.
+    """`head(features, labels, update=sgd.at(lr))` moves the centres in the backward pass of that batch.
 
     For centres that took part in the step it equals `torch.optim.SGD`: v = momentum * v + g + weight_decay * w, w = w - lr * v. All
     others stay untouched, their momenta too: torch's, given a gradient of zeros, would let them decay and coast on. Without a class
@@ -19,17 +21,21 @@ class CenterSGD:
 
     Args:
         centers: the centres to move.
-        lr, momentum, weight_decay: as of `torch.optim.SGD`; without momentum no second (C, D) array is kept.
+        momentum, weight_decay: as of `torch.optim.SGD`; without momentum no second (C, D) array is kept.
     """
 
-    def __init__(self, centers: ClassCenters, lr: float = 0.1, momentum: float = 0.9, weight_decay: float = 5e-4):
+    def __init__(self, centers: ClassCenters, momentum: float = 0.9, weight_decay: float = 5e-4):
         self.weight = centers.weight  # the parameter, whose memory moves when the head does
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.momentum, self.weight_decay = momentum, weight_decay
         self.velocity = torch.zeros_like(self.weight.data) if momentum else None
         self._noise: Tensor | None = None
 
+    def at(self, lr: float) -> Update:
+        """The update of one backward pass, at this learning rate."""
+        return partial(self._move, lr)
+
     @torch.no_grad()
-    def __call__(self, rows: Rows, value: Tensor, gradient: Tensor) -> None:
+    def _move(self, lr: float, rows: Rows, value: Tensor, gradient: Tensor) -> None:
         """One step of the centres at `rows`, given their values and gradient (n, D), both overwritten."""
         if self.weight_decay:
             gradient.add_(value, alpha=self.weight_decay)
@@ -40,7 +46,7 @@ class CenterSGD:
             velocity = self.velocity[rows] if in_place else gradient
             if not in_place:
                 self._put(self.velocity, rows, gradient)
-        value.add_(velocity, alpha=-self.lr)
+        value.add_(velocity, alpha=-lr)
         if not (isinstance(rows, slice) and self.weight.dtype == value.dtype):  # there `value` is the weight's own memory
             self._put(self.weight.data, rows, value)
 

@@ -43,8 +43,6 @@ class MarginHead(nn.Module):
             global batch, features the rows of it that are theirs, and AdaFace's and CurricularFace's averages are the global batch's.
             ElasticFace draws for the global batch on every rank, for which torch's generators have to be in one state.
         dtype: of the centres, float32 or bfloat16.
-
-    `update`, where it is set (`limen.heads.CenterSGD`), moves the centres inside the backward pass, which then leaves them no gradient.
     """
 
     def __init__(
@@ -67,7 +65,6 @@ class MarginHead(nn.Module):
         self.sampler = sampler
         self.implementation = implementation
         self.group = group
-        self.update: Update | None = None
         if sampler is not None:
             sampler.prepare(self.centers)
         if group is not None:
@@ -80,8 +77,12 @@ class MarginHead(nn.Module):
         names = {"centers.weight", *(f"margin.{name}" for name in self.margin.per_class)}
         return names | {f"sampler.{name}" for name in (self.sampler.per_class if self.sampler is not None else ())}
 
-    def forward(self, features: Tensor, labels: Tensor) -> HeadOutput:
-        """Features (B, D) raw and labels (B,) int64 to a `HeadOutput`. Raises ValueError for a label outside [0, C)."""
+    def forward(self, features: Tensor, labels: Tensor, update: Update | None = None) -> HeadOutput:
+        """Features (B, D) raw and labels (B,) int64 to a `HeadOutput`.
+
+        `update` (`limen.heads.CenterSGD.at`) moves the centres inside the backward pass, which then leaves them no gradient.
+        Raises ValueError for a label outside [0, C).
+        """
         self.centers.check(labels)
         batch, group = len(features), self.group
         features = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -92,7 +93,7 @@ class MarginHead(nn.Module):
             labels = gather_rows(labels, group, parts=False)
         row_scale = self.margin.row_scale(norm)
         scale = self.scale if row_scale is None else row_scale
-        found = self._pass(features, labels, scale)
+        found = self._pass(features, labels, scale, update)
         target = scale * self._margined(found.target_cosine, norm, labels)
         loss_per_sample = torch.logaddexp(found.negative_logsumexp, target) - target
         regulariser = self._regulariser(norm)
@@ -101,7 +102,7 @@ class MarginHead(nn.Module):
         outcome = found.target_cosine.detach(), found.nearest_negative, found.nearest_negative_index
         return HeadOutput(loss, loss_per_sample[mine], regulariser, *(vector[mine] for vector in outcome))
 
-    def _pass(self, features: Tensor, labels: Tensor, scale: Tensor | float) -> MarginSoftmax:
+    def _pass(self, features: Tensor, labels: Tensor, scale: Tensor | float, update: Update | None) -> MarginSoftmax:
         """The fused pass over all classes, or those that the sampler chooses; classes are then counted over all ranks."""
         group, centers, sampler = self.group, self.centers, self.sampler if self.training else None
         if group is not None and isinstance(scale, Tensor):
@@ -115,7 +116,7 @@ class MarginHead(nn.Module):
             self.margin.gate,
             self.implementation,
             active=None if sampler is None else sampler.select(labels, centers),
-            update=self.update,
+            update=update,
             complete=complete,
             hardest=0 if sampler is None else sampler.hardest,
         )

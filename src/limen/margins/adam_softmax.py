@@ -1,10 +1,14 @@
 """AdaM-Softmax (Liu et al., AdaptiveFace, CVPR 2019): a margin per class, learnt with the network."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from limen.functional import add_angle
+from limen.margins import class_margins
 from limen.margins.base import PAST_PEAK, Margin, check_choice
+from limen.parts import Surroundings, Tables
 
 
 class AdaMSoftmax(Margin):
@@ -41,3 +45,10 @@ class AdaMSoftmax(Margin):
 
     def regulariser(self, norm: Tensor) -> Tensor:
         return -self.strength * self.class_margin.sum() / self.num_classes
+
+    def log_values(self, around: Surroundings) -> dict[str, Any]:
+        return class_margins.statistics(self.class_margin, around)
+
+    def artifacts(self, around: Surroundings) -> Tables:
+        margins = class_margins.whole(self.class_margin, around)
+        return {"class_margins.csv": lambda path: class_margins.write_table(path, margins, around)}

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from limen.parts import Part
 
-class Margin(nn.Module, ABC):
+
+class Margin(nn.Module, Part, ABC):
     """Base of all margins; to write one, implement `forward`. The other methods have defaults that most margins keep.
 
     With s the scale and L_i the log-sum-exp of the scaled negatives the head computes

@@ -111,7 +111,7 @@ def _time_head(setup: Setup, recipe: Recipe, device: torch.device, implementatio
     active = None if setup.sampler is None else torch.randperm(total, device=device)[:classes].sort().values
     features = torch.randn(setup.batch, setup.size, device=device).requires_grad_()
     labels = torch.randint(classes, (setup.batch,), device=device)
-    update = CenterSGD(centers, 0.1, recipe.optimiser.momentum, recipe.optimiser.weight_decay)
+    update = CenterSGD(centers, recipe.optimiser.momentum, recipe.optimiser.weight_decay).at(0.1)
 
     def step() -> None:
         rows = labels if active is None else active[labels]

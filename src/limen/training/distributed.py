@@ -46,6 +46,10 @@ class Processes:
             dist.all_gather_object(values, value, group=self.group)
         return values
 
+    def from_first(self, value: Any) -> Any:
+        """The first process's plain value."""
+        return self.gather(value)[0]
+
     def any(self, *flags: bool) -> list[bool]:
         """For each flag, whether some process has raised it."""
         raised = torch.tensor(flags, dtype=torch.uint8)

@@ -134,6 +134,7 @@ class Recipe:
     tensorboard: bool = False
     licence: str = "not stated"  # of the trained weights, kept in the bundle
     init: str | None = None  # a model.safetensors to start from, and the centres of people it knows from the checkpoint beside it
+    allow_collapse: bool = False  # train on, and mark the model, where the features have turned away from all centres
     freeze: list[Literal["backbone"]] = field(default_factory=list)  # [backbone]: only class centres, margin and quality head learn
     data: Data = field(default_factory=Data)
     backbone: Backbone = field(default_factory=Backbone)

@@ -1,19 +1,16 @@
 """Where weights come from when a run does not begin from nothing: another model, and the centres of the people that it knows."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
 from limen.training.checkpoint.checkpoint import checkpoints, read_class_names, read_rows, read_shapes, verify
-
-if TYPE_CHECKING:
-    from limen.training.run import Run
+from limen.training.run import Run
 
 
-def start_from_model(run: "Run", path: Path) -> str:
+def start_from_model(run: Run, path: Path) -> str:
     """Gives `run` the backbone of the bundle in `path`, its quality head where both have one, and from the newest checkpoint beside it the
     centres and class margins of the people whose names it knows; all others stay as they were drawn. Returns what was found, in a line.
 
@@ -45,7 +42,7 @@ def start_from_model(run: "Run", path: Path) -> str:
     return f"{found}centres of {known} of {len(rows)} people from {beside[-1].name}, the others start afresh"
 
 
-def _check_fit(run: "Run", bundle: Bundle, path: Path) -> None:
+def _check_fit(run: Run, bundle: Bundle, path: Path) -> None:
     wanted, found = run.recipe.backbone, bundle.architecture
     if (wanted.name, wanted.embedding_size) != (found.name, found.embedding_size):
         raise LimenError(

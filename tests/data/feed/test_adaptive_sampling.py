@@ -41,7 +41,7 @@ def outcome(step, indices):
 def advance(sampler, until, ahead=1):
     """Trains to step `until`, with plans read `ahead` of it; the indices of each step."""
     plans, read, seen = iter(sampler), [], []
-    for step in range(sampler.start_step, until):
+    for step in range(sampler.step, until):
         while len(read) < ahead and (plan := next(plans, None)) is not None:
             read.append(plan)
         plan = read.pop(0)
@@ -230,11 +230,11 @@ def naive_rules(sampler, seen):
         ]
         median = np.median([float(cosine) for _, _, cosine, _ in results])
         for index, correct, cosine, _ in results:
-            if cosine < sampler.noise_level * median:
-                factor = sampler.noise_lowering
+            if cosine < sampler.images.noise_level * median:
+                factor = sampler.images.noise_lowering
             else:
-                factor = sampler.lowering if correct else sampler.raising
-            weights[index] = min(max(weights[index] * factor, sampler.floor), sampler.ceiling)
+                factor = sampler.images.lowering if correct else sampler.images.raising
+            weights[index] = min(max(weights[index] * factor, sampler.images.floor), sampler.images.ceiling)
             sums[index] += float(cosine) / median
             looks[index] += 1
     return weights, sums / np.maximum(looks, 1), looks
@@ -244,9 +244,9 @@ def naive_rules(sampler, seen):
 def test_the_rules_are_those_of_a_loop_over_the_outcomes(options):
     sampler = AdaptiveDataSampler(**SETTINGS, start_accuracy=0, **options)
     weights, scores, looks = naive_rules(sampler, advance(sampler, STEPS))
-    np.testing.assert_allclose(sampler.weights.values, weights, rtol=1e-5)
-    np.testing.assert_allclose(sampler.scores, scores, atol=0.01)
-    assert np.array_equal(sampler.looks, looks)
+    np.testing.assert_allclose(sampler.images.values, weights, rtol=1e-5)
+    np.testing.assert_allclose(sampler.images.scores, scores, atol=0.01)
+    assert np.array_equal(sampler.images.looks, looks)
 
 
 def watched(cosines, correct, periods=1, **options):
@@ -260,13 +260,13 @@ def watched(cosines, correct, periods=1, **options):
 
 def test_each_rule_has_its_factor_and_noise_wins():
     sampler = watched([0.6, 0.6, 0.6, 0.6, 0.29, 0.29, 0.31], [True, True, True, False, False, True, False])
-    assert sampler.weights.values.tolist() == pytest.approx([0.95, 0.95, 0.95, 1.25, 0.2, 0.2, 1.25])
+    assert sampler.images.values.tolist() == pytest.approx([0.95, 0.95, 0.95, 1.25, 0.2, 0.2, 1.25])
 
 
 def test_weights_stay_between_floor_and_ceiling():
     sampler = watched([0.6, 0.6, 0.6, 0.1], [True, True, False, False], periods=99)
-    assert sampler.weights.values.tolist() == pytest.approx([0.01, 0.01, 4.0, 0.01])
-    counts, edges = sampler.weight_histogram()
+    assert sampler.images.values.tolist() == pytest.approx([0.01, 0.01, 4.0, 0.01])
+    counts, edges = sampler.images.histogram()
     assert counts.tolist() == [3, *[0] * 8, 1]
     assert (edges[0], edges[-1]) == pytest.approx((0.01, 4.0))
 
@@ -279,7 +279,7 @@ def test_the_table_holds_those_that_were_mislabelled(tmp_path):
     suspects = sampler.suspects()
     assert sorted(suspects.indices.tolist()) == MISLABELLED
     assert (np.diff(suspects.scores) >= 0).all()
-    assert suspects.noise_share == len(MISLABELLED) / (sampler.looks >= 2).sum()
+    assert suspects.noise_share == len(MISLABELLED) / (sampler.images.looks >= 2).sum()
     suspects.write(tmp_path / "suspects.csv", GreyFaces())
     with open(tmp_path / "suspects.csv", newline="") as file:
         rows = list(csv.DictReader(file))

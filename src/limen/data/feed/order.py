@@ -1,11 +1,13 @@
 """Which images stand in which batch."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from limen.errors import LimenError
+from limen.parts import Part
 
 ORDER, AUGMENTATION, DRAW = 1, 2, 3  # keep the streams of one seed apart
 
@@ -19,8 +21,8 @@ class BatchPlan(NamedTuple):
     indices: np.ndarray
 
 
-class BatchOrder:
-    """The plans of the steps `start_step` to `total_steps`: each epoch a new permutation, its last incomplete batch left out.
+class BatchOrder(Part):
+    """The plans of the steps `step` to `total_steps`: each epoch a new permutation, its last incomplete batch left out.
 
     A plan depends on the seed and its step alone, so a run that starts at any step sees what an uninterrupted one would have
     seen; the ranks of a step hold the global batch between them.
@@ -50,21 +52,41 @@ class BatchOrder:
         self.batch_size = batch_size
         self.seed = seed
         self.total_steps = total_steps
-        self.start_step = start_step
+        self.step = start_step
+        """How many steps are done."""
         self.rank = rank
         self.world_size = world_size
         self.steps_per_epoch = count // batch_size
 
     def __len__(self) -> int:
-        return max(0, self.total_steps - self.start_step)
+        return max(0, self.total_steps - self.step)
 
     def __iter__(self) -> Iterator[BatchPlan]:
         share = self.batch_size // self.world_size
         permuted_epoch = None
-        for step in range(self.start_step, self.total_steps):
+        for step in range(self.step, self.total_steps):
             epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
             if epoch != permuted_epoch:
                 permutation = np.random.default_rng((ORDER, self.seed, epoch)).permutation(self.count)
                 permuted_epoch = epoch
             start = step_of_epoch * self.batch_size + self.rank * share
             yield BatchPlan(step, epoch, self.rank, permutation[start : start + share])
+
+    def observe(self, indices: Tensor, correct: Tensor, target_cosine: Tensor, unreadable: Sequence[int] = ()) -> None:
+        """Takes this rank's outcome of the next step; every rank calls it for every step.
+
+        Args:
+            indices: (b,) int64 into the source.
+            correct: (b,) bool, target_cosine > nearest_negative, which is among the active classes where a class sampler chooses them.
+            target_cosine: (b,), before any margin.
+            unreadable: the images of the step, of all ranks, that could not be read.
+        """
+        self.step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values, the same on every rank and for every number of ranks, which all have to call it."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on after the step of `state`."""
+        self.step = state["step"]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from limen.data.source import FaceSource
 from limen.files import atomic_write
+from limen.parts import People
 
 
 class Suspects(NamedTuple):
@@ -21,11 +21,11 @@ class Suspects(NamedTuple):
     noise_share: float
     """k / images that were looked at: the estimated share of wrong labels."""
 
-    def write(self, path: Path, source: FaceSource) -> None:
+    def write(self, path: Path, source: People) -> None:
         """A CSV: index, file (`source.locate`), person (the name of its label), score, weight, looks."""
 
         def write(temporary: Path) -> None:
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
+            with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 table = csv.writer(file)
                 table.writerow(["index", "file", "person", "score", "weight", "looks"])
                 for index, score, weight, looks in zip(self.indices.tolist(), self.scores, self.weights, self.looks, strict=True):

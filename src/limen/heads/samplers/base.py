@@ -1,15 +1,17 @@
 """What a class sampler is, and the draws that samplers share."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from limen.heads.centers import ClassCenters
+from limen.parts import Part, Surroundings
 
 
-class ClassSampler(nn.Module):
+class ClassSampler(nn.Module, Part):
     """Chooses rows of a shard's centres for one step. Its buffers are its whole state: a resumed run chooses what an unbroken one would."""
 
     hardest = 0  # how many best-scoring negatives of each sample `observe` is to be told; 0: `observe` is not called
@@ -35,6 +37,14 @@ class ClassSampler(nn.Module):
     def observe(self, labels: Tensor, target_cosine: Tensor, hardest_cosine: Tensor, hardest_class: Tensor, centers: ClassCenters) -> None:
         """Told after the forward pass what it scored: (B,), (B,) and for each sample its (B, hardest) best negatives, best first, with
         their classes counted over all shards; cosine -inf and class -1 where there are fewer."""
+
+    def log_values(self, around: Surroundings) -> dict[str, Any]:
+        return dict(self.counts)
+
+    def announce(self, step: int, around: Surroundings) -> list[str]:
+        if step == 1 and 0 < self.counts.get("active_classes", 0) <= self.counts.get("own_classes", 0):
+            return ["head.sampler chooses none: the batch's own classes fill its share; raise the share, or lower batch_size"]
+        return []
 
 
 def check_share(name: str, value: float) -> float:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from limen.heads.centers import ClassCenters
 from limen.heads.samplers.base import ClassSampler, check_share, filled_at_random, own_rows, step_generator, subset_size
 from limen.heads.samplers.prototype_graph import most_similar_classes, unit_centers, unit_centers_of_all_shards
+from limen.parts import Surroundings
 
 PAIRS, PAIRS_ELSEWHERE = 1024, 65536  # similarities computed at a time: on a CPU their vectors stay in the cache
 
@@ -66,7 +68,7 @@ class HardPrototypeMining(ClassSampler):
         self.subset = self.share = check_share("subset", subset)
         self.rebuild_every, self.exact_below = rebuild_every, exact_below
         self.hardest = queue
-        self.rebuild_seconds = 0.0
+        self.rebuild_seconds, self._began = 0.0, 0.0
         self.register_buffer("queues", torch.empty(0, queue, dtype=torch.int32))
 
     def prepare(self, centers: ClassCenters) -> None:
@@ -77,8 +79,20 @@ class HardPrototypeMining(ClassSampler):
         start, end = self.threshold
         return end if self.total_steps is None else start + (end - start) * min(int(self.step) / self.total_steps, 1.0)
 
+    def log_values(self, around: Surroundings) -> dict[str, Any]:
+        """`rebuild_share`: of the seconds since its first step in this process, those spent on graphs."""
+        seconds = time.perf_counter() - self._began
+        return super().log_values(around) | {"threshold": self.current_threshold(), "rebuild_share": self.rebuild_seconds / seconds}
+
+    def announce(self, step: int, around: Surroundings) -> list[str]:
+        classes = len(around.people.class_names)
+        graph = [f"step {step + 1}: building the graph of {classes:,} classes for Hard Prototype Mining"]
+        return super().announce(step, around) + (graph if step % self.rebuild_every == 0 else [])
+
     @torch.no_grad()
     def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
+        if not self._began:
+            self._began = time.perf_counter()
         step = int(self.step)
         if step % self.rebuild_every == 0:
             self._rebuild(centers)

@@ -1,0 +1,121 @@
+"""What is said of a run while it trains, and when it has to end: the only reader of what a step leaves on the device."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from limen.training.checkpoint.checkpoint import checkpoints
+from limen.training.log import RunLog
+from limen.training.run import Run
+from limen.training.step import Outcome
+
+COLLAPSED = -0.3  # mean cosine to the own centre, which begins near 0 and rises where a network learns
+
+
+class Monitor:
+    """Watches `run`, whose folder is `out`. Every process has one; the first has the `log`."""
+
+    def __init__(self, run: Run, log: RunLog | None, out: Path):
+        self.run, self.log, self.out = run, log, out
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Speed is counted from here: an evaluation is no part of it."""
+        self.clock, self.logged_step = time.perf_counter(), self.run.step
+
+    def announce(self) -> None:
+        """What the parts of the run say before its next step."""
+        for part in self.run.parts:
+            for line in part.announce(self.run.step, self.run.around):
+                if self.log is not None:
+                    self.log.note(line)
+
+    def gate(self, values: dict[str, Tensor], lr: float) -> None:
+        """Ends the run where one of the values () is not finite.
+
+        Here alone a step waits for its device. The wait is meant: the centres move inside the backward pass, so that the loss has to be
+        known before it, and what moves is moved in place. A flag on the device instead would be one more pass over the gradients of all
+        centres, and of all other weights, which costs more than the device loses while it waits.
+        """
+        for name, value in values.items():
+            if not math.isfinite(found := value.item()):
+                self.run.processes.fail(f"the {name} is {found} at step {self.run.step + 1} (lr {lr:g}); {remedy(self.out)}")
+
+    def look(self, outcome: Outcome) -> None:
+        """After each step: ends the run that cannot go on, and logs what is due."""
+        run, recipe = self.run, self.run.recipe
+        self._check_unreadable()
+        if self.log is not None:
+            self.log.advance(run.step)
+        if run.is_due(recipe.log_every) or run.step == 1:
+            row = self._row(outcome)
+            self._write(row)
+            self._judge(row["target_cosine"])
+        if run.is_due(recipe.checkpoint_every) and (values := run.order.log_values(run.around)):
+            self._write(values)  # before the checkpoint is: a run that is killed between the two logs it again
+
+    def _check_unreadable(self) -> None:
+        run, allowed = self.run, self.run.recipe.data.max_unreadable
+        if len(run.unreadable) > allowed * len(run.source):
+            run.processes.fail(
+                f"{len(run.unreadable)} of {len(run.source)} images cannot be read, more than data.max_unreadable "
+                f"{allowed:g}; the last: {next(reversed(run.unreadable.values()))}; "
+                "`limen data inspect PATH --check` names them all"
+            )
+
+    def _row(self, outcome: Outcome) -> dict[str, Any]:
+        """What the log says of a step: means over the batches of all processes, which all call it."""
+        run, output = self.run, outcome.output
+        seconds, done = time.perf_counter() - self.clock, run.step - self.logged_step
+        run.seconds += seconds
+        self.start_clock()
+        means = {
+            "target_cosine": output.target_cosine,
+            "nearest_negative": output.nearest_negative,
+            "feature_norm": outcome.features.norm(dim=1),
+        } | ({} if outcome.quality_loss is None else {"quality_loss": outcome.quality_loss.detach()})
+        row: dict[str, Any] = {"epoch": round(run.step / run.steps_per_epoch, 4), "loss": output.loss.item()}
+        row |= dict(zip(means, run.processes.mean([values.mean().item() for values in means.values()]), strict=True))
+        row["regulariser"] = output.regulariser.item()
+        if outcome.quality_loss is not None:  # under a class sampler the nearest negative, and so the target, knows no others
+            row["quality_target_over"] = "all classes" if run.head.sampler is None else "active classes"
+        for part in run.parts:
+            if part is not run.order:
+                row |= part.log_values(run.around)
+        return row | {
+            "gradient_norm": outcome.gradient_norm.item(),
+            "lr": outcome.lr,
+            "images_per_second": round(done * run.recipe.batch_size / seconds, 1),
+            "seconds_left": round((run.total_steps - run.step) * seconds / done, 1),
+            "unreadable": len(run.unreadable),
+        }
+
+    def _write(self, row: dict[str, Any]) -> None:
+        with self.run.processes.together():
+            if self.log is not None:
+                self.log.row(self.run.step, **row)
+
+    def _judge(self, target_cosine: float) -> None:
+        """Ends a run whose network has collapsed, or marks it where the recipe allows that. It stays marked."""
+        run = self.run
+        if target_cosine >= COLLAPSED or run.collapsed:
+            return
+        found = (
+            f"step {run.step}: the mean cosine to the own centre is {target_cosine:.2f}: the features have turned away from "
+            "all centres, where a margin costs least, and will stay there"
+        )
+        if not run.recipe.allow_collapse:
+            run.processes.fail(f"{found}; start again with a lower optimiser.lr or more warm-up; allow_collapse: true would train on")
+        run.collapsed = True
+        if self.log is not None:
+            self.log.note(f"{found}; the model will be marked as collapsed")
+
+
+def remedy(folder: Path) -> str:
+    """What to do about a run that diverged."""
+    good = checkpoints(folder)
+    last = f"the last good checkpoint is {good[-1]}" if good else "there is no checkpoint yet"
+    return f"{last}; start again with a lower optimiser.lr, warm-up or optimiser.clip_norm"

@@ -1,0 +1,86 @@
+"""One training step: forward, backward, update. What it leaves stays on the device; `Monitor` alone reads it."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limen.data import Batch, normalise
+from limen.heads import HeadOutput
+from limen.quality import certainty_ratio, quality_loss
+from limen.training.distributed import Processes
+from limen.training.optimisation import learning_rate_share, set_learning_rate
+from limen.training.run import Run
+
+
+class Outcome(NamedTuple):
+    """What a step leaves, of this process's share of the batch."""
+
+    output: HeadOutput
+    features: Tensor  # (B, D) raw
+    quality_loss: Tensor | None  # ()
+    gradient_norm: Tensor  # (), the backbone's, before it is clipped
+    lr: float
+
+
+class Step:
+    """`step(batch, gate)`. `gate` ends the run where one of the values it is given, all (), is not finite: it is asked before anything
+    that follows from them can reach the weights."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        network: Any = run.processes.wrap(run.backbone.train(not run.frozen))
+        self.network = torch.compile(network) if run.recipe.backbone.compile else network
+        self.quality = run.processes.wrap(run.quality)
+        self.autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16")
+        run.head.train()
+
+    def __call__(self, batch: Batch, gate: Callable[[dict[str, Tensor], float], None]) -> Outcome:
+        run, recipe, processes = self.run, self.run.recipe, self.run.processes
+        images = normalise(batch.images.to(run.device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
+        labels = batch.labels.to(run.device, non_blocking=True)  # (B,)
+        share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
+        set_learning_rate(run.optimiser, share)
+        lr = recipe.optimiser.lr * share
+
+        # ---- forward; the draws depend on the seed and the step alone, so resuming needs no random state. Each process draws its own in
+        # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
+        _seed(recipe.seed, run.step, 1 + processes.rank)
+        with self.autocast:
+            features = self.network(images).float()  # (B, D) raw
+        _seed(recipe.seed, run.step, 0)
+        output = run.head(_average_over(processes, features), labels, update=run.center_optimiser.at(lr))
+        total, of_quality = output.loss, None
+        if self.quality is not None:
+            ratio = certainty_ratio(output.target_cosine, output.nearest_negative, recipe.quality.ratio)
+            of_quality = quality_loss(self.quality(features), ratio)
+            total = total + (recipe.quality.weight or 0.0) * of_quality
+        gate({"loss": output.loss} | ({} if of_quality is None else {"quality loss": of_quality}), lr)
+
+        # ---- backward, which moves the centres too; update of the rest
+        run.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf)
+        of_head = run.quality.parameters() if run.quality is not None else ()
+        quality_norm = torch.nn.utils.get_total_norm([p.grad for p in of_head if p.grad is not None])
+        gate({"gradient": gradient_norm, "gradient of the quality head": quality_norm}, lr)  # averages over the processes: the same in all
+        run.optimiser.step()
+        if run.average is not None:
+            run.average.update_parameters(run.averaged)
+        return Outcome(output, features.detach(), of_quality, gradient_norm, lr)
+
+
+def _seed(seed: int, step: int, stream: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)[0]))
+
+
+def _average_over(processes: Processes, features: Tensor) -> Tensor:
+    """`features` for the head, whose loss is the mean over the batches of all processes. DistributedDataParallel divides the gradients
+    behind them by the number of processes once more, which this makes good."""
+    features = features.view_as(features)
+    if processes.world_size > 1 and features.requires_grad:
+        features.register_hook(lambda gradient: gradient * processes.world_size)
+    return features
