@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 LARGE = 1 << 20  # bytes; what is smaller the allocator keeps by itself
-KEPT = 5  # a training step needs four: logits, gradient of the centres, and two blocks of logits
+KEPT = 5  # a training step needs three: exponentials, gradient of the centres, and a block of logits
 
 _lock = threading.Lock()
 _pool: list[np.ndarray] = []  # newest last

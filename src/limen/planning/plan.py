@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from limen.errors import LimenError
-from limen.functional.margin_softmax.blocks import CPU_BLOCK, GROUP, KEPT_BYTES, KEPT_BYTES_ELSEWHERE, SCRATCH_BYTES
+from limen.functional.margin_softmax.blocks import GROUP, block_size, kept_classes, strip_size
 from limen.heads.centers import DRAWN_TOGETHER
 from limen.heads.samplers import ClassSampler, HardPrototypeMining
 from limen.heads.samplers.prototype_graph import PROBES, SCRATCH, samples_of_pivots
@@ -94,14 +94,18 @@ class Setup:
 
     @property
     def kept(self) -> int:
-        """Classes whose logits stay for the backward pass, as `limen.functional.margin_softmax` has it."""
-        budget = KEPT_BYTES.get(self.device_type, KEPT_BYTES_ELSEWHERE) // (FLOAT * self.batch)
-        return {"dense": self.active, "chunked": 0}.get(self.implementation, min(self.active, budget))
+        """Classes whose exponentials stay for the backward pass."""
+        return kept_classes(self.implementation, self.active, self.batch, FLOAT, self.device_type)
 
     @property
     def block(self) -> int:
         """Classes that are worked on together."""
-        return min(CPU_BLOCK if self.device_type == "cpu" else max(CPU_BLOCK, SCRATCH_BYTES // (FLOAT * self.batch)), self.active)
+        return min(block_size(self.batch, FLOAT, self.device_type), self.active)
+
+    @property
+    def strip(self) -> int:
+        """Classes of a block whose gradient is finished together."""
+        return strip_size(self.size, FLOAT, self.device_type, self.block)
 
 
 def _share(sampler: ClassSampler) -> float:
@@ -117,9 +121,10 @@ def head_memory(setup: Setup) -> dict[str, int]:
     centers = held * size * setup.center_bytes
     in_place = setup.sampler is None and setup.center_bytes == FLOAT
     hardest = 0 if setup.sampler is None else setup.sampler.hardest
-    rows = 1 if in_place else 3  # (block, D): gradient, values, and momenta or what rounds them
+    rows = (0 if in_place else block) + setup.strip * (2 if in_place else 3)  # values; gradient, its product with them, and momenta
     if setup.center_bytes < FLOAT:
-        rows += 2  # stochastic rounding: the noise, and its exclusive-or with that of the rows
+        rows += 2 * setup.strip  # stochastic rounding: the noise, and its exclusive-or with that of the rows
+    logits = (setup.kept < active or hardest > 0) + 4 * setup.gated  # (batch, block): what is not kept, and what the gate makes
     items = {
         "class centres": centers,
         "momentum of the centres": centers * setup.momentum,
@@ -128,8 +133,8 @@ def head_memory(setup: Setup) -> dict[str, int]:
         "dominant queues": 0,
         "graph that rebuilds the queues": 0,
         "choice of the active classes": 0 if setup.sampler is None else held + 2 * LONG * active,
-        "kept logits": setup.kept * batch * FLOAT,
-        "blocks of classes": (2 + 3 * setup.gated) * batch * block * FLOAT + rows * block * size * FLOAT,
+        "kept exponentials": setup.kept * batch * FLOAT,
+        "blocks of classes": (logits * batch * block + rows * size) * FLOAT,
         "norms of the active centres": active * FLOAT,
         "best negatives": 0,
         # two blocks at the start, on the CPU, whose allocator keeps them

@@ -44,6 +44,42 @@ def test_equals_the_naive_formula(monkeypatch, implementation, the_gate, batch, 
     assert_same(everything(margin_softmax, features, centers, labels, 16.0, weights, the_gate, implementation), want, 1e-11)
 
 
+@pytest.mark.parametrize("hardest", [0, 3])
+@pytest.mark.parametrize("the_gate", [None, gate])
+def test_kept_equals_computed_again(monkeypatch, the_gate, hardest):
+    """Gradients to the bit, whatever share of the exponentials is kept, and where the hardest negatives keep logits in their place."""
+    monkeypatch.setattr(module, "CPU_BLOCK", 5)
+    monkeypatch.setitem(KEPT_BYTES, "cpu", 7 * 8 * 8)  # "auto" keeps 8 classes, that is one block of five
+    features, centers, labels = problem()
+    weights = torch.randn(2, len(labels), dtype=torch.float64)
+    dense, *others = (
+        everything(lambda *a, i=i: margin_softmax(*a, the_gate, i, hardest=hardest), features, centers, labels, 64.0, weights)
+        for i in ("dense", "chunked", "auto")
+    )
+    for other in others:
+        assert_same(other[4:5], dense[4:5], 1e-12)  # the cosines of the hardest come from another product
+        assert all(torch.equal(a, b) for a, b in zip(dense[:4] + dense[5:], other[:4] + other[5:], strict=True))
+    want = everything(lambda *a: margin_softmax_naive(*a, the_gate, hardest), features, centers, labels, 64.0, weights)
+    assert_same(dense, want, 1e-11)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("scale", [1e-3, 64.0, 65.0, 200.0, 3000.0])
+@pytest.mark.parametrize("classes", [2, 23])
+def test_no_scale_overflows_float32(monkeypatch, implementation, scale, classes):
+    """Centres in falling and rising order of their cosine: the maximum that exponentials are relative to moves far, or not at all."""
+    monkeypatch.setattr(module, "CPU_BLOCK", 5)
+    features, centers, labels = problem(7, classes, dtype=torch.float32)
+    for descending in (False, True):
+        centers.data = centers.data[(centers.data @ features.data[0]).argsort(descending=descending)]
+        weights = torch.randn(2, len(labels))
+        got = everything(margin_softmax, features, centers, labels, scale, weights, None, implementation)
+        doubled = [t.detach().double().requires_grad_() for t in (features, centers)]
+        want = everything(margin_softmax_naive, *doubled, labels, scale, weights.double())
+        for mine, naive in zip(got, want, strict=True):
+            torch.testing.assert_close(mine.double(), naive.double(), rtol=1e-5 * max(scale, 1), atol=1e-6 * max(scale, 1))
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_scale_per_row_has_its_gradient(implementation):
     features, centers, labels = problem()

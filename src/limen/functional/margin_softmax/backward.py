@@ -1,70 +1,79 @@
-"""The backward pass: a second walk over the blocks, from kept logits or from logits computed again."""
-
-from typing import Any
+"""The backward pass: for each block two products, of the exponentials that the forward pass kept or that are computed again."""
 
 import torch
 from torch import Tensor
 
-from limen.functional.margin_softmax.blocks import part
-from limen.functional.margin_softmax.definition import NO_DIRECTION, direction_of, gate_slope, gated
+from limen.functional.margin_softmax.blocks import CenterBlocks, part
+from limen.functional.margin_softmax.definition import NO_DIRECTION, gated
+from limen.functional.margin_softmax.forward import Options, Rest, finish_exponentials, finish_logits, scaled_directions
 from limen.functional.workspace import reusable_empty
 
 
-def backward_pass(ctx: Any, grad_target: Tensor, grad_logsumexp: Tensor) -> tuple[Tensor | None, ...]:
-    """With P the softmax over the negatives (times the gate's slope) and g the gradient of L, the gradient of cos_ij is s_i g_i P_ij.
+def backward_pass(
+    features: Tensor,
+    scale: Tensor,
+    grads: tuple[Tensor, Tensor],
+    blocks: CenterBlocks,
+    options: Options,
+    rest: Rest,
+    buffer: Tensor | None,
+    needs_centers: bool,
+    needs_scale: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Gradients of features, centers and scale, given those of target_cosine and negative_logsumexp.
 
-    s stays outside the (B, block) matrices, and so does the target: its B entries are added to the block that holds their class.
+    With K_ij the gradient of cos_ij over |W_j|, u the features of length one and w the centres of length one, they are K W and K^T u
+    without their parts along u and w. A negative has K_ij = s_i g_i exp(x_ij - L_i) / |W_j|: a factor of the row times what the forward
+    pass kept. `buffer` is that, and is overwritten. Before an update, anything that is not finite makes it all 0
+    and the gradient of the features NaN.
     """
-    features, centers, labels, scale, target_cosine, logsumexp, inverse_norm, threshold, shift = ctx.saved_tensors
-    blocks, update = ctx.blocks, ctx.update
-    needs_centers, needs_scale = ctx.needs_input_grad[1], ctx.needs_input_grad[3]
-    logsumexp = logsumexp.nan_to_num(neginf=0.0)  # a single class has no negatives, and no share in the gradient
-    logits, ctx.logits = ctx.logits, None  # overwritten below; a second backward pass computes them again
-    kept = 0 if logits is None else ctx.kept
-    if update is not None and logits is None:
-        raise RuntimeError("the first backward pass has updated the centres already; a second one needs a new forward pass")
-    feature_norm = features.norm(dim=1, keepdim=True)
-    short, direction = feature_norm < NO_DIRECTION, direction_of(features, feature_norm)
-    feature_norm = feature_norm.clamp_min(NO_DIRECTION)
-    scaled = direction * scale[:, None]
-    own = torch.where(labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
-    own_norm = inverse_norm[blocks.position.clamp_min(0), None] if blocks.count else torch.zeros_like(own)
-    own_direction = blocks.own() * own_norm
-    own_gradient = own * own_norm * (direction - target_cosine[:, None] * own_direction)  # (B, D) of the own centres
-    along = torch.zeros_like(features)  # sum_j g_i P_ij W_j / |W_j|
-    grad_centers = blocks.new_gradient() if needs_centers and update is None else None
-    grad_scale = torch.zeros_like(scale) if needs_scale else None
-    scratch, spare = (reusable_empty((len(features) * blocks.width,), features) for _ in range(2))
-    for first, last, rows in blocks.ranges:
-        block, norm = blocks.fetch(first, last), inverse_norm[first:last]
-        if last <= kept:
-            x = part(logits, len(features), first, last - first)
+    batch = len(features)
+    grad_target, grad_logsumexp = grads
+    direction, scaled, _ = scaled_directions(features, scale)
+    own = torch.where(blocks.labels >= 0, grad_target, 0)[:, None]  # (B, 1) gradient of the target cosine
+    alone = rest.logsumexp == -torch.inf  # a single class has no negatives, and no share in the gradient
+    factors = (rest.offsets - rest.logsumexp.masked_fill(alone, 0)).exp_() * (grad_logsumexp * scale)  # (blocks, B)
+    finite = factors.isfinite().all() & own.isfinite().all()  # () on the device
+    if options.update is not None:
+        factors, own = torch.where(finite, factors, 0), torch.where(finite, own, 0)
+    own_over_norm = own * rest.inverse_norm[blocks.position.clamp_min(0), None] if blocks.count else own
+    along = torch.zeros_like(features)  # K W
+    grad_centers = blocks.new_gradient() if needs_centers and options.update is None else None
+    kept = options.kept if buffer is not None else 0
+    spare = reusable_empty((batch * blocks.width if kept < blocks.count else 0,), features)
+    for (first, last), factor, offset in zip(blocks.ranges, factors, rest.offsets, strict=True):
+        block, norm, width = blocks.fetch(first, last), rest.inverse_norm[first:last], last - first
+        if buffer is not None and last <= kept:
+            k = part(buffer, batch, first, width)
         else:
-            x = torch.mm(scaled, block.T, out=part(spare, len(features), 0, last - first))
-            blocks.finish_logits(x, norm, rows, first)
-        changed = gated(x, scale, threshold, shift)
-        p = torch.sub(changed, logsumexp[:, None], out=part(scratch, len(features), 0, last - first)).exp_()  # (B, block)
-        if grad_scale is not None:
-            grad_scale += torch.einsum("bc,bc->b", p, changed)
-        if threshold is not None:
-            p *= gate_slope(x, scale, threshold, shift)
-        p *= grad_logsumexp[:, None]
-        x *= p
-        p *= norm
-        along.addmm_(p, block)
-        if needs_centers:
-            gradient = blocks.gradient_of(first, last, grad_centers)
-            radial = x.sum(0).mul_(norm).mul_(norm)  # the part along W_j, which normalising removes
-            torch.mul(block, radial.neg_()[:, None], out=gradient).addmm_(p.T, scaled)
-            gradient.index_add_(0, blocks.position[rows] - first, own_gradient[rows])
-            if update is not None:
-                update(blocks.selection(first, last), block, gradient)
+            k = torch.mm(scaled, block.T, out=part(spare, batch, 0, width))
+            finish_logits(k, norm, blocks, first)
+        if last > kept or options.hardest:
+            changed, slope = gated(k, scale, rest.threshold, rest.shift)
+            finish_exponentials(torch.sub(changed, offset[:, None], out=k).exp_(), norm, slope)
+        k.mul_(factor[:, None])
+        blocks.put_own(k, first, own_over_norm)
+        along.addmm_(k, block)
+        for low in range(first, last, blocks.strip) if needs_centers else ():
+            high = min(low + blocks.strip, last)
+            part_of_block = slice(low - first, high - first)
+            center, norm_squared = block[part_of_block], norm[part_of_block].square()
+            gradient = torch.mm(k[:, part_of_block].T, direction, out=blocks.gradient_of(low, high, grad_centers))  # K^T u
+            radial = torch.linalg.vecdot(gradient, center).mul_(norm_squared)
+            gradient.addcmul_(center, radial[:, None], value=-1)
+            if options.update is not None:
+                options.update(blocks.selection(low, high), center, gradient)
             else:
-                blocks.put(first, last, gradient, grad_centers)
+                blocks.put(low, high, gradient, grad_centers)
 
-    along = along * scale[:, None] + own * own_direction
-    grad_features = (along - direction * (along * direction).sum(1, keepdim=True)) / feature_norm
-    grad_features = grad_features.masked_fill(short, 0)
-    if grad_scale is not None:
-        grad_scale *= grad_logsumexp / scale
-    return grad_features, None if grad_centers is None else grad_centers.to(centers.dtype), None, grad_scale, None
+    radial = (along * direction).sum(1, keepdim=True)
+    length = features.norm(dim=1, keepdim=True)
+    grad_features = ((along - direction * radial) / length.clamp_min(NO_DIRECTION)).masked_fill(length < NO_DIRECTION, 0)
+    if options.update is not None:
+        grad_features = torch.where(finite, grad_features, torch.nan)
+    grad_scale = None
+    if needs_scale and rest.mean_logit is not None:
+        grad_scale = grad_logsumexp * rest.mean_logit / scale
+    elif needs_scale:
+        grad_scale = (radial[:, 0] - own[:, 0] * rest.target_cosine) / scale
+    return grad_features, grad_centers, grad_scale

@@ -10,33 +10,53 @@ from limen.functional.workspace import reusable_empty
 Rows = slice | Tensor  # of the centres: a range, or numbers (n,) int64
 Update = Callable[[Rows, Tensor, Tensor], None]  # rows of the centres, their values and their gradient (n, D)
 
-KEPT_BYTES = {"cpu": 256 << 20}  # of logits that "auto" keeps for the backward pass
+KEPT_BYTES = {"cpu": 256 << 20}  # of exponentials that "auto" keeps for the backward pass
 KEPT_BYTES_ELSEWHERE = 2 << 30
 CPU_BLOCK = 4096  # classes: 2 MiB of logits at B = 128, which stay in the second-level cache of two cores
+CPU_STRIP_BYTES = 1 << 20  # of a block's gradient, which is finished strip by strip while it is in the cache
 GROUP = 64  # classes whose maximum is taken together; the last ones, if fewer, are a block of their own
-SCRATCH_BYTES = 32 << 20  # a block of logits and its copy on other devices
+SCRATCH_BYTES = 32 << 20  # a block of logits on other devices
+
+
+def block_size(batch: int, element_size: int, device_type: str) -> int:
+    """Classes that are worked on together."""
+    if device_type == "cpu":
+        return CPU_BLOCK
+    return max(CPU_BLOCK, SCRATCH_BYTES // (element_size * max(1, batch)) // GROUP * GROUP)
+
+
+def strip_size(size: int, element_size: int, device_type: str, block: int) -> int:
+    """Classes of a block of `block` whose gradient (n, size) is finished together."""
+    return max(1, min(CPU_STRIP_BYTES // (element_size * size), block)) if device_type == "cpu" else block
+
+
+def kept_classes(implementation: str, count: int, batch: int, element_size: int, device_type: str) -> int:
+    """Of `count` classes, those whose exponentials stay for the backward pass. Raises ValueError for another implementation."""
+    budget = KEPT_BYTES.get(device_type, KEPT_BYTES_ELSEWHERE) // (element_size * max(1, batch))
+    kept = {"dense": count, "chunked": 0, "auto": min(count, budget)}.get(implementation)
+    if kept is None:
+        raise ValueError(f"implementation {implementation!r} is not one of 'dense', 'chunked', 'auto'")
+    return kept
 
 
 class CenterBlocks:
     """Positions count the classes that take part, 0 to `count`; rows count all centres. `position` (B,) is each sample's own, or -1.
 
-    `ranges` lists (first, last, samples): a range of positions, and the samples of the batch whose own class lies in it.
+    `ranges` lists the blocks' (first, last) positions. Nothing here waits for the device.
     """
 
     def __init__(self, centers: Tensor, labels: Tensor, active: Tensor | None, dtype: torch.dtype):
         self.centers, self.labels, self.active, self.dtype = centers, labels, active, dtype
         self.count = len(centers) if active is None else len(active)
         self.position = labels if active is None else torch.where(labels >= 0, torch.searchsorted(active, labels), -1)
-        size = CPU_BLOCK
-        if centers.device.type != "cpu":
-            size = max(CPU_BLOCK, SCRATCH_BYTES // (dtype.itemsize * max(1, len(labels))))
-        self.width = min(size, self.count)  # of the largest block
-        whole_groups = self.count // GROUP * GROUP
-        edges = sorted({*range(0, self.count, size), whole_groups, self.count})
-        self.edges = torch.tensor(edges, device=labels.device)
-        ordered, order = self.position.sort()
-        bounds = torch.searchsorted(ordered, self.edges).tolist()  # the one transfer to the host
-        self.ranges = [(edges[k], edges[k + 1], order[bounds[k] : bounds[k + 1]]) for k in range(len(edges) - 1)]
+        self.size = block_size(len(labels), dtype.itemsize, centers.device.type)
+        self.group = GROUP if self.size % GROUP == 0 else self.size
+        self.whole = self.count // self.group * self.group  # classes in whole groups; the others are the last block
+        self.ranges = [(first, min(first + self.size, self.whole)) for first in range(0, self.whole, self.size)]
+        if self.whole < self.count:
+            self.ranges.append((self.whole, self.count))
+        self.width = min(self.size, self.count)  # of the largest block
+        self.strip = strip_size(centers.shape[1], dtype.itemsize, centers.device.type, self.width)
         self._fetched: Tensor | None = None  # memory of a block, where it is not the centres' own
         self._gradient: Tensor | None = None
 
@@ -54,12 +74,16 @@ class CenterBlocks:
         """The rows at these positions."""
         return position if self.active is None or not self.count else self.active[position]
 
+    def values(self, position: Tensor) -> Tensor:
+        """(*position.shape, D) the centres at these positions."""
+        return self.centers[self.rows(position)].to(self.dtype)
+
     def fetch(self, first: int, last: int) -> Tensor:
         """(n, D) the centres at the positions first to last; they are the centres' own memory where that serves."""
         if self.active is None and self.centers.dtype == self.dtype:
             return self.centers[first:last]
         if self._fetched is None:
-            self._fetched = self._scratch()
+            self._fetched = self._scratch(self.width)
         block = self._fetched[: last - first]
         if self.active is None:
             return block.copy_(self.centers[first:last])
@@ -67,29 +91,18 @@ class CenterBlocks:
             return torch.index_select(self.centers, 0, self.active[first:last], out=block)
         return block.copy_(self.centers[self.active[first:last]])
 
-    def finish_logits(self, x: Tensor, inverse_norm: Tensor, samples: Tensor, first: int) -> None:
-        """s * u_i W_j to s * cos_ij, the samples' own classes marked absent."""
-        x.mul_(inverse_norm)
-        x[samples, self.position[samples] - first] = absent(x.dtype)
+    def home(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The first position and the width of the blocks in which these positions lie."""
+        first = torch.where(position < self.whole, position // self.size * self.size, self.whole)
+        end = torch.where(position < self.whole, (first + self.size).clamp_max(self.whole), self.count)
+        return first, end - first
 
-    def logits_at(self, sample: Tensor, column: Tensor, logits: Tensor, kept: int, scaled: Tensor, inverse_norm: Tensor) -> Tensor:
-        """(n, k) s * cos of samples (n,) and positions `column` (n, k): out of the logits, or computed where not all are kept."""
-        if kept < self.count:
-            chosen = self.centers[self.rows(column)].to(self.dtype)  # (n, k, D)
-            return torch.einsum("nd,nkd->nk", scaled[sample], chosen) * inverse_norm[column]
-        block = torch.searchsorted(self.edges, column, right=True) - 1
-        start = self.edges[block]  # of the block, which is stored as (B, its width)
-        width = self.edges[block + 1] - start
-        return logits[start * len(scaled) + sample[:, None] * width + column - start]
-
-    def group_ranges(self, groups: list[int]) -> tuple[Tensor, Tensor]:
-        """First position and number of classes of every group, given how many groups each block was cut into."""
-        first, width = [], []
-        for (start, end, _), count in zip(self.ranges, groups, strict=True):
-            size = (end - start) // count
-            first.append(torch.arange(start, end, size))
-            width.append(torch.full((count,), size))
-        return torch.cat(first).to(self.labels.device), torch.cat(width).to(self.labels.device)
+    def put_own(self, x: Tensor, first: int, value: Tensor) -> None:
+        """Writes `value` (B, 1) where a sample's own class stands in the block x (B, n) that starts at `first`."""
+        column = (self.position - first)[:, None]
+        inside = (column >= 0) & (column < x.shape[1])
+        column = column.clamp(0, x.shape[1] - 1)
+        x.scatter_(1, column, torch.where(inside, value, x.gather(1, column)))
 
     def new_gradient(self) -> Tensor:
         """(C, D) to be filled block by block; zero for centres that take no part."""
@@ -97,27 +110,22 @@ class CenterBlocks:
         return gradient if self.active is None else gradient.zero_()
 
     def gradient_of(self, first: int, last: int, whole: Tensor | None) -> Tensor:
-        """(n, D) memory for the gradient of a block: its place in the `whole` where that has one."""
+        """(n, D) memory for the gradient of a strip: its place in the `whole` where that has one."""
         if whole is not None and self.active is None:
             return whole[first:last]
         if self._gradient is None:
-            self._gradient = self._scratch()
+            self._gradient = self._scratch(self.strip)
         return self._gradient[: last - first]
 
     def put(self, first: int, last: int, gradient: Tensor, whole: Tensor | None) -> None:
-        """The gradient of a block into its place, where it is not there already."""
+        """The gradient of a strip into its place, where it is not there already."""
         if whole is not None and self.active is not None:
             whole[self.active[first:last]] = gradient
 
-    def _scratch(self) -> Tensor:
-        return torch.empty(self.width, self.centers.shape[1], dtype=self.dtype, device=self.centers.device)
+    def _scratch(self, rows: int) -> Tensor:
+        return torch.empty(rows, self.centers.shape[1], dtype=self.dtype, device=self.centers.device)
 
 
 def part(buffer: Tensor, rows: int, first: int, width: int) -> Tensor:
     """The contiguous (rows, width) part of a flat buffer that starts at class `first`."""
     return buffer[first * rows : (first + width) * rows].view(rows, width)
-
-
-def absent(dtype: torch.dtype) -> float:
-    """The logit of a class that is not there: its exponential is exactly 0, and no arithmetic on it overflows."""
-    return torch.finfo(dtype).min / 4

@@ -48,13 +48,15 @@ def direction_of(vectors: Tensor, length: Tensor) -> Tensor:
     return (vectors / length.clamp_min(NO_DIRECTION)).masked_fill(length < NO_DIRECTION, 0)
 
 
-def gated(x: Tensor, scale: Tensor, threshold: Tensor | None, shift: Tensor | None) -> Tensor:
+def gated(x: Tensor, scale: Tensor, threshold: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Logits x (B, n) after the gate, and the gate's slope; `x` itself and None without a gate."""
     if threshold is None or shift is None:
-        return x
+        return x, None
     s = scale[:, None]
-    return torch.where(x > threshold[:, None] * s, x * (shift + x / s), x)
+    above = x > threshold[:, None] * s
+    return torch.where(above, x * (shift + x / s), x), torch.where(above, shift + 2 * x / s, 1.0)
 
 
-def gate_slope(x: Tensor, scale: Tensor, threshold: Tensor, shift: Tensor) -> Tensor:
-    s = scale[:, None]
-    return torch.where(x > threshold[:, None] * s, shift + 2 * x / s, 1.0)
+def absent(dtype: torch.dtype) -> float:
+    """The logit of a class that is not there: its exponential is exactly 0, and no arithmetic on it overflows."""
+    return torch.finfo(dtype).min / 4

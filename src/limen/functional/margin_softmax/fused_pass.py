@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from limen.functional.margin_softmax.backward import backward_pass
-from limen.functional.margin_softmax.blocks import KEPT_BYTES, KEPT_BYTES_ELSEWHERE, Update
+from limen.functional.margin_softmax.blocks import Update, kept_classes
 from limen.functional.margin_softmax.definition import Gate, MarginSoftmax
-from limen.functional.margin_softmax.forward import Options, forward_pass
+from limen.functional.margin_softmax.forward import Options, Rest, forward_pass
 
 
 def margin_softmax(
@@ -40,8 +40,8 @@ def margin_softmax(
             becomes cos * (shift + cos). The threshold and the shift get no gradient.
         implementation: "dense", "chunked", or "auto": logits are kept up to `KEPT_BYTES` and computed again beyond.
         active: (A,) int64, sorted: the rows of `centers` that take part, every label's among them; None is all. No copy of them is made.
-        update: called in the backward pass as update(rows, values, gradient), block by block, each row once. `centers` then gets no
-            gradient, and no (C, D) gradient exists at any time. `values` may be the centres' own memory.
+        update: called in the backward pass as update(rows, values, gradient), a few rows at a time, each row once. `centers` then
+            gets no gradient, and no (C, D) gradient exists at any time. `values` may be the centres' own memory.
         complete: of target cosines that are 0 for the classes of other shards, the whole ones; the gate and `hardest` see those.
         hardest: how many of the best negatives above the target cosine to return.
 
@@ -57,10 +57,7 @@ def margin_softmax(
         )
     dtype = torch.promote_types(torch.promote_types(features.dtype, centers.dtype), torch.float32)
     count = len(centers) if active is None else len(active)
-    budget = KEPT_BYTES.get(features.device.type, KEPT_BYTES_ELSEWHERE)
-    kept = {"dense": count, "chunked": 0, "auto": min(count, budget // (dtype.itemsize * max(1, len(features))))}.get(implementation)
-    if kept is None:
-        raise ValueError(f"implementation {implementation!r} is not one of 'dense', 'chunked', 'auto'")
+    kept = kept_classes(implementation, count, len(features), dtype.itemsize, features.device.type)
     with torch.autocast(features.device.type, enabled=False):
         row_scale = (scale.to(dtype) if isinstance(scale, Tensor) else features.new_full((), scale, dtype=dtype)).expand(len(features))
         options = Options(gate, active, update, complete, kept, hardest)
@@ -70,14 +67,24 @@ def margin_softmax(
 class _MarginSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, centers, labels, scale, options):
-        outputs, ctx.blocks, kept, ctx.logits, ctx.kept = forward_pass(features, centers, labels, scale, options, any(ctx.needs_input_grad))
-        ctx.save_for_backward(features, centers, labels, scale, *kept)
-        ctx.update = options.update
+        if not any(ctx.needs_input_grad) and not options.hardest:
+            options = options._replace(kept=0)
+        outputs, ctx.blocks, rest, ctx.buffer = forward_pass(features, centers, labels, scale, options, ctx.needs_input_grad[3])
+        ctx.save_for_backward(features, centers, scale, *rest)
+        ctx.options = options
         ctx.mark_non_differentiable(*outputs[2:])
         return tuple(outputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_target, grad_logsumexp, *_):
-        with torch.autocast(grad_target.device.type, enabled=False):
-            return backward_pass(ctx, grad_target, grad_logsumexp)
+    def backward(ctx, *grads):
+        features, centers, scale, *rest = ctx.saved_tensors
+        buffer, ctx.buffer = ctx.buffer, None  # overwritten; a second backward pass computes it again
+        if ctx.options.update is not None and buffer is None:
+            raise RuntimeError("the first backward pass has updated the centres already; a second one needs a new forward pass")
+        _, needs_centers, _, needs_scale, _ = ctx.needs_input_grad
+        with torch.autocast(features.device.type, enabled=False):
+            grad_features, grad_centers, grad_scale = backward_pass(
+                features, scale, grads[:2], ctx.blocks, ctx.options, Rest(*rest), buffer, needs_centers, needs_scale
+            )
+        return grad_features, None if grad_centers is None else grad_centers.to(centers.dtype), None, grad_scale, None

@@ -3,16 +3,12 @@
 import torch
 from torch import Tensor
 
-from limen.functional.margin_softmax.blocks import GROUP, SCRATCH_BYTES, CenterBlocks, absent
-
-
-def grouped_by_class(x: Tensor) -> Tensor:
-    """(B, block) seen as (B, groups, GROUP), or as one group where it does not divide."""
-    return x.view(len(x), -1, GROUP if x.shape[1] % GROUP == 0 else x.shape[1])
+from limen.functional.margin_softmax.blocks import SCRATCH_BYTES, CenterBlocks
+from limen.functional.margin_softmax.definition import absent
 
 
 def best_of(grouped: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
-    """The maximum of each row of a block (B,), and its place in the row.
+    """The maximum of each row of a block (B,), and its place in the row, given the block as (B, groups, group) and the groups' maxima.
 
     `argmax` is ten times dearer than `amax` on a CPU: it looks only at the peaks, and at the group of the highest.
     """
@@ -25,8 +21,7 @@ def hardest_negatives(
     wanted: int,
     peaks: list[Tensor],
     blocks: CenterBlocks,
-    logits: Tensor,
-    kept: int,
+    logits: Tensor | None,
     scaled: Tensor,
     inverse_norm: Tensor,
     scale: Tensor,
@@ -34,27 +29,29 @@ def hardest_negatives(
 ) -> tuple[Tensor, Tensor]:
     """The `wanted` best negatives above the target cosine, and their rows of the centres.
 
-    They lie in the `wanted` groups with the largest maxima: only those are looked at, of samples that have any.
+    They lie in the `wanted` groups with the largest maxima (`peaks`, of each block), and only those are looked at: in the `logits` of all
+    blocks, or without them in logits computed again.
     """
-    batch = len(scaled)
-    cosines = scaled.new_full((batch, wanted), -torch.inf)
-    classes = torch.full((batch, wanted), -1, dtype=torch.int64, device=scaled.device)
+    cosines = scaled.new_full((len(scaled), wanted), -torch.inf)
+    classes = torch.full((len(scaled), wanted), -1, dtype=torch.int64, device=scaled.device)
     if not wanted or not peaks:
         return cosines, classes
-    threshold = target_cosine * scale
-    first, width = blocks.group_ranges([p.shape[1] for p in peaks])  # (groups in all,) each
-    offset = torch.arange(int(width.max()), device=scaled.device)
-    looked_at = wanted * GROUP * (1 if kept >= blocks.count else scaled.shape[1])  # values of a sample
+    all_peaks, threshold = torch.cat(peaks, 1), (target_cosine * scale)[:, None]  # (B, groups), (B, 1)
+    groups = min(wanted, all_peaks.shape[1])
+    offset = torch.arange(blocks.group, device=scaled.device)
+    looked_at = groups * blocks.group * (scaled.shape[1] if logits is None else 1)  # values of a sample
     at_once = 16 if scaled.device.type == "cpu" else max(16, SCRATCH_BYTES // (scaled.element_size() * looked_at))
-    for sample in (torch.cat(peaks, 1).amax(1) > threshold).nonzero().flatten().split(at_once):
-        row_peaks = torch.cat([p[sample] for p in peaks], 1)
-        chosen = row_peaks.topk(min(wanted, row_peaks.shape[1])).indices  # (n, groups)
-        column = first[chosen][:, :, None] + offset
-        column = torch.where(column < (first + width)[chosen][:, :, None], column, -1).flatten(1)  # (n, groups * GROUP)
-        x = blocks.logits_at(sample, column.clamp_min(0), logits, kept, scaled, inverse_norm)
-        x = torch.where((column >= 0) & (column != blocks.position[sample, None]), x, absent(x.dtype))
-        best = x.topk(min(wanted, x.shape[1]))
-        above = best.values > threshold[sample, None]
+    for sample in torch.arange(len(scaled), device=scaled.device).split(at_once):
+        column = (all_peaks[sample].topk(groups).indices[:, :, None] * blocks.group + offset).flatten(1)  # (n, groups * group)
+        other = (column < blocks.count) & (column != blocks.position[sample, None])
+        column = column.clamp_max(blocks.count - 1)
+        if logits is None:
+            x = torch.einsum("nd,nkd->nk", scaled[sample], blocks.values(column)) * inverse_norm[column]
+        else:
+            first, width = blocks.home(column)
+            x = logits[first * len(scaled) + sample[:, None] * width + column - first]
+        best = torch.where(other, x, absent(x.dtype)).topk(min(wanted, x.shape[1]))
+        above = best.values > threshold[sample]
         found = best.values.shape[1]
         cosines[sample, :found] = torch.where(above, best.values / scale[sample, None], -torch.inf)
         classes[sample, :found] = torch.where(above, blocks.rows(column.gather(1, best.indices)), -1)

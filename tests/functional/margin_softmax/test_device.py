@@ -1,0 +1,38 @@
+"""The pass never waits for the device: no value of a tensor decides what is run next."""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from limen.functional import margin_softmax
+from limen.functional.margin_softmax import blocks
+
+
+def gate(target_cosine):
+    return target_cosine - 0.3, target_cosine.new_tensor(0.4)
+
+
+def step(implementation, the_gate, options):
+    features, centers = torch.randn(7, 5).requires_grad_(), torch.randn(23, 5).requires_grad_()
+    labels = torch.randint(-1, 23, (7,))
+    active = torch.arange(0, 23, 2) if options.get("active") else None
+    scale = (5 + torch.rand(7)).requires_grad_() if options.get("row_scale") else 16.0
+    update = (lambda rows, value, gradient: value.add_(gradient)) if options.get("update") else None
+    hardest = options.get("hardest", 0)
+    found = margin_softmax(
+        features, centers.bfloat16(), labels, scale, the_gate, implementation, active=active, update=update, hardest=hardest
+    )
+    (found.target_cosine.sum() + found.negative_logsumexp.sum()).backward()
+    return features.grad
+
+
+@pytest.mark.parametrize("implementation", ["dense", "chunked", "auto"])
+@pytest.mark.parametrize("the_gate", [None, gate])
+@pytest.mark.parametrize("options", [{}, {"active": True, "hardest": 3}, {"row_scale": True}, {"update": True}])
+def test_no_value_is_asked_for(monkeypatch, implementation, the_gate, options):
+    """Fake tensors have shapes and no values: each transfer to the host raises, as .item() does here."""
+    monkeypatch.setattr(blocks, "CPU_BLOCK", 5)
+    with FakeTensorMode():
+        assert step(implementation, the_gate, options).shape == (7, 5)
+        with pytest.raises(DataDependentOutputException):
+            torch.ones(()).item()
