@@ -23,6 +23,7 @@ from limen.metrics.intervals import design_effect, proportion_interval
 from limen.metrics.megaface import MegaFace, megaface_rank, megaface_rates, replace_noisy_probes
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
+from limen.metrics.scores import pair_scores
 from limen.metrics.templates import pool_templates, quality_weights
 from limen.metrics.thresholds import Thresholds, threshold_at_fmr
 from limen.metrics.verification import KFold, contiguous_folds, kfold_verification
@@ -57,6 +58,7 @@ __all__ = [
     "megaface_rank",
     "megaface_rates",
     "open_set",
+    "pair_scores",
     "pool_templates",
     "proportion_interval",
     "quality_weights",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 BLOCK = 2**25  # scores held at once
+WASTE = 32  # products of which one is wanted that cost no more than one of a pair alone
 
 
 def checked_features(features: np.ndarray, what: str) -> np.ndarray:
@@ -94,3 +95,41 @@ class LargestScores:
     def _kept(self) -> np.ndarray:
         scores = np.concatenate(self._parts)
         return scores if len(scores) <= self._count else np.partition(scores, len(scores) - self._count)[len(scores) - self._count :]
+
+
+def pair_scores(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(P,) dot products of pairs of rows, in the features' precision; minus infinity where one of the two is a failure to acquire.
+
+    Where the pairs are a good part of all those between their two sides, as in IJB-C's 15 million, matrix products are picked from;
+    else each pair is multiplied alone.
+
+    Args:
+        features: (N, D) unit vectors; a row that is not finite is a failure to acquire.
+        first, second: (P,) rows of each pair, from 0.
+
+    Raises:
+        ValueError: rows that there are not, rows of zeros.
+    """
+    features, first, second = checked_features(features, "features"), np.asarray(first), np.asarray(second)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"first and second must be vectors of one length, not {first.shape} and {second.shape}")
+    if len(first) and not (min(first.min(), second.min()) >= 0 and max(first.max(), second.max()) < len(features)):
+        raise ValueError(f"first and second must name rows of {len(features)} features, from 0")
+    usable = usable_rows(features)
+    score = np.full(len(first), -np.inf, features.dtype)
+    sides = [np.flatnonzero(np.bincount(side, minlength=len(features)) * usable) for side in (first, second)]
+    if len(sides[0]) * len(sides[1]) > WASTE * len(first):
+        for start in range(0, len(first), 4096):
+            a, b = first[start : start + 4096], second[start : start + 4096]
+            both = np.flatnonzero(usable[a] & usable[b])
+            score[start + both] = np.einsum("pd,pd->p", features[a[both]], features[b[both]])
+        return score
+    column = np.full(len(features), -1)
+    column[sides[1]] = np.arange(len(sides[1]))
+    others, rows = features[sides[1]].T, max(1, BLOCK // max(1, len(sides[1])))
+    for start in range(0, len(sides[0]), rows):
+        row = np.full(len(features), -1)
+        row[sides[0][start : start + rows]] = np.arange(len(sides[0][start : start + rows]))
+        here = np.flatnonzero((row[first] >= 0) & (column[second] >= 0))
+        score[here] = (features[sides[0][start : start + rows]] @ others)[row[first[here]], column[second[here]]]
+    return score

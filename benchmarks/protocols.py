@@ -1,0 +1,248 @@
+"""Seconds and peak memory of the protocols' metrics on simulated features at the benchmarks' real sizes, each beside a plain numpy version
+of the same definition.
+
+    python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap ijb1n tinyface blufr megaface
+
+The plain version of a large row runs on a share of its data, and its time is scaled up to the whole. Peak memory is above that before the
+call, which holds the features.
+"""
+
+import argparse
+import os
+import time
+
+import numpy as np
+from machine import append_row, peak_memory_mib
+from scipy import sparse
+
+from limen import metrics
+
+FAR = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+SIZE = 512
+RANDOM = np.random.default_rng(0)
+
+
+def unit(features):
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return features
+
+
+def people(ids, spread=3.0):
+    """Unit vectors (len(ids), 512) around a centre for each person."""
+    centres = unit(RANDOM.standard_normal((ids.max() + 1, SIZE), dtype=np.float32))
+    features = RANDOM.standard_normal((len(ids), SIZE), dtype=np.float32)
+    features *= spread / SIZE**0.5
+    for start in range(0, len(ids), 65536):
+        features[start : start + 65536] += centres[ids[start : start + 65536]]
+    return unit(features)
+
+
+def measured(name, size, call, plain, plain_share=1.0, seconds=None, mib=None, ratio=None):
+    """Prints and stores one row; `seconds`, `mib` and `ratio` are the bounds."""
+    times, answers = [], []
+
+    def timed():
+        start = time.perf_counter()
+        answers.append(call())
+        times.append(time.perf_counter() - start)
+
+    peak = peak_memory_mib(timed, interval=0.01)
+    if times[0] < 1:
+        times.extend(_seconds(call) for _ in range(20))
+    took = float(np.median(times))
+    plain_took = min(_seconds(plain) for _ in range(20 if took < 0.1 else 1)) / plain_share
+    found = {"seconds": (took, seconds), "peak_mib": (peak, mib), "ratio": (took / plain_took, ratio)}
+    missed = [f"{what} above {bound}" for what, (value, bound) in found.items() if bound is not None and value > bound]
+    print(f"{name:10s} {took:9.4f} s  {peak:6.0f} MiB  {took / plain_took:7.3f} of plain  {', '.join(missed) or 'ok'}", flush=True)
+    row = {"row": name, "size": size, "seconds": round(took, 4), "peak_mib": round(peak), "plain_seconds": round(plain_took, 4)}
+    row |= {"ratio": round(took / plain_took, 4), "missed": "; ".join(missed), "threads": os.environ.get("OMP_NUM_THREADS", "all")}
+    append_row("protocols", row | {"load": round(os.getloadavg()[0], 1)})
+    return answers[0]
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+# ---------------------------------------------------------------- one to one
+def kfold():
+    same = np.arange(6000) % 2 == 0
+    distance = np.clip(RANDOM.normal(np.where(same, 0.8, 1.6), 0.3), 0, 4)
+    folds = np.array_split(np.arange(6000), 10)
+
+    def plain():
+        for test in folds:
+            rest = np.setdiff1d(np.arange(6000), test)
+            for grid in (np.arange(0, 4, 0.01), np.arange(0, 4, 0.001)):
+                [((distance[rest] < t) == same[rest]).mean() for t in grid]
+
+    measured("kfold", "6000 pairs", lambda: metrics.kfold_verification(distance, same), plain, seconds=0.005)
+
+
+def ijb_images():
+    """IJB-C's numbers: images, templates, people."""
+    person = np.r_[np.arange(3531), RANDOM.integers(3531, size=23124 - 3531)]  # one template each is enrolled
+    template = np.r_[np.arange(23124), RANDOM.integers(23124, size=469_375 - 23124)]
+    return person, template, template * 20 + RANDOM.integers(20, size=len(template)), people(person[template])
+
+
+def pooling(images=None):
+    _, template, media, features = images or ijb_images()
+    _, row = np.unique(template, return_inverse=True)
+    product = sparse.csr_array((np.ones(len(row), np.float32), (row, np.arange(len(row)))))
+    size = "469375 x 512 to 23124"
+    return measured("pooling", size, lambda: metrics.pool_templates(features, template, media), lambda: product @ features, ratio=2)[0]
+
+
+def ijb_pairs(person):
+    """IJB-C's 19,557 mated and 15,638,932 non-mated pairs of an enrolled and another template."""
+    probe = np.arange(3531, 23124)
+    mated = RANDOM.choice(probe, 19557, replace=False)
+    first, second = RANDOM.integers(3531, size=15_650_000), RANDOM.choice(probe, 15_650_000)
+    keep = np.flatnonzero(person[first] != person[second])[:15_638_932]
+    return np.r_[person[mated], first[keep]], np.r_[mated, second[keep]], np.arange(19557 + len(keep)) < 19557
+
+
+def ijb11(bootstrap=False):
+    images = ijb_images()
+    person, template, media, features = images
+    first, second, mated = ijb_pairs(person)
+
+    def scores():
+        return metrics.pair_scores(metrics.pool_templates(features, template, media)[0], first, second)
+
+    def plain():
+        templates, some = metrics.pool_templates(features, template, media)[0], slice(None, None, 10)
+        score = (templates[first[some]] * templates[second[some]]).sum(1)
+        impostor = np.sort(score[~mated[some]])
+        for far in FAR:
+            (score[mated[some]] > impostor[len(impostor) - 1 - int(far * len(impostor))]).mean()
+
+    size = f"{len(first)} pairs of 23124 templates"
+    if not bootstrap:
+        measured("ijb11", size, lambda: metrics.tar_at_far(scores(), mated, FAR), plain, 0.1, seconds=15, mib=6144)
+        return
+    score, people_of_pairs = scores(), (person[first], person[second])
+
+    def weighing_all_pairs():
+        metrics.bootstrap_interval(metrics.weighted_tar_at_far(score, mated, FAR), *people_of_pairs, replicates=2)
+
+    def whole():
+        return metrics.tar_at_far_interval(scores(), mated, *people_of_pairs, FAR, replicates=1000).tar
+
+    found = measured("bootstrap", f"{size}, 1000 replicates", whole, weighing_all_pairs, 2 / 1000, seconds=90, mib=6144)
+    print("  TAR", *(f"{v:.4f} ({low:.4f} to {high:.4f})" for v, low, high in zip(found.value, found.low, found.high, strict=True)))
+
+
+# ---------------------------------------------------------------- one to many
+def plain_search(probe, probe_id, gallery, gallery_id, every=1):
+    """The whole matrix, sorted."""
+    ranked = gallery_id[np.argsort(-(probe[::every] @ gallery.T), axis=1)]
+    hits = ranked == probe_id[::every, None]
+    return [hits[:, :k].any(1).mean() for k in (1, 5, 20)]
+
+
+def ijb1n():
+    person = np.r_[np.arange(3531), RANDOM.integers(3531, size=19593)]
+    templates = people(person)
+    galleries, probe = (slice(0, 1772), slice(1772, 3531)), slice(3531, None)
+
+    def call():
+        found = [metrics.search(templates[probe], person[probe], templates[g], person[g]) for g in galleries]
+        return [(f.rank_rates([1, 5, 10]), f.open_set([0.01, 0.1]).tpir) for f in found]
+
+    def plain():
+        for g in galleries:
+            plain_search(templates[probe], person[probe], templates[g], person[g], every=4)
+
+    measured("ijb1n", "19593 x (1772 + 1759)", call, plain, 1 / 4, seconds=20)
+
+
+def tinyface():
+    gallery_id = np.r_[RANDOM.integers(1400, size=4443), 1400 + np.arange(153_428)]
+    probe_id = RANDOM.choice(np.unique(gallery_id[:4443]), 3728)
+    features = people(np.r_[probe_id, gallery_id], spread=5.0)
+    probe, gallery = features[:3728], features[3728:]
+
+    def call():
+        arrays = probe, probe_id, gallery, gallery_id
+        return metrics.rank_rates(*arrays, [1, 5, 20]), metrics.mean_average_precision(*arrays)
+
+    plain_every = 40
+    measured(
+        "tinyface",
+        "3728 x 157871",
+        call,
+        lambda: plain_search(probe, probe_id, gallery, gallery_id, plain_every),
+        1 / plain_every,
+        20,
+        2048,
+    )
+
+
+def blufr():
+    ids = np.r_[np.arange(5749), RANDOM.choice(1680, 13233 - 5749)]
+    features, trials = people(ids, spread=4.0), []
+    for _ in range(10):
+        test = np.flatnonzero(np.isin(ids, RANDOM.choice(5749, 4249, replace=False)))
+        enrolled = np.unique(ids[test], return_index=True)[1]
+        gallery = test[RANDOM.choice(enrolled, 1000, replace=False)]
+        trials.append((test, gallery, np.setdiff1d(test, gallery)))
+
+    def call():
+        return metrics.blufr_summary(
+            [
+                [
+                    *metrics.blufr_verification(features[test], ids[test], [0.001, 0.01]),
+                    *metrics.blufr_identification(features, ids, gallery, probe, [0.01], [1])[:, 0],
+                ]
+                for test, gallery, probe in trials
+            ]
+        )
+
+    def plain():
+        test, gallery, probe = trials[0]
+        upper = np.triu_indices(len(test), 1)
+        score, same = (features[test] @ features[test].T)[upper], (ids[test][:, None] == ids[test])[upper]
+        impostor = np.sort(score[~same])[::-1]
+        [(score[same] >= impostor[round(far * len(impostor)) - 1]).mean() for far in (0.001, 0.01)]
+        np.argsort(-(features[probe] @ features[gallery].T), axis=1)
+
+    measured("blufr", "10 trials of 13233 images", call, plain, 0.1, seconds=180)
+
+
+def megaface():
+    ids = np.repeat(np.arange(80), 45)[:3530]
+    probes, distractors = people(ids), np.empty((1_000_000, SIZE), np.float32)
+    for start in range(0, len(distractors), 50_000):
+        distractors[start : start + 50_000] = unit(RANDOM.standard_normal((50_000, SIZE), dtype=np.float32))
+    memory = np.empty((3530, 4096), np.float32)
+
+    def product():
+        for start in range(0, len(distractors), 4096):
+            block = distractors[start : start + 4096]
+            np.matmul(probes, block.T, out=memory.reshape(-1)[: 3530 * len(block)].reshape(3530, -1))
+
+    def call():
+        return metrics.megaface_rates(probes, ids, distractors, [1, 5, 10], [1e-6])
+
+    measured("megaface", "3530 x 1000000 (plain: the bare product)", call, product, mib=4096, ratio=2)
+
+
+ROWS = {
+    "kfold": kfold, "pooling": pooling, "ijb11": ijb11, "bootstrap": lambda: ijb11(bootstrap=True),
+    "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", default=list(ROWS), choices=[*ROWS, []], metavar="ROW")
+    for name in parser.parse_args().rows:
+        ROWS[name]()
+
+
+if __name__ == "__main__":
+    main()
