@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
 from limen.metrics import design_effect, proportion_interval
 
 
+@settings(deadline=None)
 @given(trials=st.integers(1, 200), share=st.floats(0, 1))
 def test_each_end_leaves_half_of_the_rest_beyond_it(trials, share):
     errors = round(share * trials)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -89,12 +89,14 @@ def test_wrong_arrays_are_refused(images):
         quality_weights(np.array([1.0, np.nan]))
 
 
+@settings(deadline=None)
 @given(qualities)
 def test_weights_are_the_share_of_images_that_are_not_better(quality):
     expected = [(1 + sum(other <= one for other in quality)) / (1 + len(quality)) for one in quality]
     np.testing.assert_allclose(quality_weights(quality), expected)
 
 
+@settings(deadline=None)
 @given(qualities, st.one_of(st.none(), qualities))
 def test_a_better_image_never_weighs_less_and_none_weighs_nothing(quality, reference):
     weight = quality_weights(quality, reference)
@@ -106,6 +108,7 @@ def test_a_better_image_never_weighs_less_and_none_weighs_nothing(quality, refer
         assert (weight[:, None] > weight)[better].all()
 
 
+@settings(deadline=None)
 @given(qualities)
 def test_the_scale_of_the_measure_does_not_matter(quality):
     quality = quality.round(3)
@@ -113,6 +116,7 @@ def test_the_scale_of_the_measure_does_not_matter(quality):
         np.testing.assert_array_equal(quality_weights(increasing), quality_weights(quality))
 
 
+@settings(deadline=None)
 @given(qualities, st.integers(0, 2**32 - 1))
 def test_quality_weighted_templates_are_unit_vectors_however_bad_the_images(quality, seed):
     generator = np.random.default_rng(seed)
@@ -123,6 +127,7 @@ def test_quality_weighted_templates_are_unit_vectors_however_bad_the_images(qual
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.floats(-1e6, 1e6))
 def test_images_of_one_quality_give_the_plain_mean(count, quality):
     features = np.random.default_rng(count).normal(size=(count, 4))

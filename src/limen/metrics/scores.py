@@ -28,7 +28,7 @@ def checked_features(features: np.ndarray, what: str) -> np.ndarray:
 def usable_rows(features: np.ndarray) -> np.ndarray:
     """(N,) bool: the row is finite; the others are failures to acquire."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.isfinite(features.sum(1))
+        return np.isfinite(features @ np.ones(features.shape[1], features.dtype))  # a sum, at the speed of the memory
 
 
 def person_numbers(one: np.ndarray, other: np.ndarray, counts: tuple[int, int], what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from limen.metrics.scores import usable_rows
+
 
 def pool_templates(
     features: np.ndarray, template: np.ndarray, media: np.ndarray, weight: np.ndarray | None = None
@@ -35,15 +37,27 @@ def pool_templates(
         raise ValueError(f"features, template, media and weight: shapes {shapes}, expected (N, D) and three times (N,)")
     if not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise ValueError("weight: finite numbers of 0 or above are needed")
-    ids, row = np.unique(template, return_inverse=True)
-    media_ids, medium = np.unique(media, return_inverse=True)
-    _, group = np.unique(row * len(media_ids) + medium, return_inverse=True)  # (template, medium)
-    usable = np.flatnonzero(np.isfinite(features.sum(1)))
-    images = np.bincount(group[usable], minlength=count)
-    share = (weight[usable] / images[group[usable]]).astype(features.dtype)
-    pooled = sparse.csr_array((share, (row[usable], usable)), shape=(len(ids), count)) @ features
-    length = np.linalg.norm(pooled, axis=1, keepdims=True)
-    return np.divide(pooled, length, out=np.full_like(pooled, np.nan), where=length > 0), ids
+    order = np.lexsort((media, template))
+    of_template, of_medium = np.asarray(template)[order], np.asarray(media)[order]
+    new_template = np.ones(count, bool)
+    new_template[1:] = of_template[1:] != of_template[:-1]
+    new_group = new_template.copy()  # of one medium of one template
+    new_group[1:] |= of_medium[1:] != of_medium[:-1]
+    row, group = np.cumsum(new_template) - 1, np.cumsum(new_group) - 1
+
+    def pooled_from(usable: np.ndarray) -> np.ndarray:
+        """(T, D) from the places in `order` of the images that can be used."""
+        share = (weight[order[usable]] / np.bincount(group[usable])[group[usable]]).astype(features.dtype)
+        starts = np.searchsorted(row[usable], np.arange(new_template.sum() + 1))
+        return sparse.csr_array((share, order[usable], starts), shape=(len(starts) - 1, count)) @ features
+
+    pooled = pooled_from(np.arange(count))
+    if not np.isfinite(pooled).all():  # looking for failures first would read all features once more
+        pooled = pooled_from(np.flatnonzero(usable_rows(features)[order]))
+    length = np.sqrt(np.einsum("td,td->t", pooled, pooled))[:, None]
+    with np.errstate(invalid="ignore"):
+        pooled /= np.where(length > 0, length, np.nan)
+    return pooled, of_template[new_template]
 
 
 def quality_weights(quality: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
