@@ -39,16 +39,18 @@ class Recogniser(Protocol):
 
 
 class NoDirection(LimenError):
-    """Images whose feature has length zero or is not finite, so that they have no vector. `reasons`: row -> what is wrong with it."""
+    """Features of length zero, or of one that is not finite, have no direction and so no vector.
 
-    def __init__(self, lengths: np.ndarray):
-        directed = np.isfinite(lengths) & (lengths > 0)
-        self.reasons = {
-            row: f"its feature has length {lengths[row]} and so no direction; look at the image and at how the model was trained"
-            for row in np.flatnonzero(~directed).tolist()
-        }
+    embeddings   of all the images, NaN for those
+    reasons      row -> what is wrong with it
+    """
+
+    def __init__(self, embeddings: Embeddings, lengths: dict[int, float]):
+        remedy = "look at the image and at how the model was trained"
+        self.embeddings = embeddings
+        self.reasons = {row: f"its feature has length {length} and so no direction; {remedy}" for row, length in lengths.items()}
         row, reason = next(iter(self.reasons.items()))
-        super().__init__(f"image {row} of {len(lengths)}: {reason}")
+        super().__init__(f"image {row} of {len(embeddings.vectors)}: {reason}")
 
 
 def embeddings_of(feature: np.ndarray, flip: bool, quality: np.ndarray | None = None) -> Embeddings:
@@ -57,9 +59,13 @@ def embeddings_of(feature: np.ndarray, flip: bool, quality: np.ndarray | None = 
     Raises NoDirection where the length of a feature is zero or not finite.
     """
     lengths = np.linalg.norm(feature, axis=1)
-    if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise NoDirection(lengths)
-    return Embeddings(feature / lengths[:, None], lengths / 2 if flip else lengths, quality)
+    without = ~np.isfinite(lengths) | (lengths == 0)
+    length = np.where(without, np.float32(np.nan), lengths)
+    quality = quality if quality is None else np.where(without, np.float32(np.nan), quality)
+    embeddings = Embeddings(feature / length[:, None], length / 2 if flip else length, quality)
+    if without.any():
+        raise NoDirection(embeddings, {row: lengths[row] for row in np.flatnonzero(without).tolist()})
+    return embeddings
 
 
 def check_images(images: np.ndarray, size: int | None = None) -> None:

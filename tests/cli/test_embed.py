@@ -116,6 +116,18 @@ def test_templates_of_a_calibrated_model_do_not_depend_on_who_else_is_enrolled(c
     np.testing.assert_allclose(other["weight"], everybody["weight"])
 
 
+def test_how_images_are_read_changes_no_number(capsys, home, tmp_path):
+    found, plain = embed(capsys, home, home / "people", "--workers", "0")
+    for words in (["--workers", "3", "--batch-size", "5", "--threads", "1"], ["--cache", tmp_path], ["--cache", tmp_path]):
+        again, arrays = embed(capsys, home, home / "people", *words)
+        assert again == found
+        assert arrays["files"].tolist() == plain["files"].tolist()
+        np.testing.assert_allclose(arrays["vectors"], plain["vectors"], atol=5e-6)
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
+    _, rough = embed(capsys, home, home / "people", "--precision", "bf16")
+    assert 0.99 < (rough["vectors"] * plain["vectors"]).sum(1).min() < 1 - 1e-7
+
+
 def test_the_file_says_what_made_it(capsys, home):
     words = ["--templates", "--pool", "quality", "--quality", "sharpness", "--min-quality", "0", "--no-flip"]
     found, arrays = embed(capsys, home, home / "people", *words)

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from limen.cli import main
-from limen.cli import quality as quality_command
 from limen.data import FolderSource, open_pairs, read_image
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.inference.measures import create_measure
 from limen.models.bundle import Architecture, Bundle, load_bundle, save_bundle
 from limen.models.embedder import Embedder
 from limen.quality import QualityHead, Sharpness
+from limen.report import quality_sheet
 
 PEOPLE, EACH = 10, 4
 
@@ -147,7 +147,7 @@ def test_csv_holds_the_same_rows(capsys, folder, tmp_path):
     with open(tmp_path / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == [row["file"] for row in found["images"]]
-    for column in quality_command.COLUMNS[1:]:
+    for column in quality_sheet.COLUMNS[1:]:
         assert [float(row[column]) for row in rows] == [row[column] for row in found["images"]]
 
 
@@ -159,7 +159,7 @@ def test_csv_has_an_empty_row_for_what_cannot_be_used(capsys, folder, tmp_path):
     with open(tmp_path / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == PEOPLE * EACH
-    assert [row for row in rows if "" in row.values()] == [dict.fromkeys(quality_command.COLUMNS, "") | {"file": str(bad)}]
+    assert [row for row in rows if "" in row.values()] == [dict.fromkeys(quality_sheet.COLUMNS, "") | {"file": str(bad)}]
 
 
 def test_what_cannot_be_read_is_reported_and_not_scored(capsys, folder, tmp_path):
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_reported_and_not_scored(capsys, folder, tmp_path
 
 @pytest.mark.parametrize("cap", [300, 7])
 def test_the_sheet_goes_from_worst_to_best(capsys, folder, tmp_path, monkeypatch, cap):
-    monkeypatch.setattr(quality_command, "FACES", cap)
+    monkeypatch.setattr(quality_sheet, "FACES", cap)
     found = answer(capsys, "quality", str(folder / "judge.safetensors"), str(folder / "faces"), "--sheet", str(tmp_path / "sheet.html"))
     page = (tmp_path / "sheet.html").read_text()
     shown = [float(score) for score in re.findall(r"<figcaption[^>]*>(-?[\d.]+),", page)]

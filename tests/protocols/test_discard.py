@@ -1,7 +1,6 @@
 """Error versus discard as a protocol: the numbers are the metrics' own, all qualities are judged on the same pairs, failures are told."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from limen import metrics
 from limen.data.pairs import PairSet
 from limen.errors import LimenError, UnreadableImage
 from limen.protocols import ErrorVersusDiscard, Verification, random_orders, read_quality_csv
+from limen.recogniser import Embeddings
 
 PEOPLE, EACH, DIMENSION = 30, 8, 16
 COUNT = PEOPLE * EACH
@@ -48,7 +48,7 @@ class Lookup:
         self.vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     def embed(self, images, flip=None):
-        return SimpleNamespace(vectors=self.vectors[images[:, 0, 0, 0]])
+        return Embeddings(self.vectors[images[:, 0, 0, 0]], np.ones(len(images), np.float32))
 
 
 class Knowing:

@@ -3,7 +3,6 @@
 import math
 import pickle
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from limen import metrics
 from limen.data.pairs import PairSet
 from limen.errors import LimenError, UnreadableImage
 from limen.protocols import Result, Verification, embed_images, evaluate
+from limen.recogniser import Embeddings
 
 PEOPLE, EACH, DIMENSION = 30, 4, 16
 
@@ -38,6 +38,10 @@ class Faces:
         return f"person{index // EACH}/{index % EACH}.jpg"
 
 
+def unit(vectors):
+    return Embeddings(vectors, np.ones(len(vectors), np.float32))
+
+
 class Lookup:
     """An embedder that knows the vector of every image: the person's own, and noise."""
 
@@ -49,17 +53,17 @@ class Lookup:
         self.vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         self.flips, self.largest = set(), 0
 
-    def embed(self, images, flip=None):
+    def embed(self, images, flip=None, batch_size=None):
         self.flips.add(flip)
         self.largest = max(self.largest, len(images))
-        return SimpleNamespace(vectors=self.vectors[images[:, 0, 0, 0]])
+        return unit(self.vectors[images[:, 0, 0, 0]])
 
 
 class Stored(Lookup):
     """Knows the images as `Faces` draws them wherever they were stored."""
 
     def embed(self, images, flip=None):
-        return SimpleNamespace(vectors=self.vectors[images.max((1, 2, 3))])
+        return unit(self.vectors[images.max((1, 2, 3))])
 
 
 def pair_set(broken=(), count=200, only_same=False):
@@ -113,7 +117,9 @@ def test_a_far_below_one_impostor_is_unresolved():
 def test_each_image_is_embedded_once_in_bounded_blocks():
     pairs, embedder, seen = pair_set(), Lookup(), []
     indices = np.r_[pairs.first, pairs.second]
-    embedded = embed_images(embedder, pairs.source, indices, progress=lambda done, total: seen.append((done, total)), block=7)
+    embedded = embed_images(
+        embedder, pairs.source, indices, progress=lambda done, total: seen.append((done, total)), batch_size=7, workers=2
+    )
     assert sorted(pairs.source.reads) == np.unique(indices).tolist()
     assert embedder.largest == 7
     assert seen[-1] == (len(np.unique(indices)), len(np.unique(indices)))

@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
-from limen.cli.quality import percent, percents
 from limen.data import open_pairs
-from limen.inference.measures import calibrate
+from limen.decision.calibration import calibrate
+from limen.inference.measures import create_measure, measure_identity
 from limen.models.model import open_model
 from limen.quality import Calibration
+from limen.report.quality_sheet import percent, percents
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)
 DEPENDABLE = 30  # errors: the rate is then within 30 % of the true one nine times out of ten (Doddington et al., 2000)
@@ -35,15 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fmr", type=float, default=1e-3, help="false match rate of the threshold (1e-3)")
     parser.add_argument("--measure", default="quality", metavar="NAME", help="see limen quality (quality: the model's quality head)")
     parser.add_argument("--out", metavar="FILE", help="write the calibrated model there (MODEL itself)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+    add_inference_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    embedder = open_model(options.model, options.device)
+    embedder = open_model(options.model, **model_options(options))
     embedder.calibration_file(options.out)  # before the images: a wrong path should not cost their reading
-    pairs = open_pairs(options.pairs, options.images)
+    pairs = open_pairs(options.pairs, options.images, embedder.preprocessing.size)
+    measure = create_measure(options.measure, embedder=embedder, **model_options(options))
+    name = measure_identity(options.measure, measure, embedder)
     with progress_bar(f"scoring {pairs.name}") as progress:
-        calibration, failures = calibrate(embedder, pairs, options.fmr, options.measure, progress)
+        calibration, failures = calibrate(embedder, pairs, measure, name, options.fmr, progress=progress, **inference_options(options))
     out = str(embedder.save_calibration(calibration, options.out))
     scores = np.percentile(calibration.quantiles, PERCENTILES)
     table = (scores, calibration.expected_fnmr(scores), *calibration.fnmr_interval(scores))

@@ -1,4 +1,4 @@
-"""The cosine similarity of two aligned 112x112 images.
+"""The cosine similarity of two aligned images.
 
 limen compare model.safetensors a.jpg b.jpg
 """
@@ -6,9 +6,10 @@ limen compare model.safetensors a.jpg b.jpg
 import argparse
 from typing import Any
 
-import numpy as np
-
-from limen.data import read_image
+from limen.cli.inference import add_inference_arguments, inference_options, model_options
+from limen.data import FileSource
+from limen.errors import LimenError
+from limen.inference.table import embed_images
 from limen.models.model import open_model
 
 
@@ -16,11 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("a", metavar="A", help="an aligned image")
     parser.add_argument("b", metavar="B", help="another")
+    add_inference_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    images = np.stack([read_image(options.a), read_image(options.b)])
-    first, second = open_model(options.model).embed(images).vectors
+    embedder = open_model(options.model, **model_options(options))
+    table = embed_images(embedder, FileSource([options.a, options.b], embedder.preprocessing.size), **inference_options(options))
+    for failure in table.failures.values():
+        raise LimenError(failure)
+    first, second = table.vectors
     return {"a": options.a, "b": options.b, "similarity": float(first @ second)}
 
 

@@ -36,7 +36,7 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_measure, file_of, model_name
 from limen.models.embedder import Embedder
-from limen.protocols import ErrorVersusDiscard, Measure, Result, Verification, random_orders, read_quality_csv, save_json
+from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result, Verification, random_orders, read_quality_csv, save_json
 from limen.report import write_edc_csv, write_report
 from limen.report.html import interval_text, metric_name, metric_text
 
@@ -98,10 +98,10 @@ def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDi
     return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
 
 
-def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: int) -> list[dict[str, Measure | np.ndarray]]:
+def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: int) -> list[dict[str, QualityMeasure | np.ndarray]]:
     """What `--quality` names, for each set of pairs; a measure is made once."""
-    named: list[dict[str, Measure | np.ndarray]] = [{} for _ in pair_sets]
-    found: Sequence[Measure | np.ndarray]
+    named: list[dict[str, QualityMeasure | np.ndarray]] = [{} for _ in pair_sets]
+    found: Sequence[QualityMeasure | np.ndarray]
     for spec in specs:
         if spec == "random":
             name, found = "random order", [random_orders(len(pairs.source), seed=seed) for pairs in pair_sets]

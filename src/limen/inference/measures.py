@@ -2,22 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from limen.data import PairSet
 from limen.errors import LimenError
 from limen.lookup import call, did_you_mean, find
 from limen.models.model import Model, open_model
-from limen.protocols import Progress, readable_blocks
-from limen.quality import Calibration, FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityMeasure
-from limen.quality.fit import fit_calibration
+from limen.quality import FaceSize, FeatureNorm, LearnedQuality, MagFaceNorm, QualityMeasure
 from limen.quality.model import ModelMeasure
-from limen.recogniser import Embeddings
 
 PIXELS = {
     "sharpness": "limen.quality:Sharpness",
@@ -29,7 +21,7 @@ OF_A_MODEL: dict[str, type[ModelMeasure]] = {measure.name: measure for measure i
 SPELLINGS = (*PIXELS, "face_size:FILE.csv", *(f"{name}:MODEL" for name in OF_A_MODEL), "MODEL", "package.module:Class")
 
 
-def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Model | None = None) -> QualityMeasure:
+def create_measure(spec: str, device: Any = "cpu", embedder: Model | None = None, **opening: Any) -> QualityMeasure:
     """The measure that `spec` names.
 
     sharpness, resolution, exposure                 of the pixels
@@ -39,7 +31,8 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Mode
     MODEL                                           quality:MODEL
     package.module:Class                            one of your own, made without arguments
 
-    MODEL is a bundle; for norm also an ONNX file beside its sidecar, which has no quality head and says nothing of its margin.
+    MODEL is a bundle; for norm also an ONNX file beside its sidecar, which has no quality head and says nothing of its margin. It is
+    opened with `device` and `opening`, as by `open_model`.
     Raises LimenError for a name or file that is none of these, and for a model without what is asked of it.
     """
     kind, colon, argument = spec.partition(":")
@@ -48,11 +41,11 @@ def create_measure(spec: str, device: str | torch.device = "cpu", embedder: Mode
             raise LimenError(f"quality measure: {kind} of which model? Write {kind}:MODEL")
         return OF_A_MODEL[kind](embedder, kind)
     if kind in OF_A_MODEL and argument:
-        return OF_A_MODEL[kind](open_model(argument, device), f"{kind} of {model_name(argument)}")
+        return OF_A_MODEL[kind](open_model(argument, device, **opening), f"{kind} of {model_name(argument)}")
     if kind == "face_size" and argument:
         return FaceSize(argument)
     if spec not in PIXELS and Path(spec).is_file():
-        return LearnedQuality(open_model(spec, device), f"quality of {model_name(spec)}")
+        return LearnedQuality(open_model(spec, device, **opening), f"quality of {model_name(spec)}")
     if spec not in PIXELS and not colon:
         raise LimenError(f"quality measure: {spec!r} is neither a measure nor a file; {did_you_mean(spec, SPELLINGS)}")
     return call(f"quality measure {spec}", find("quality measure", spec, PIXELS, QualityMeasure), {})
@@ -79,37 +72,3 @@ def measure_identity(spec: str, measure: QualityMeasure, embedder: Model) -> str
     other: Any = measure.recogniser
     identity = json.dumps(other.identity, sort_keys=True)
     return f"{type(measure).name} of the model {hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-
-
-def score_embedded(
-    measure: QualityMeasure, embedder: Model, embeddings: Embeddings, images: np.ndarray, files: Sequence[str]
-) -> np.ndarray:
-    """Equals `measure.score(images, files)`, but does not embed again what `embedder` gave `embeddings` of, with or without flip."""
-    if isinstance(measure, ModelMeasure) and measure.recogniser is embedder:
-        return measure.of(embeddings)
-    return measure.score(images, files)
-
-
-def calibrate(
-    embedder: Model, pairs: PairSet, fmr: float, measure: str = "quality", progress: Progress | None = None
-) -> tuple[Calibration, dict[int, str]]:
-    """`fit_calibration` of a measure of create_measure on pairs held out from training, and the failures to acquire.
-
-    The images of the pairs are the reference set. Raises LimenError as create_measure and fit_calibration do.
-    """
-    chosen = create_measure(measure, embedder.device, embedder)
-    source = pairs.source
-    quality = np.full(len(source), np.nan)
-    vectors = np.empty((0, 0))
-    failures: dict[int, str] = {}
-    for numbers, images in readable_blocks(source, np.arange(len(source)), failures, progress):
-        found = embedder.embed(images)
-        if not vectors.size:
-            vectors = np.full((len(source), found.vectors.shape[1]), np.nan)
-        vectors[numbers] = found.vectors
-        quality[numbers] = score_embedded(chosen, embedder, found, images, [source.locate(number) for number in numbers])
-    cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])
-    for number in np.flatnonzero(~np.isfinite(quality)).tolist():
-        failures.setdefault(number, f"{source.locate(number)}: has no {chosen.name}")
-    name = measure_identity(measure, chosen, embedder)
-    return fit_calibration(name, pairs.name, quality, pairs.subject, pairs.first, pairs.second, cosine, pairs.same, fmr), failures

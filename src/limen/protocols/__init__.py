@@ -3,29 +3,30 @@
 from os import PathLike
 from typing import overload
 
+from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
-from limen.protocols.image_quality import ImageQuality, Measure, random_orders, read_quality_csv, score_images
-from limen.protocols.protocol import Embedded, EvaluationProtocol, Found, Progress, embed_images, readable_blocks
+from limen.protocols.image_quality import ImageQuality, random_orders, read_quality_csv, score_images
+from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Result, save_json
 from limen.protocols.verification import PairScores, Verification
+from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 
 __all__ = [
-    "Embedded",
     "ErrorVersusDiscard",
     "EvaluationProtocol",
     "ImageQuality",
-    "Measure",
     "PairScores",
     "Progress",
+    "QualityMeasure",
     "Recogniser",
     "Result",
+    "Table",
     "Verification",
     "embed_images",
     "evaluate",
     "random_orders",
     "read_quality_csv",
-    "readable_blocks",
     "save_json",
     "score_images",
 ]

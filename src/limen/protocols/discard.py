@@ -11,11 +11,12 @@ import numpy as np
 from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
+from limen.inference.table import Progress, without_quality
 from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, add_unresolved, area_name, paired_areas
-from limen.protocols.image_quality import ImageQuality, Measure, score_images, without_quality
-from limen.protocols.protocol import Progress
+from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.result import Result
 from limen.protocols.verification import PairScores, Verification, pair_counts
+from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 
 THRESHOLDS = {
@@ -47,7 +48,7 @@ class ErrorVersusDiscard:
     """
 
     pairs: PairSet | str | PathLike[str]
-    qualities: Mapping[str, Measure | np.ndarray]
+    qualities: Mapping[str, QualityMeasure | np.ndarray]
     images: str | PathLike[str] | None = None
     fmr: tuple[float, ...] = (1e-2, 1e-3, 1e-4)
     threshold: Literal["fixed", "per_step"] = "fixed"

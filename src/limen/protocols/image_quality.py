@@ -4,25 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
 from limen.data.image_table import ImageTable
 from limen.data.source import ImageSource
 from limen.errors import LimenError
-from limen.protocols.protocol import Progress, readable_blocks
-
-
-class Measure(Protocol):
-    """What a protocol needs of a quality measure."""
-
-    @property
-    def name(self) -> str: ...
-
-    def score(self, images: np.ndarray, files: Sequence[str] | None = None) -> np.ndarray:
-        """(N, 112, 112, 3) uint8 RGB, and where each comes from -> (N,), higher for a better image."""
-        ...
+from limen.inference.table import Progress, embed_images, without_quality
+from limen.quality import QualityMeasure
 
 
 @dataclass(frozen=True)
@@ -34,27 +24,19 @@ class ImageQuality:
 
 
 def score_images(
-    measures: Sequence[Measure], source: ImageSource, indices: np.ndarray | None = None, progress: Progress | None = None, block: int = 256
+    measures: Sequence[QualityMeasure],
+    source: ImageSource,
+    indices: np.ndarray | None = None,
+    progress: Progress | None = None,
+    **inference: Any,
 ) -> list[ImageQuality]:
-    """The quality by each of `measures` of the images `indices` of `source`, of all where it is None; NaN for all others.
-
-    Each image is read once, `block` of them in memory at a time. Raises LimenError where not one of them can be read.
-    """
-    scores, unread = np.full((len(measures), 1, len(source)), np.nan), dict[int, str]()
+    """The quality by each of `measures` of the images `indices` of `source`: `embed_images` without an embedder, one quality at a time."""
+    table = embed_images(None, source, indices, progress=progress, measures=measures, **inference)
     wanted = np.arange(len(source)) if indices is None else np.unique(indices)
-    for read, images in readable_blocks(source, wanted, unread, progress, block):
-        files = [source.locate(index) for index in read]
-        for row, measure in zip(scores, measures, strict=True):
-            row[0, read] = measure.score(images, files)
     return [
-        ImageQuality(row, without_quality(row, measure.name, source, wanted) | unread)
-        for row, measure in zip(scores, measures, strict=True)
+        ImageQuality(values[None], without_quality(values, measure.name, source, wanted) | table.failures)
+        for values, measure in zip(table.qualities, measures, strict=True)
     ]
-
-
-def without_quality(values: np.ndarray, name: str, source: ImageSource, indices: np.ndarray) -> dict[int, str]:
-    """The failures of those images `indices` to which `values` (S, N) give no quality."""
-    return {i: f"{source.locate(i)}: has no {name}" for i in indices.tolist() if np.isnan(values[:, i]).any()}
 
 
 def random_orders(count: int, orders: int = 10, seed: int = 0) -> np.ndarray:

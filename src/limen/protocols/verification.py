@@ -10,7 +10,7 @@ import numpy as np
 from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
-from limen.protocols.protocol import Progress, embed_images
+from limen.inference.table import Progress, embed_images
 from limen.protocols.result import Result
 from limen.recogniser import Recogniser
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -258,6 +259,31 @@ def test_commands_take_an_onnx_file(capsys, images, model, tmp_path):
     assert found["licence"] == "CC0-1.0"
     assert main(["info", str(model)]) == 0
     assert "embedding_size: 8" in capsys.readouterr().out
+
+
+def test_commands_take_images_of_the_size_the_model_has(capsys, tmp_path):
+    """And name an image by its file whose feature has no direction."""
+    node = onnx.helper.make_node
+    nodes = [node("GlobalAveragePool", ["image"], ["mean"]), node("Flatten", ["mean"], ["embedding"])]
+    model = save_graph(tmp_path / "model.onnx", nodes, ("batch", 3, 64, 64))
+    save_sidecar(model, size=64, mean=[0, 0, 0], std=[1, 1, 1])
+    faces, folder = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8), tmp_path / "faces"
+    folder.mkdir()
+    faces[1] = 0
+    for number, face in enumerate(faces):
+        cv2.imwrite(str(folder / f"{number}.png"), face[..., ::-1])
+    assert main(["embed", str(model), str(folder), "--out", str(tmp_path / "out.npz"), "--json"]) == 0
+    (failure,) = json.loads(capsys.readouterr().out)["failures"]
+    assert failure.startswith(f"{folder / '1.png'}: its feature has length 0.0 and so no direction")
+    mean = faces[[0, 2]].mean((1, 2))
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npz")["vectors"], expected, atol=1e-6)
+    assert main(["quality", str(model), str(folder), "--measure", "norm", "--json"]) == 0
+    assert [Path(row["file"]).name for row in json.loads(capsys.readouterr().out)["images"]] == ["0.png", "2.png"]
+    assert main(["compare", str(model), str(folder / "0.png"), str(folder / "2.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["similarity"] == pytest.approx(expected[0] @ expected[1], abs=1e-6)
+    assert main(["compare", str(model), str(folder / "0.png"), str(folder / "1.png")]) == 1
+    assert f"{folder / '1.png'}: its feature has length 0.0" in capsys.readouterr().err
 
 
 @pytest.mark.realdata

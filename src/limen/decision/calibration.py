@@ -1,17 +1,36 @@
-"""Finding out what a quality score means. A file apart from Calibration, so that loading a model need not wait for scikit-learn."""
+"""Finding out what a quality score means. `limen.quality.Calibration` is what is found; a model is loaded without this file."""
 
 import math
+from typing import Any
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from limen.data import PairSet
 from limen.errors import LimenError
+from limen.inference.table import embed_images, without_quality
 from limen.metrics import design_effect, proportion_interval, roc_curve
 from limen.metrics.roc import last_within
+from limen.models.model import Model
+from limen.quality import QualityMeasure
 from limen.quality.calibration import QUANTILES, Calibration
 
 GROUPS, PAIRS_IN_A_GROUP, ERRORS_IN_A_GROUP = 100, 30, 5  # most groups of mated pairs; fewest pairs in one, and on average fewest errors
 LEVEL = 0.95
+
+
+def calibrate(
+    embedder: Model, pairs: PairSet, measure: QualityMeasure, name: str, fmr: float, **inference: Any
+) -> tuple[Calibration, dict[int, str]]:
+    """`fit_calibration` of a measure, known as `name`, on pairs held out from training, and the failures to acquire.
+
+    The images of the pairs are the reference set; `inference` is as of `embed_images`. Raises LimenError as fit_calibration does.
+    """
+    table = embed_images(embedder, pairs.source, measures=[measure], **inference)
+    (quality,), vectors = table.qualities, table.vectors.astype(float)
+    cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])
+    calibration = fit_calibration(name, pairs.name, quality, pairs.subject, pairs.first, pairs.second, cosine, pairs.same, fmr)
+    return calibration, without_quality(quality, measure.name, pairs.source, np.arange(len(pairs.source))) | table.failures
 
 
 def fit_calibration(

@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from limen.decision.calibration import fit_calibration
 from limen.errors import LimenError
 from limen.quality import Calibration
-from limen.quality.fit import fit_calibration
 
 
 def simulated(pairs=4000, seed=0, rejection=lambda quality: 0.6 * (1 - quality)):

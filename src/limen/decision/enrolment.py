@@ -1,0 +1,145 @@
+"""From images of people to what is kept of them: a gate of quality, and one template for each person."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limen.data import FileSource
+from limen.data.images import IMAGE_SUFFIXES
+from limen.errors import LimenError
+from limen.files import atomic_write
+from limen.inference.measures import measure_identity
+from limen.inference.table import embed_images, without_quality
+from limen.metrics import pool_templates, quality_weights
+from limen.models.model import Model
+from limen.quality import LearnedQuality, QualityMeasure
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What is kept of images.
+
+    arrays            what `limen embed` writes, by name
+    failures          file and reason of every image that could not be read, embedded or measured
+    failed_to_enrol   template and reason of every person of whom nothing is left
+    """
+
+    arrays: dict[str, np.ndarray]
+    failures: list[str]
+    failed_to_enrol: list[dict[str, str]] = field(default_factory=list)
+
+    def save(self, path: str | Path, made_by: Mapping[str, Any]) -> None:
+        """Writes an .npz of the arrays, and as `made_by` the JSON of what made them. Raises LimenError where the system refuses."""
+        arrays: dict[str, Any] = self.arrays | {"made_by": np.array(json.dumps({**made_by, "limen": version("limen")}))}
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)
+
+        atomic_write(Path(path), write)
+
+
+def enrol(
+    embedder: Model,
+    source: FileSource,
+    people: Mapping[str, Sequence[Path]] | None = None,
+    measure: QualityMeasure | None = None,
+    min_quality: float | None = None,
+    weighted: bool = False,
+    reference: np.ndarray | None = None,
+    **inference: Any,
+) -> Enrolment:
+    """The embeddings of the images of `source` whose quality is not below `min_quality`; of `people`, one template each.
+
+    A template is the mean of the unit vectors of a person's images, itself made a unit vector. With `weighted` an image weighs by the
+    percentile of its quality among the scores `reference`, or where there are none among the images given.
+
+    Args:
+        people: person -> images, in the order of `source`; None makes no templates.
+        measure: gives each image a quality; one to which it gives none is a failure to acquire.
+        inference: of `embed_images`.
+
+    Raises:
+        LimenError: none of the images can be read, none has a quality, or `min_quality` refuses all.
+    """
+    table = embed_images(embedder, source, measures=[measure] if measure else [], **inference)
+    failures, quality = dict(table.failures), None
+    refused = np.zeros(len(source), bool)
+    if measure:
+        (quality,) = table.qualities
+        failures = without_quality(quality, measure.name, source, np.arange(len(source))) | failures
+        if len(failures) == len(source):
+            raise LimenError(f"no image has a {measure.name}; use another --quality")
+        refused = quality < (-np.inf if min_quality is None else min_quality)
+    kept = ~refused
+    kept[list(failures)] = False
+    if quality is not None and not kept.any():
+        raise LimenError(
+            f"--min-quality {min_quality:g} refuses every image; their qualities are {np.nanmin(quality):.4g} to {np.nanmax(quality):.4g}"
+        )
+    files = np.array([source.locate(index) for index in range(len(source))])
+    arrays = {"vectors": table.vectors[kept], "norms": table.norms[kept], "files": files[kept]}
+    if quality is not None:
+        arrays["quality"] = quality[kept]
+        if min_quality is not None:
+            arrays |= {"refused_files": files[refused], "refused_quality": quality[refused]}
+    listed = [failures[number] for number in sorted(failures)]
+    if people is None:
+        return Enrolment(arrays, listed)
+
+    template = np.repeat(list(people), [len(images) for images in people.values()])
+    weight = quality_weights(arrays["quality"], reference) if weighted else np.ones(kept.sum())
+    vectors, names = pool_templates(arrays["vectors"], template[kept], arrays["files"], weight)
+    acquired = np.isfinite(vectors).all(1)
+    images = np.unique(template[kept], return_counts=True)[1]
+    failed = []
+    for name in sorted(set(people) - set(names[acquired].tolist())):
+        own = template == name
+        cancels = "; the rest cancel out" if (own & kept).any() else ""
+        reason = f"{own.sum()} images, {(own & ~kept & ~refused).sum()} unusable, {(own & refused).sum()} refused{cancels}"
+        failed.append({"template": name, "reason": reason})
+    arrays |= {"vectors": vectors[acquired], "templates": names[acquired], "images": images[acquired]}
+    arrays |= {"template": template[kept], "weight": weight}
+    del arrays["norms"]
+    return Enrolment(arrays, listed, failed)
+
+
+def reference_of(embedder: Model, spec: str, measure: QualityMeasure) -> np.ndarray | None:
+    """The scores by that measure of the reference images of the model, or of the model whose quality head it is: a template then does not
+    depend on who else is enrolled."""
+    known: dict[str, Any] = {measure_identity(spec, measure, embedder): embedder}
+    if isinstance(measure, LearnedQuality):
+        known.setdefault("quality", measure.recogniser)
+    for name, model in known.items():
+        if model.calibration is not None and model.calibration.measure == name:
+            return np.array(model.calibration.quantiles, np.float32)  # as the scores are, so that equal ones are equal
+    return None
+
+
+def people_of(folders: Sequence[str]) -> dict[str, list[Path]]:
+    """Person -> images, none for an empty folder: each folder in one of `folders` is a person, else that folder itself.
+
+    Raises LimenError for a path that is no folder, for images beside the folders of people, and for two people of one name.
+    """
+    homes: dict[str, Path] = {}
+    for given in map(Path, folders):
+        if not given.is_dir():
+            raise LimenError(f"{given}: no such folder; --templates takes folders of people")
+        inside = sorted(folder for folder in given.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        if inside and any(map(_is_image, given.iterdir())):
+            raise LimenError(f"{given}: holds images beside folders; move them into the folder of their person")
+        for folder in inside or [given]:
+            name = folder.resolve().name
+            if name in homes:
+                raise LimenError(f"{homes[name]} and {folder}: two people of one name; rename one, or embed them apart")
+            homes[name] = folder
+    return {name: sorted(filter(_is_image, folder.rglob("*"))) for name, folder in homes.items()}
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
