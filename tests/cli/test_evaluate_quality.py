@@ -161,7 +161,7 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
         ([str(tmp_path / "few.csv")], "few.csv: has no row for"),
         ([str(tmp_path / "gone.csv")], "gone.csv: No such file"),
         (["sharpness", "sharpness"], "second one called 'sharpness'"),
-        (["os:path"], "which makes nothing; name a class"),
+        (["os:path"], "'os:path' is not a class"),
         (["limen:Embedder"], "it needs 'bundle'"),
         (["random", "--replicates", "1"], "--replicates: 1 give no interval"),
     ):
