@@ -162,7 +162,7 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
         ([str(tmp_path / "gone.csv")], "gone.csv: No such file"),
         (["sharpness", "sharpness"], "second one called 'sharpness'"),
         (["os:path"], "'os:path' is not a class"),
-        (["limen:Embedder"], "it needs 'bundle'"),
+        (["limen:Embedder"], "'limen:Embedder' has no method score"),
         (["random", "--replicates", "1"], "--replicates: 1 give no interval"),
     ):
         assert message in failure(capsys, evaluating(folder, tmp_path, "--quality", *quality))
