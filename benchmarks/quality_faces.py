@@ -177,11 +177,11 @@ def judge(options, seed, name, pairs, qualities, recogniser):
     augment = next((word.split("=")[1] for word in options.set if word.startswith("data.augment=")), "flip")
     protocol = ErrorVersusDiscard(pairs, qualities | {"random": random_orders(len(pairs.source))}, fmr=(1e-2, 1e-3))
     for result in protocol.run(recogniser):
-        for key in (key for key in result.metrics if key.startswith("fnmr") or "normalised" in key):
-            value = result.metrics[key]
-            low, high = result.intervals.get(key, (np.nan, np.nan))
-            row = dict(images=name, augment=augment, seed=seed, quality=result.switches["quality"], metric=key, value=round(value, 6))
-            row |= dict(low=round(low, 6), high=round(high, 6))
+        quality = result.discarding.quality
+        for metric in (metric for metric in result.metrics if metric.quantity == "fnmr" or "normalised" in metric.variant):
+            ends = (metric.interval.low, metric.interval.high) if metric.interval else (np.nan, np.nan)
+            value, low, high = (np.nan if number is None else round(number, 6) for number in (metric.value, *ends))
+            row = dict(images=name, augment=augment, seed=seed, quality=quality, metric=metric.key, value=value, low=low, high=high)
             print("  ".join(f"{column} {cell}" for column, cell in row.items()), flush=True)
             append_row("quality_faces", row)
     if isinstance(pairs.source, Degraded):

@@ -15,6 +15,7 @@ from machine import append_row
 from limen import metrics
 from limen.models.embedder import Embedder
 from limen.protocols import Verification
+from limen.report.show import interval_text, metric_text
 from limen.training import load_recipe, train
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "small" / "faces.yaml"
@@ -48,8 +49,9 @@ def run(options, protocol, name, seed):
     correct = metrics.kfold_verification(scores.distance, protocol.pair_set.same, protocol.pair_set.folds).correct
     training = embedder.bundle.training
     row = dict(margin=name, seed=seed, epochs=recipe.epochs, steps=training["steps"], people=training["classes"], images=training["images"])
-    numbers = {"accuracy": result.metrics["accuracy"], "tar@far=0.01": result.metrics["tar@far=0.01"], "eer": result.metrics["eer"]}
-    low, high = result.intervals["accuracy"]
+    numbers = {key: result.value(key) for key in ("accuracy", "tar@far=0.01", "eer")}
+    interval = result.metric("accuracy").interval
+    low, high = interval.low, interval.high
     append_row("real_faces", row | {k: round(v, 5) for k, v in numbers.items()} | dict(low=round(low, 5), high=round(high, 5)))
     return result, correct
 
@@ -81,8 +83,8 @@ def main():
         found = {}
         for name in options.only:
             result, found[name] = run(options, protocol, name, seed)
-            accuracy, (low, high) = result.metrics["accuracy"], result.intervals["accuracy"]
-            shown = [name, f"{100 * accuracy:.2f}", f"{100 * low:.2f} to {100 * high:.2f}", f"{100 * result.metrics['tar@far=0.01']:.2f}"]
+            shown = [name, *(metric_text(result.metric(key), unit=False) for key in ("accuracy", "tar@far=0.01"))]
+            shown.insert(2, interval_text(result.metric("accuracy")))
             if "ArcFace" in found:
                 value, low, high = difference(protocol, found[name], found["ArcFace"].astype(float))
                 shown += [f"{value:+.2f}", f"{low:+.2f} to {high:+.2f}"]

@@ -56,6 +56,7 @@ def difference(pairs, one, other):
 
 def figures(result):
     """Accuracy with its interval, and TAR, as a row of a results file."""
-    low, high = result.intervals["accuracy"]
-    numbers = {"accuracy": result.metrics["accuracy"], "low": low, "high": high, "tar@far=0.01": result.metrics["tar@far=0.01"]}
+    interval = result.metric("accuracy").interval
+    ends = {"low": interval.low, "high": interval.high}
+    numbers = {"accuracy": result.value("accuracy"), **ends, "tar@far=0.01": result.value("tar@far=0.01")}
     return {name: round(float(value), 4) for name, value in numbers.items()}

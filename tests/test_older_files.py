@@ -17,6 +17,8 @@ import limen
 from limen.data.synthetic import SyntheticFaces
 from limen.errors import LimenError
 from limen.models.bundle import load_bundle, save_bundle
+from limen.protocols import Discarding, Result, load_results
+from limen.report import result_lines, write_evaluation
 from limen.training import load_recipe, read_log
 
 BEFORE = Path(__file__).parent / "fixtures" / "before"
@@ -89,3 +91,46 @@ def test_a_bundle_of_other_settings_loads(bundle, tmp_path):
     recipe = without(dict(loaded.recipe), *ADDED_LATER) | {"made_up": {"later": 3}}
     save_bundle(tmp_path / "other.safetensors", dataclasses.replace(loaded, recipe=recipe))
     assert limen.Embedder.load(tmp_path / "other.safetensors").bundle.recipe == recipe
+
+
+@pytest.fixture
+def discarding(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_bytes(lzma.decompress((BEFORE / "result_edc.json.xz").read_bytes()))
+    return path
+
+
+def test_results_keep_their_numbers_intervals_events_and_curves(discarding):
+    for path in (BEFORE / "result.json", BEFORE / "evaluation.json", discarding):
+        stored = json.loads(path.read_text())
+        results = load_results(path)
+        for result, before in zip(results, stored.get("results", [stored]), strict=True):
+            assert (result.name, result.headline, result.failures) == (before["name"], before["headline"], before["failures"])
+            numbers = [metric for metric in result.metrics if metric.unit != "count"]
+            assert {metric.key: metric.value for metric in numbers} == before["metrics"]
+            assert {m.key: [m.interval.low, m.interval.high] for m in numbers if m.interval} == before["intervals"]
+            assert {metric.key: metric.events for metric in numbers if metric.events is not None} == before["events"]
+            assert [curve.points for curve in result.curves] == list(before["curves"].values())
+            assert len(result.counts) + len(result.where(unit="count")) == len(before["counts"])
+            # each key says again what its fields say
+            assert [dataclasses.replace(metric, key="").key for metric in numbers] == [metric.key for metric in numbers]
+
+
+def test_results_say_what_was_judged(discarding):
+    assert Result.load(BEFORE / "result.json").model == "calibrated"
+    assert Result.load(BEFORE / "evaluation.json").model == ""
+    sharpness, random = load_results(discarding)
+    assert (sharpness.discarding, random.discarding) == (Discarding("sharpness"), Discarding("random order", "fixed", 10))
+    assert sharpness.curve("edc", {"fmr": 0.1}).points["mated_left"][0] == sharpness.counts["mated"]
+    assert random.metric(random.headline).unit == "area"
+    assert random.value("false_non_matches@fmr=0.1") == 23
+    assert [metric.value for metric in random.where(quantity="mated_left")] == [24, 21, 2]
+    assert Result.load(BEFORE / "result.json").metric("threshold_cosine").unit == "similarity"
+
+
+def test_results_are_reported_and_saved_in_the_present_format(discarding, tmp_path):
+    for path in (BEFORE / "result.json", discarding):
+        results = load_results(path)
+        write_evaluation(tmp_path / "out", "Before", results)
+        assert load_results(tmp_path / "out" / "result.json") == results
+        assert result_lines(results)

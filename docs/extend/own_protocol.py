@@ -10,7 +10,7 @@ import numpy as np
 
 import limen
 from limen.data import FaceSource, open_source
-from limen.protocols import Recogniser, Result, embed_images
+from limen.protocols import Metric, Recogniser, Result, embed_images
 from limen.report import write_report
 
 
@@ -31,7 +31,7 @@ class RankOne:
             name=self.name,
             kind="identification",
             headline="rank_1",
-            metrics={"rank_1": float((best == labels[probes]).mean())},
+            metrics=[Metric("rank_1", (best == labels[probes]).mean())],
             counts={"people": len(people), "probes": len(probes), "failures_to_acquire": len(embedded.failures)},
             switches=dict(embedder.description),
             failures=list(embedded.failures.values()),

@@ -112,7 +112,7 @@ def test_evaluate_writes_json_and_a_report(capsys, folder, model, tmp_path):
     words = ["evaluate", model, "--pairs", str(tmp_path / "pairs.txt"), "--images", str(tmp_path / "lfw"), "--out", str(tmp_path / "out")]
     found = answer(capsys, *words, "--replicates", "50")
     stored = json.loads((tmp_path / "out" / "result.json").read_text())["results"][0]
-    assert stored["metrics"]["accuracy"] == found["results"][0]["metrics"]["accuracy"]
+    assert stored["metrics"][0]["value"] == found["results"][0]["metrics"]["accuracy"]
     assert stored["counts"]["pairs"] == 48
     assert stored["switches"]["model_sha256"]
     assert "<svg" in (tmp_path / "out" / "report.html").read_text()

@@ -6,6 +6,7 @@ import pytest
 
 from limen import Embedder
 from limen.cli import demo, main
+from limen.protocols import load_results
 
 
 @pytest.fixture
@@ -19,9 +20,9 @@ def test_demo(capsys, tmp_path):
     words = ["demo", "--out", str(tmp_path / "demo"), "--minutes", "0.1", "--json"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
-    stored = json.loads((tmp_path / "demo" / "result.json").read_text())["results"]
-    assert [result["switches"]["model"] for result in stored] == ["AdaFace", "ArcFace"]
-    assert stored[0]["metrics"]["accuracy"] > 0.5
+    stored = load_results(tmp_path / "demo" / "result.json")
+    assert [result.model for result in stored] == ["AdaFace", "ArcFace"]
+    assert stored[0].value("accuracy") > 0.5
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("<svg") >= 4
     assert "data:image/png" in page

@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,7 +14,7 @@ from limen.files import file_sha256
 from limen.metrics import error_vs_discard
 from limen.models.bundle import Architecture, Bundle, save_bundle
 from limen.models.embedder import Embedder
-from limen.protocols import Result, Verification, read_quality_csv
+from limen.protocols import Result, Verification, load_results, read_quality_csv
 from limen.quality import QualityHead
 
 PEOPLE, EACH = 10, 4
@@ -62,21 +61,23 @@ def failure(capsys, words):
 def test_qualities_side_by_side_in_json_csv_and_page(capsys, folder, tmp_path):
     words = evaluating(folder, tmp_path / "out", "--quality", "sharpness", str(folder / "judge.safetensors"), "random")
     found = answer(capsys, words)
-    results = [Result(**result) for result in json.loads((tmp_path / "out" / "result.json").read_text())["results"]]
-    assert [result.label.split(" · ")[1] for result in results] == ["judge"] * 3
-    assert results[0].switches["quality"] == "sharpness"
-    assert results[2].switches["quality"] == "random order"
+    results = load_results(tmp_path / "out" / "result.json")
+    assert [result.model for result in results] == ["judge"] * 3
+    assert results[0].discarding.quality == "sharpness"
+    assert results[2].discarding.quality == "random order"
     for result in results[1:]:
-        assert result.metrics[f"{AREA}_minus_sharpness"] == pytest.approx(result.metrics[AREA] - results[0].metrics[AREA])
-        assert result.intervals[f"{AREA}_minus_sharpness"]
-    assert [result["metrics"] for result in found["results"]] == [result.metrics for result in results]
+        assert result.value(f"{AREA}_minus_sharpness") == pytest.approx(result.value(AREA) - results[0].value(AREA))
+        assert result.metric(f"{AREA}_minus_sharpness").interval
+    for told, result in zip(found["results"], results, strict=True):
+        counts = {name: count for name, count in told["counts"].items() if name not in result.counts}
+        assert told["metrics"] | counts == {metric.key: metric.value for metric in result.metrics}
 
     with open(found["curves"], newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for result in results:
         for curve, error, left in (("edc", "fnmr", "mated_left"), ("fm-edc", "fmr", "non_mated_left")):
-            stored = result.curves[f"{curve}@fmr=0.1"]
-            mine = [row for row in rows if (row["quality"], row["curve"], row["fmr"]) == (result.switches["quality"], curve, "0.1")]
+            stored = result.curve(curve, {"fmr": 0.1}).points
+            mine = [row for row in rows if (row["quality"], row["curve"], row["fmr"]) == (result.discarding.quality, curve, "0.1")]
             assert [float(row["discard"]) for row in mine] == stored["discard"]
             assert [float(row["error"]) for row in mine] == stored[error]
             assert [float(row["pairs_left"]) for row in mine] == stored[left]
@@ -88,11 +89,11 @@ def test_qualities_side_by_side_in_json_csv_and_page(capsys, folder, tmp_path):
     assert "mated pairs left at a discard of: 0.2 48," in shown
     assert "1 is of no use, lower is better" in shown
     for result in results:
-        area, less = (result.metrics.get(f"{AREA}_normalised{end}", np.nan) for end in ("", "_minus_sharpness"))
-        (row,) = [row for row in shown.partition("FMR=0.01")[0].splitlines() if row.startswith(f"  {result.switches['quality']} ")]
-        assert f" {area:.3g} [" in row
-        assert np.isnan(less) or f" {less:.3g} [" in row
-    assert f"  {results[0].metrics[f'{AREA}_normalised_best']:.3g}" in shown
+        area, less = (result.metric(f"{AREA}_normalised{end}") for end in ("", "_minus_sharpness"))
+        (row,) = [row for row in shown.partition("FMR=0.01")[0].splitlines() if row.startswith(f"  {result.discarding.quality} ")]
+        assert f" {area.value:.3g} [" in row
+        assert less is None or f" {less.value:.3g} [" in row
+    assert f"  {results[0].value(f'{AREA}_normalised_best'):.3g}" in shown
     assert [result.switches["quality_sha256"] for result in results] == ["no file", file_sha256(folder / "judge.safetensors"), "no file"]
     assert {result.switches["pairs_sha256"] for result in results} == {file_sha256(folder / "pairs.txt")}
 
@@ -135,10 +136,10 @@ def test_a_threshold_for_every_step_is_labelled(capsys, folder, tmp_path):
     words = evaluating(folder, tmp_path, "--quality", "sharpness", "--edc-threshold", "per_step")
     assert main(words) == 0
     assert "threshold per_step" in capsys.readouterr().out
-    (result,) = json.loads((tmp_path / "result.json").read_text())["results"]
-    assert result["switches"]["edc threshold"].startswith("per_step: ")
-    assert result["intervals"] == {}
-    assert len(result["curves"]["edc@fmr=0.1"]["discard"]) == 20
+    result = Result.load(tmp_path / "result.json")
+    assert result.discarding.threshold == "per_step"
+    assert {metric.interval for metric in result.metrics} == {None}
+    assert len(result.curve("edc", {"fmr": 0.1}).points["discard"]) == 20
     page = (tmp_path / "report.html").read_text()
     assert "share of all pairs discarded" in page
     assert "error versus discard, threshold per_step" in page

@@ -81,5 +81,5 @@ def test_own_protocol_judges_and_reports(model, faces, tmp_path):
 
     result = own_protocol.main(model, faces, tmp_path)
     assert result.counts == {"people": 6, "probes": 42, "failures_to_acquire": 0}
-    assert 1 / 6 < result.metrics["rank_1"] <= 1
+    assert 1 / 6 < result.value("rank_1") <= 1
     assert "Rank-1 identification" in (tmp_path / "report.html").read_text()

@@ -1,14 +1,12 @@
 """Error versus discard as a protocol: the numbers are the metrics' own, all qualities are judged on the same pairs, failures are told."""
 
-import math
-
 import numpy as np
 import pytest
 
 from limen import metrics
 from limen.data.pairs import PairSet
 from limen.errors import LimenError, UnreadableImage
-from limen.protocols import ErrorVersusDiscard, Verification, random_orders, read_quality_csv
+from limen.protocols import Discarding, ErrorVersusDiscard, Verification, random_orders, read_quality_csv
 from limen.recogniser import Embeddings
 
 PEOPLE, EACH, DIMENSION = 30, 8, 16
@@ -94,12 +92,13 @@ def test_numbers_are_those_of_the_metrics(threshold):
         curve = metrics.error_vs_discard(scores_of(pairs), pairs.same, quality, fmr, threshold)
         tag = f"@fmr={fmr:g}"
         for name, limit in (("pauc(0.2)", 0.2), ("pauc(0.3)", 0.3), ("auc(0.95)", 0.95)):
-            assert result.metrics[name + tag] == pytest.approx(curve.partial_auc(limit))
-            assert result.metrics[f"{name}{tag}_normalised"] == pytest.approx(curve.partial_auc(limit, normalised=True))
-        assert result.metrics["fnmr" + tag] == curve.fnmr[0] > 0
-        assert result.events["fnmr" + tag] == curve.events
-        assert result.counts["false_non_matches" + tag] == round(curve.fnmr[0] * 600)
+            assert result.value(name + tag) == pytest.approx(curve.partial_auc(limit))
+            assert result.value(f"{name}{tag}_normalised") == pytest.approx(curve.partial_auc(limit, normalised=True))
+        assert result.value("fnmr" + tag) == curve.fnmr[0] > 0
+        assert result.metric("fnmr" + tag).events == curve.events
+        assert result.value("false_non_matches" + tag) == round(curve.fnmr[0] * 600)
     assert threshold in result.switches["edc threshold"]
+    assert result.discarding == Discarding("knowing", threshold)
     assert (result.counts["mated"], result.counts["non_mated"], result.counts["subjects"]) == (600, 600, PEOPLE)
 
 
@@ -108,43 +107,44 @@ def test_the_stored_curve_is_the_staircase_with_the_pairs_left():
     result = judged()[0]
     quality = np.minimum(GOODNESS[pairs.first], GOODNESS[pairs.second])
     curve = metrics.error_vs_discard(scores_of(pairs), pairs.same, quality, 0.1)
-    stored = result.curves["edc@fmr=0.1"]
+    stored = result.curve("edc", {"fmr": 0.1}).points
     for discard, fnmr, left in zip(stored["discard"], stored["fnmr"], stored["mated_left"], strict=True):
         kept = np.flatnonzero(curve.discard <= discard)[-1]
         assert (fnmr, left) == (curve.fnmr[kept], curve.left[kept])
     assert (stored["discard"][0], stored["discard"][-1], stored["mated_left"][0]) == (0, 0.95, 600)
-    assert result.counts["mated_left_at_discard_0.2"] == curve.left[curve.discard <= 0.2].min()
+    assert result.value("mated_left@discard=0.2") == curve.left[curve.discard <= 0.2].min()
     false_match = metrics.false_match_vs_discard(scores_of(pairs), pairs.same, quality, 0.1)
-    assert result.curves["fm-edc@fmr=0.1"]["fmr"][0] == false_match.error[0]
+    assert result.curve("fm-edc", {"fmr": 0.1}).points["fmr"][0] == false_match.error[0]
 
 
 def test_no_order_of_the_pairs_is_better_than_the_best():
     """An order that discards every error first, then in closed form: (e - d) / (1 - d) is left of the error e."""
     pairs = pair_set()
     perfect, result = judged(qualities={"goodness": GOODNESS})[0], judged()[1]
-    error = result.metrics["fnmr@fmr=0.1"]
+    error = result.value("fnmr@fmr=0.1")
     for name, limit in (("pauc(0.2)", 0.2), ("pauc(0.3)", 0.3), ("auc(0.95)", 0.95)):
-        best = result.metrics[f"{name}@fmr=0.1_normalised_best"]
+        best = result.value(f"{name}@fmr=0.1_normalised_best")
         reached = min(limit, error)
         assert best == pytest.approx((reached + (1 - error) * np.log(1 - reached)) / (limit * error), abs=0.01)
-        assert best <= min(result.metrics[f"{name}@fmr=0.1_normalised"], perfect.metrics[f"{name}@fmr=0.1_normalised"])
-    low, high = result.intervals["fnmr@fmr=0.1"]
-    assert low < error < high
-    assert error == (scores_of(pairs)[pairs.same] < 1e9).mean() * result.counts["false_non_matches@fmr=0.1"] / 600
+        assert best <= min(result.value(f"{name}@fmr=0.1_normalised"), perfect.value(f"{name}@fmr=0.1_normalised"))
+    interval = result.metric("fnmr@fmr=0.1").interval
+    assert interval.low < error < interval.high
+    assert error == (scores_of(pairs)[pairs.same] < 1e9).mean() * result.value("false_non_matches@fmr=0.1") / 600
 
 
 def test_a_quality_that_knows_wins_and_the_difference_says_so():
     knowing, ignorant = judged(replicates=200)
     name = "pauc(0.3)@fmr=0.1"
     assert knowing.headline == ignorant.headline == name
-    difference = ignorant.metrics[f"{name}_minus_knowing"]
-    assert difference == pytest.approx(ignorant.metrics[name] - knowing.metrics[name])
-    low, high = ignorant.intervals[f"{name}_minus_knowing"]
-    assert 0 < low < difference < high
-    assert not [metric for metric in knowing.metrics if "minus" in metric]
+    difference = ignorant.value(f"{name}_minus_knowing")
+    assert difference == pytest.approx(ignorant.value(name) - knowing.value(name))
+    interval = ignorant.metric(f"{name}_minus_knowing").interval
+    assert 0 < interval.low < difference < interval.high
+    assert {metric.versus for metric in knowing.metrics} == {""}
+    assert len(ignorant.where(versus="knowing")) == 12
     for result in (knowing, ignorant):
-        for metric, (low, high) in result.intervals.items():
-            assert low <= result.metrics[metric] <= high
+        for metric in result.metrics:
+            assert metric.interval is None or metric.interval.low <= metric.value <= metric.interval.high
 
 
 def test_intervals_are_those_of_one_bootstrap_of_all_qualities():
@@ -155,7 +155,8 @@ def test_intervals_are_those_of_one_bootstrap_of_all_qualities():
     subject = pairs.subject
     found = metrics.bootstrap_interval(lambda w: other(w) - one(w), subject[pairs.first], subject[pairs.second], replicates=50)
     expected = (found.low[0], found.high[0])
-    assert judged()[1].intervals["pauc(0.2)@fmr=0.02_minus_knowing"] == pytest.approx(expected)
+    interval = judged()[1].metric("pauc(0.2)@fmr=0.02_minus_knowing").interval
+    assert (interval.low, interval.high) == pytest.approx(expected)
 
 
 def test_a_random_order_is_the_mean_over_its_orders():
@@ -163,20 +164,20 @@ def test_a_random_order_is_the_mean_over_its_orders():
     together = judged(qualities={"random order": orders}, fmr=(0.1,))[0]
     apart = [judged(qualities={"one": order}, fmr=(0.1,))[0] for order in orders]
     name = "auc(0.95)@fmr=0.1"
-    assert together.metrics[name] == pytest.approx(np.mean([result.metrics[name] for result in apart]))
-    np.testing.assert_allclose(
-        together.curves["edc@fmr=0.1"]["fnmr"], np.mean([result.curves["edc@fmr=0.1"]["fnmr"] for result in apart], axis=0)
-    )
-    assert together.metrics["pauc(0.3)@fmr=0.1_normalised"] == pytest.approx(1, abs=0.1)
-    assert together.switches["orders averaged"] == 4
+    assert together.value(name) == pytest.approx(np.mean([result.value(name) for result in apart]))
+    fnmr, *others = (result.curve("edc", {"fmr": 0.1}).points["fnmr"] for result in (together, *apart))
+    np.testing.assert_allclose(fnmr, np.mean(others, axis=0))
+    assert together.value("pauc(0.3)@fmr=0.1_normalised") == pytest.approx(1, abs=0.1)
+    assert together.discarding.orders == 4
 
 
 def test_an_fmr_below_one_impostor_is_unresolved():
     result = judged(fmr=(0.1, 1e-4))[0]
-    unresolved = [name for name, value in result.metrics.items() if math.isnan(value)]
-    assert {name.partition("@")[2].removesuffix("_normalised") for name in unresolved} == {"fmr=0.0001"}
+    unresolved = [metric for metric in result.metrics if metric.value is None]
+    assert unresolved == result.where(at={"fmr": 1e-4})
     assert len(unresolved) == 7
-    assert not [name for name in (*result.intervals, *result.events, *result.curves) if "0.0001" in name]
+    assert {(metric.interval, metric.events) for metric in unresolved} == {(None, None)}
+    assert {curve.at["fmr"] for curve in result.curves} == {0.1}
 
 
 def test_failures_leave_out_the_same_pairs_for_every_quality():
@@ -191,7 +192,7 @@ def test_failures_leave_out_the_same_pairs_for_every_quality():
     curve = metrics.error_vs_discard(scores_of(whole)[kept], whole.same[kept], quality[kept], 0.1)
     locate = whole.source.locate
     for result, name, image in zip(results, ("knowing", "given"), (without, absent), strict=True):
-        assert result.metrics["auc(0.95)@fmr=0.1"] == pytest.approx(curve.partial_auc(0.95))
+        assert result.value("auc(0.95)@fmr=0.1") == pytest.approx(curve.partial_auc(0.95))
         told = {unread: f"{locate(unread)}: is empty; leave it out", image: f"{locate(image)}: has no {name}"}
         assert result.failures == [told[number] for number in sorted(told)]
         assert (result.counts["failures_to_acquire"], result.counts["pairs_left_out"]) == (2, touched.sum())
@@ -218,9 +219,9 @@ def test_measures_see_each_image_once_with_its_file_however_many_models_there_ar
 
 def test_per_step_has_no_intervals_and_says_so():
     result = judged(threshold="per_step")[0]
-    assert result.intervals == {}
+    assert {metric.interval for metric in result.metrics} == {None}
     assert "no intervals" in result.switches["edc threshold"]
-    assert result.curves["edc@fmr=0.1"]["discard"] == pytest.approx(np.arange(20) / 20)
+    assert result.curve("edc", {"fmr": 0.1}).points["discard"] == pytest.approx(np.arange(20) / 20)
 
 
 @pytest.mark.parametrize(

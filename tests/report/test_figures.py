@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from limen.protocols import Result
+from limen.protocols import Curve, Discarding, Metric, Result
 from limen.report import figure_edc, figure_histogram, figure_overview, figure_roc, figure_training, save_png, to_svg
 
 
@@ -13,12 +13,12 @@ def result(name="lfw", **changes):
     fields = {
         "kind": "verification",
         "headline": "accuracy",
-        "metrics": {"accuracy": 0.99, "threshold_cosine": 0.25},
+        "metrics": [Metric("accuracy", 0.99), Metric("threshold_cosine", 0.25, "similarity")],
         "counts": {"non_mated": 1000},
-        "curves": {
-            "roc": {"far": [0.0, 0.001, 0.01, 1.0], "tar": [0.5, 0.9, 0.95, 1.0]},
-            "histogram": {"edges": [-1.0, 0.0, 1.0], "mated": [1, 9], "non_mated": [8, 2]},
-        },
+        "curves": [
+            Curve("roc", {"far": [0.0, 0.001, 0.01, 1.0], "tar": [0.5, 0.9, 0.95, 1.0]}),
+            Curve("histogram", {"edges": [-1.0, 0.0, 1.0], "mated": [1, 9], "non_mated": [8, 2]}),
+        ],
     }
     return Result(name=name, **(fields | changes))
 
@@ -38,14 +38,14 @@ def test_the_histogram_shows_shares_of_each_class():
     np.testing.assert_allclose(outlines["non-mated"], [0.8, 0.2])
 
 
-def discarding(quality, fnmr=(0.4, 0.1), orders=1, threshold="fixed: of all", **changes):
-    switches = {"quality": quality, "orders averaged": orders, "edc threshold": threshold}
-    curves = {"edc@fmr=0.01": {"discard": [0.0, 0.5], "fnmr": list(fnmr), "mated_left": [200, 100]}}
-    return result(**({"switches": switches, "counts": {"mated": 200}, "curves": curves} | changes))
+def discarding(quality, fnmr=(0.4, 0.1), orders=1, threshold="fixed", **changes):
+    curves = [Curve("edc", {"discard": [0.0, 0.5], "fnmr": list(fnmr), "mated_left": [200, 100]}, {"fmr": 0.01})]
+    fields = {"discarding": Discarding(quality, threshold, orders), "counts": {"mated": 200}, "curves": curves}
+    return result(**(fields | changes))
 
 
 def test_the_edc_has_a_line_for_each_quality_and_the_mated_pairs_left_above():
-    axes = figure_edc([discarding("crfiqa"), discarding("random order", (0.4, 0.4), orders=10), discarding("norm", curves={})], 0.01).axes[
+    axes = figure_edc([discarding("crfiqa"), discarding("random order", (0.4, 0.4), orders=10), discarding("norm", curves=[])], 0.01).axes[
         0
     ]
     found = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
@@ -58,7 +58,7 @@ def test_the_edc_has_a_line_for_each_quality_and_the_mated_pairs_left_above():
 
 
 def test_an_edc_of_a_threshold_for_every_step_is_a_trapezoid_over_all_pairs():
-    axes = figure_edc([discarding("crfiqa", threshold="per_step: found again")], 0.01).axes[0]
+    axes = figure_edc([discarding("crfiqa", threshold="per_step")], 0.01).axes[0]
     assert axes.lines[0].get_drawstyle() == "default"
     assert axes.get_xlabel() == "share of all pairs discarded"
     assert axes.get_ylabel() == "FNMR at FMR 0.01, threshold per_step"
@@ -72,7 +72,7 @@ def test_training_rows_without_the_value_are_passed_over():
 
 
 @pytest.mark.parametrize(
-    "figure", [figure_roc([]), figure_edc([], 0.01), figure_roc([result(curves={})]), figure_training({}), figure_training({"a": []})]
+    "figure", [figure_roc([]), figure_edc([], 0.01), figure_roc([result(curves=[])]), figure_training({}), figure_training({"a": []})]
 )
 def test_nothing_to_draw_is_an_empty_figure(figure):
     assert to_svg(figure).startswith("<svg")

@@ -1,7 +1,6 @@
 """The report: one file, every number with its interval and events, every text escaped."""
 
 import base64
-import math
 from html.parser import HTMLParser
 
 import cv2
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from limen.errors import LimenError
-from limen.protocols import Result
+from limen.protocols import Curve, Discarding, Interval, Metric, Result
 from limen.report import Section, face_grid, figure_training, write_report
 
 HOSTILE = "<script>alert('x')</script>"
@@ -39,15 +38,19 @@ def result(name="lfw", accuracy=0.9912, **changes):
     fields = {
         "kind": "verification",
         "headline": "accuracy",
-        "metrics": {"accuracy": accuracy, "tar@far=0.001": 0.9521, "tar@far=1e-06": math.nan, "threshold_cosine": 0.234},
-        "intervals": {"accuracy": (accuracy - 0.002, accuracy + 0.003), "tar@far=0.001": (0.93, 0.97)},
-        "events": {"tar@far=0.001": 3},
+        "metrics": [
+            Metric("accuracy", accuracy, interval=Interval(accuracy - 0.002, accuracy + 0.003)),
+            Metric("tar", 0.9521, at={"far": 1e-3}, interval=Interval(0.93, 0.97), events=3),
+            Metric("tar", None, at={"far": 1e-6}),
+            Metric("threshold_cosine", 0.234, "similarity"),
+        ],
         "counts": {"pairs": 6000, "non_mated": 3000, "failures_to_acquire": 0},
-        "switches": {"model": "adaface", "flip": True, "bootstrap level": 0.95},
-        "curves": {
-            "roc": {"far": [0.0, 0.001, 1.0], "tar": [0.5, 0.9, 1.0]},
-            "histogram": {"edges": [-1.0, 0.0, 1.0], "mated": [1, 9], "non_mated": [8, 2]},
-        },
+        "model": "adaface",
+        "switches": {"flip": True},
+        "curves": [
+            Curve("roc", {"far": [0.0, 0.001, 1.0], "tar": [0.5, 0.9, 1.0]}),
+            Curve("histogram", {"edges": [-1.0, 0.0, 1.0], "mated": [1, 9], "non_mated": [8, 2]}),
+        ],
     }
     return Result(name=name, **(fields | changes))
 
@@ -84,10 +87,13 @@ def test_qualities_of_the_same_pairs_and_model_share_a_figure_for_each_fmr(tmp_p
         curve = {"discard": [0.0, 0.5], "fnmr": [0.4, 0.1], "mated_left": [20, 10]}
         return result(
             headline="pauc(0.3)@fmr=0.01",
-            metrics={"pauc(0.3)@fmr=0.01": 0.01234, "pauc(0.3)@fmr=0.01_minus_far sight": 0.001},
+            metrics=[
+                Metric("pauc", value, "area", {"fmr": 0.01}, 0.3, versus=than) for value, than in ((0.01234, ""), (0.001, "far sight"))
+            ],
             counts={"mated": 20},
-            switches={"model": model, "quality": quality, "orders averaged": 1, "edc threshold": "fixed"},
-            curves={"edc@fmr=0.01": curve, "edc@fmr=0.1": curve},
+            model=model,
+            discarding=Discarding(quality),
+            curves=[Curve("edc", curve, {"fmr": fmr}) for fmr in (0.01, 0.1)],
         )
 
     html = written(tmp_path, [discarding(quality, model) for model in ("a", "b") for quality in ("far sight", HOSTILE)])
@@ -101,9 +107,10 @@ def test_qualities_of_the_same_pairs_and_model_share_a_figure_for_each_fmr(tmp_p
 def test_every_text_is_escaped(tmp_path):
     hostile = result(
         HOSTILE,
-        metrics={"accuracy": 0.9, HOSTILE: 0.5},
+        metrics=[Metric("accuracy", 0.9), Metric(HOSTILE, 0.5)],
         counts={HOSTILE: 1},
-        switches={"model": HOSTILE, HOSTILE: HOSTILE},
+        model=HOSTILE,
+        switches={HOSTILE: HOSTILE},
         failures=[HOSTILE],
     )
     face = np.zeros((8, 8, 3), np.uint8)
@@ -131,7 +138,7 @@ def test_failures_are_counted_and_listed(tmp_path):
 
 
 def test_a_result_of_another_kind_with_nothing_but_a_number_is_shown(tmp_path):
-    text = Page(written(tmp_path, [Result("mine", "own", "answer", {"answer": 0.42})])).text
+    text = Page(written(tmp_path, [Result("mine", "own", "answer", [Metric("answer", 0.42)])])).text
     assert "42.00" in text
     assert "ROC" not in text
 

@@ -23,6 +23,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, load
 from limen import Embedder, LimenError
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.models.bundle import load_bundle
+from limen.protocols import Result
 from limen.training import Recipe, load_recipe, monitor, read_log, step, train
 from limen.training import run as training_run
 from limen.training.checkpoint.checkpoint import checkpoints, read_values
@@ -293,8 +294,7 @@ def test_evaluation_while_training(faces, tmp_path):
     bundle = train(settings, quiet=True)
     rows = [row for row in read_log(bundle.parent / "log.jsonl") if "evaluation" in row]
     assert [(row["step"], row["evaluation"]) for row in rows] == [(4, "people"), (8, "people")]
-    stored = json.loads((bundle.parent / "evaluation-people.json").read_text())
-    assert stored["metrics"]["accuracy"] == rows[-1]["accuracy"]
+    assert Result.load(bundle.parent / "evaluation-people.json").value("accuracy") == rows[-1]["accuracy"]
     plain = train(recipe(faces, tmp_path / "plain"), quiet=True)
     assert_equal_runs(bundle.parent, plain.parent)  # looking changes nothing
 

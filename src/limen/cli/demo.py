@@ -17,13 +17,12 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from limen.cli.evaluate import text as text  # says the same things
-from limen.cli.evaluate import write_results
 from limen.cli.progress import progress_bar
 from limen.data import FaceSource, open_source, pairs_of
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.models.embedder import Embedder
 from limen.protocols import PairScores, Result, Verification
-from limen.report import Section, face_grid, figure_overview, figure_training, save_png
+from limen.report import Section, face_grid, figure_overview, figure_training, result_summary, save_png, write_evaluation
 from limen.training import Recipe, read_log, train
 from limen.training.recipe import Backbone, Data, Margin, Optimiser, Quality
 
@@ -56,7 +55,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         bundle = train(_recipe(out, faces, margin, options), resume="auto")
         embedder = Embedder.load(bundle)
         scores[margin] = protocol.score(embedder)
-        result = protocol.judge(scores[margin], {"model": margin, **embedder.description})
+        result = protocol.judge(scores[margin], embedder.description, margin)
         results.append(result)
         if margin == MARGINS[0]:
             score = embedder.embed(np.stack([strangers.image(k) for k in range(len(strangers))])).quality
@@ -69,9 +68,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         *_extremes(protocol, scores[MARGINS[0]], results[0]),
         _quality(strangers, score, SyntheticFaces(TEST_PEOPLE, IMAGES_EACH, options.seed, TRAIN_PEOPLE, DIFFICULTY).truths()["severity"]),
     ]
-    return write_results(out, f"{len(MARGINS)} margins on {TEST_PEOPLE} unseen generated people", results, sections) | {
-        "bundle": str(out / "model.safetensors")
-    }
+    title = f"{len(MARGINS)} margins on {TEST_PEOPLE} unseen generated people"
+    return write_evaluation(out, title, results, sections) | result_summary(results) | {"bundle": str(out / "model.safetensors")}
 
 
 def _recipe(out: Path, faces: Path, margin: str, options: argparse.Namespace) -> Recipe:

@@ -20,25 +20,21 @@ list from a folder of people.
 """
 
 import argparse
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limen.cli.discard_table import discard_lines
 from limen.cli.progress import progress_bar
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_measure, file_of, model_name
-from limen.models.embedder import Embedder
-from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result, Verification, random_orders, read_quality_csv, save_json
-from limen.report import write_edc_csv, write_report
-from limen.report.html import interval_text, metric_name, metric_text
+from limen.models.model import open_model
+from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result, Verification, random_orders, read_quality_csv
+from limen.report import check_earlier, distinct, result_summary, write_evaluation
 
 FMR = (1e-2, 1e-3, 1e-4)
 
@@ -63,39 +59,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    out, paths = Path(options.out), [Path(model) for model in options.models]
     protocols = _protocols(options)  # before the models: a wrong path should not cost their loading
-    pair_files = [file_sha256(Path(pairs)) for pairs in options.pairs]
-    judged = protocols[0].qualities if isinstance(protocols[0], ErrorVersusDiscard) else ()
-    files = {name: file_of(spec) for name, spec in zip(judged, options.quality or (), strict=True) if spec != "random"}
-    of_quality = {name: {"quality_sha256": file_sha256(file)} for name, file in files.items() if file is not None}
-    results = []
-    for model in map(Path, options.models):
-        embedder = Embedder.load(model, options.device, options.threads)
-        for protocol, pairs_sha256 in zip(protocols, pair_files, strict=True):
-            with progress_bar(protocol.pair_set.name) as protocol.progress:
-                found = protocol.run(embedder)
-            for result in found if isinstance(found, list) else [found]:
-                result.switches = {"model": model_name(model)} | result.switches | {"pairs_sha256": pairs_sha256}
-                if judged:
-                    result.switches |= of_quality.get(result.switches["quality"], {"quality_sha256": "no file"})
-                results.append(result)
-    names = dict.fromkeys(result.switches["model"] for result in results)
-    return write_results(Path(options.out), f"{', '.join(names)} on {', '.join(p.pair_set.name for p in protocols)}", results)
+    models = distinct([model_name(path) for path in paths], paths)
+    check_earlier(out, {(protocol.pair_set.name, model) for protocol in protocols for model in models})
+    results: list[Result] = []
+    for model, path in zip(models, paths, strict=True):
+        embedder = open_model(path, options.device, options.threads)
+        for protocol in protocols:
+            with progress_bar(protocol.pair_set.name) as progress:
+                found = protocol.run(embedder, model, progress)
+            results += found if isinstance(found, list) else [found]
+    title = f"{', '.join(models)} on {', '.join(protocol.pair_set.name for protocol in protocols)}"
+    return write_evaluation(out, title, results) | result_summary(results)
 
 
 def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDiscard]:
     """One for each set of pairs."""
-    common = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
-    pair_sets = [open_pairs(pairs, options.images) for pairs in options.pairs]
+    paths = [Path(pairs) for pairs in options.pairs]
+    pair_sets = [open_pairs(path, options.images) for path in paths]
+    names = distinct([pairs.name for pairs in pair_sets], paths)
+    pair_sets = [replace(pairs, name=name) for pairs, name in zip(pair_sets, names, strict=True)]
+    hashes = [{"pairs_sha256": file_sha256(path)} for path in paths]
+    common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
     if options.replicates < 2:
         raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
     if not options.quality and (options.fmr or options.edc_threshold):
         raise LimenError("--fmr and --edc-threshold are of error versus discard; add --quality, or leave them out")
     if not options.quality:
-        return [Verification(pairs, **common) for pairs in pair_sets]
+        return [Verification(pairs, switches=sha256, **common) for pairs, sha256 in zip(pair_sets, hashes, strict=True)]
     qualities = _qualities(options.quality, pair_sets, options.device, options.seed)
+    files = [None if spec == "random" else file_of(spec) for spec in options.quality]
+    quality_hashes = [{"quality_sha256": file_sha256(file) if file else "no file"} for file in files]
     common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
-    return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
+    common |= {"quality_switches": dict(zip(qualities[0], quality_hashes, strict=True))}
+    judged = zip(pair_sets, qualities, hashes, strict=True)
+    return [ErrorVersusDiscard(pairs, named, switches=sha256, **common) for pairs, named, sha256 in judged]
 
 
 def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: int) -> list[dict[str, QualityMeasure | np.ndarray]]:
@@ -115,56 +114,6 @@ def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: in
         for qualities, quality in zip(named, found, strict=True):
             qualities[name] = quality
     return named
-
-
-def write_results(out: Path, title: str, results: list[Result], sections: Any = ()) -> dict[str, Any]:
-    """OUT/result.json and OUT/report.html, and what a command says of them."""
-    out.mkdir(parents=True, exist_ok=True)
-    save_json({"results": [asdict(result) for result in results]}, out / "result.json")
-    write_report(out / "report.html", title, results, sections)
-    files = {"report": str(out / "report.html"), "result": str(out / "result.json")}
-    if any(curve.startswith("edc@") for result in results for curve in result.curves):
-        write_edc_csv(out / "edc.csv", results)
-        files["curves"] = str(out / "edc.csv")
-    return files | {
-        "results": [
-            {"name": r.label, "counts": r.counts, "metrics": r.metrics, "intervals": {k: list(v) for k, v in r.intervals.items()}}
-            for r in results
-        ],
-        "text": _text(results),
-    }
-
-
-def _text(results: list[Result]) -> list[str]:
-    lines = []
-    for _, group in groupby(results, lambda result: (result.name, result.switches.get("model"), "quality" in result.switches)):
-        found = list(group)
-        lines += discard_lines(found) if "quality" in found[0].switches else [line for result in found for line in _lines(result)]
-    return lines
-
-
-def _lines(result: Result) -> list[str]:
-    counts = result.counts
-    lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
-    if counts["pairs_left_out"]:
-        lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
-    shown = [name for name in result.metrics if _is_shown(result, name)]
-    unresolved = [name for name in shown if "@" in name and math.isnan(result.metrics[name])]
-    resolved = [name for name in shown if name not in unresolved]
-    width = max(map(len, map(metric_name, resolved)), default=0)
-    for name in resolved:
-        interval = interval_text(result, name)
-        value = metric_text(name, result.metrics[name])
-        impostors = f"   {result.events[name]} impostors" if name in result.events and name.startswith("tar@") else ""
-        lines.append(f"  {metric_name(name):{width}s} {value:>12s}{f'   [{interval}]' if interval else ''}{impostors}")
-    if unresolved:
-        rates = ", ".join(metric_name(name.rpartition("@")[2]) for name in unresolved)
-        lines.append(f"  unresolved, as less than one of {counts['non_mated']} non-mated pairs may be accepted: {rates}")
-    return lines
-
-
-def _is_shown(result: Result, name: str) -> bool:
-    return name in (result.headline, "eer", "threshold_cosine") or (name.startswith("tar@") and not name.endswith("_std"))
 
 
 def text(result: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_cur
 from limen.metrics.scores import pair_scores
 from limen.metrics.templates import pool_templates, quality_weights
 from limen.metrics.thresholds import Thresholds, threshold_at_fmr
-from limen.metrics.verification import KFold, contiguous_folds, kfold_verification
+from limen.metrics.verification import KFold, contiguous_folds, kfold_verification, weighted_val
 
 __all__ = [
     "AUC_LIMIT",
@@ -76,4 +76,5 @@ __all__ = [
     "weighted_eer",
     "weighted_mean",
     "weighted_tar_at_far",
+    "weighted_val",
 ]

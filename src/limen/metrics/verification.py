@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limen.metrics.bootstrap import Statistic
+
 ACCURACY_GRID = np.arange(0, 4, 0.01)
 VAL_GRID = np.arange(0, 4, 0.001)
 
@@ -65,14 +67,12 @@ def kfold_verification(distance: np.ndarray, same: np.ndarray, folds: int | np.n
     if len(size) < 2 or not size.all():
         raise ValueError(f"every fold needs a pair, and there must be two folds; sizes are {size.tolist()}")
 
-    accepted = _accepted(distance, fold, same, len(size), ACCURACY_GRID)
-    rejected_impostors = np.bincount(fold[~same], minlength=len(size))[:, None] - accepted[0]
-    right = accepted[1] + rejected_impostors  # (F, T)
+    impostors, mated = (_accepted(distance[kind], fold[kind], len(size), ACCURACY_GRID) for kind in (~same, same))
+    right = (mated + impostors[:, -1:] - impostors)[:, :-1]  # (F, T)
     best = (right.sum(0) - right).argmax(1)
     thresholds = ACCURACY_GRID[best]
 
-    accepted = _accepted(distance, fold, same, len(size), VAL_GRID)
-    val_thresholds = _thresholds_at(far, accepted[0].sum(0) - accepted[0], (~same).sum() - np.bincount(fold[~same], minlength=len(size)))
+    val_thresholds = _thresholds_at(far, _accepted(distance[~same], fold[~same], len(size), VAL_GRID))
     passed = distance < val_thresholds[fold]
     val, reached = _rate_per_fold(passed, same, fold, len(size)), _rate_per_fold(passed, ~same, fold, len(size))
     return KFold(
@@ -86,20 +86,33 @@ def kfold_verification(distance: np.ndarray, same: np.ndarray, folds: int | np.n
     )
 
 
-def _accepted(distance: np.ndarray, fold: np.ndarray, same: np.ndarray, folds: int, grid: np.ndarray) -> np.ndarray:
-    """(2, F, T) number of non-mated [0] and mated [1] pairs of a fold with `distance < t`: one histogram, one cumulative sum."""
-    first_accepting = np.searchsorted(grid, distance, side="right")
-    cell = (same * folds + fold) * (len(grid) + 1) + first_accepting
-    histogram = np.bincount(cell, minlength=2 * folds * (len(grid) + 1)).reshape(2, folds, -1)
-    return histogram.cumsum(2)[..., :-1]
+def weighted_val(distance: np.ndarray, same: np.ndarray, fold: np.ndarray, far: float) -> Statistic:
+    """`kfold_verification(distance, same, fold, far).val`, the thresholds found again in every replicate."""
+    folds = int(fold.max()) + 1
+    impostor, impostor_fold, mated, mated_fold = distance[~same], fold[~same], distance[same], fold[same]
+
+    def statistic(weight: np.ndarray) -> np.ndarray:
+        thresholds = _thresholds_at(far, _accepted(impostor, impostor_fold, folds, VAL_GRID, weight[~same]))
+        total = np.bincount(mated_fold, weight[same], folds)
+        hits = np.bincount(mated_fold, weight[same] * (mated < thresholds[mated_fold]), folds)
+        return np.array([_mean(hits[total > 0] / total[total > 0])])
+
+    return statistic
 
 
-def _thresholds_at(far: float, accepted: np.ndarray, impostors: np.ndarray) -> np.ndarray:
-    """(F,) threshold at which `accepted` (F, T) of `impostors` (F,) reaches `far`, 0 where it never does."""
+def _accepted(distance: np.ndarray, fold: np.ndarray, folds: int, grid: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    """(F, T + 1) number, or weight, of the pairs of a fold with `distance < t`, and of all: one histogram, one cumulative sum."""
+    cell = fold * (len(grid) + 1) + np.searchsorted(grid, distance, side="right")
+    return np.bincount(cell, weight, folds * (len(grid) + 1)).reshape(folds, -1).cumsum(1)
+
+
+def _thresholds_at(far: float, accepted: np.ndarray) -> np.ndarray:
+    """(F,) threshold at which the other folds' share of impostors `accepted` (F, T + 1) reaches `far`, 0 where it never does."""
+    others = accepted.sum(0) - accepted
     thresholds = np.zeros(len(accepted))
-    for fold, (count, total) in enumerate(zip(accepted, impostors, strict=True)):
-        if total and count[-1] / total >= far:
-            thresholds[fold] = np.interp(far, count / total, VAL_GRID)
+    for fold, (last, total) in enumerate(others[:, -2:]):
+        if total > 0 and last / total >= far:
+            thresholds[fold] = np.interp(far, others[fold, :-1] / total, VAL_GRID)
     return thresholds
 
 

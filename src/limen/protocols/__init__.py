@@ -7,15 +7,19 @@ from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
 from limen.protocols.image_quality import ImageQuality, random_orders, read_quality_csv, score_images
 from limen.protocols.protocol import EvaluationProtocol, Found
-from limen.protocols.result import Result, save_json
+from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_json, save_results
 from limen.protocols.verification import PairScores, Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 
 __all__ = [
+    "Curve",
+    "Discarding",
     "ErrorVersusDiscard",
     "EvaluationProtocol",
     "ImageQuality",
+    "Interval",
+    "Metric",
     "PairScores",
     "Progress",
     "QualityMeasure",
@@ -25,9 +29,12 @@ __all__ = [
     "Verification",
     "embed_images",
     "evaluate",
+    "load_results",
     "random_orders",
     "read_quality_csv",
+    "result_schema",
     "save_json",
+    "save_results",
     "score_images",
 ]
 

@@ -1,21 +1,20 @@
 """Pairs, a recogniser and qualities of the images -> error versus discard: how well each quality foretells the recogniser's errors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 
-from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.inference.table import Progress, without_quality
-from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, add_unresolved, area_name, paired_areas
+from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, area, mated_left, paired_areas, unresolved
 from limen.protocols.image_quality import ImageQuality, score_images
-from limen.protocols.result import Result
-from limen.protocols.verification import PairScores, Verification, pair_counts
+from limen.protocols.intervals import Bootstrap
+from limen.protocols.result import Discarding, Result
+from limen.protocols.verification import PairScores, Verification, check_both_kinds, pair_counts
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 
@@ -39,9 +38,10 @@ class ErrorVersusDiscard:
             (S, N) is S orders whose areas and curves are averaged: `random_orders(N)` is the baseline. All others are compared with
             the first.
         images: the folder of the images, where `pairs` is a text list.
-        fmr: false match rates; at one below 1/N_impostor all numbers are NaN, that is unresolved. The headline is at the first.
+        fmr: false match rates; at one below 1/N_impostor all numbers are unresolved. The headline is at the first.
         threshold: "fixed", or "per_step" to stand beside CR-FIQA's tables (see `metrics.error_vs_discard`), which gives no intervals.
-        flip, replicates, seed, level, progress: as in `Verification`.
+        flip, replicates, seed, level, switches: as in `Verification`.
+        quality_switches: name of a quality -> what else its result should say of it.
 
     Raises:
         LimenError: no quality, or one of another length than the source.
@@ -56,7 +56,8 @@ class ErrorVersusDiscard:
     replicates: int = 1000
     seed: int = 0
     level: float = 0.95
-    progress: Progress | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    quality_switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.pairs, str | PathLike):
@@ -69,17 +70,21 @@ class ErrorVersusDiscard:
         if not self.fmr or not all(0 < rate < 1 for rate in self.fmr):
             raise LimenError(f"fmr: {', '.join(map(str, self.fmr)) or 'no rate'} cannot be asked for; give rates between 0 and 1")
 
-    def run(self, embedder: Recogniser) -> list[Result]:
-        """One result for each quality; equals `judge` of the scores that `Verification` gives."""
-        scores = Verification(self.pair_set, flip=self.flip, progress=self.progress).score(embedder)
-        return self.judge(scores, dict(embedder.description))
+        self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
+        self._scored: dict[str, ImageQuality] = {}
 
-    @cached_property
-    def image_qualities(self) -> dict[str, ImageQuality]:
+    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None) -> list[Result]:
+        """One result for each quality; equals `judge` of the scores that `Verification` gives."""
+        scores = Verification(self.pair_set, flip=self.flip).score(embedder, progress)
+        return self.judge(scores, embedder.description, model, progress)
+
+    def image_qualities(self, progress: Progress | None = None) -> dict[str, ImageQuality]:
         """The qualities by name; measures see each image of a pair once, however many recognisers are judged."""
+        if self._scored:
+            return self._scored
         source, used = self.pair_set.source, np.unique(np.r_[self.pair_set.first, self.pair_set.second])
         measures = {name: quality for name, quality in self.qualities.items() if not isinstance(quality, np.ndarray)}
-        scored = score_images(list(measures.values()), source, used, self.progress) if measures else []
+        scored = score_images(list(measures.values()), source, used, progress) if measures else []
         found = dict(zip(measures, scored, strict=True))
         for name, given in self.qualities.items():
             if isinstance(given, np.ndarray):
@@ -89,59 +94,55 @@ class ErrorVersusDiscard:
                         f"{name}: {values.shape[1]} qualities for the {len(source)} images of {self.pair_set.name}; give one each"
                     )
                 found[name] = ImageQuality(values, without_quality(values, name, source, used))
-        return {name: found[name] for name in self.qualities}
+        self._scored = {name: found[name] for name in self.qualities}
+        return self._scored
 
-    def judge(self, scores: PairScores, description: dict[str, Any]) -> list[Result]:
+    def judge(self, scores: PairScores, description: Mapping[str, Any], model: str = "", progress: Progress | None = None) -> list[Result]:
         """The results of given distances, one for each quality. Raises LimenError where no mated or no non-mated pair is left."""
-        pairs, qualities = self.pair_set, self.image_qualities
+        pairs, qualities = self.pair_set, self.image_qualities(progress)
         per_pair = {name: np.minimum(q.values[:, pairs.first], q.values[:, pairs.second]) for name, q in qualities.items()}
         usable = ~np.isnan(scores.distance) & ~np.isnan(np.concatenate(list(per_pair.values()))).any(0)
         judged = {name: quality[:, usable] for name, quality in per_pair.items()}
         score, same = 1 - scores.distance[usable] / 2, pairs.same[usable]
         first, second = pairs.subject[pairs.first[usable]], pairs.subject[pairs.second[usable]]
-        if not same.any() or same.all():
-            raise LimenError(
-                f"{pairs.name}: {int(same.sum())} of the {len(same)} usable pairs are mated, and both kinds are needed; "
-                "use other pairs, or qualities of more of their images"
-            )
+        check_both_kinds(pairs.name, same)
 
         figures = {name: DiscardFigures() for name in qualities}
         for rate in self.fmr:
             if rate * (~same).sum() < 1:
-                add_unresolved(figures, rate)
+                for found in figures.values():
+                    found.metrics += unresolved(rate)
                 continue
-            interval = None
-            if self.threshold == "fixed":
-                statistic = paired_areas(score, same, judged, rate)
-                interval = metrics.bootstrap_interval(statistic, first, second, self.replicates, self.level, self.seed)
-            add_figures(figures, score, same, judged, rate, self.threshold, interval)
+            ends = self._bootstrap.of(paired_areas(score, same, judged, rate), first, second) if self.threshold == "fixed" else None
+            add_figures(figures, score, same, judged, rate, self.threshold, first, second, self.level, ends)
 
-        counts = pair_counts(pairs, usable)
         failures = {name: quality.failures | scores.failures for name, quality in qualities.items()}
         return [
             Result(
                 name=pairs.name,
-                kind="error versus discard" + (", threshold per_step" if self.threshold == "per_step" else ""),
-                headline=area_name(LIMITS[1], self.fmr[0]),
-                metrics=figures[name].numbers,
-                intervals=figures[name].intervals,
-                events=figures[name].events,
-                counts=counts | {"failures_to_acquire": len(failures[name])} | figures[name].left,
-                switches={"quality": name} | description | self._switches(description, len(quality.values)),
+                kind="error versus discard",
+                headline=area(None, self.fmr[0], LIMITS[1]).key,
+                metrics=[*figures[name].metrics, *mated_left(figures[name].curves)],
+                model=model,
+                discarding=Discarding(name, self.threshold, len(quality.values)),
+                counts=pair_counts(pairs, usable) | {"failures_to_acquire": len(failures[name])},
+                switches=dict(description) | self._switches(description, name),
                 curves=figures[name].curves,
                 failures=[failures[name][image] for image in sorted(failures[name])],
             )
             for name, quality in qualities.items()
         ]
 
-    def _switches(self, description: dict[str, Any], orders: int) -> dict[str, Any]:
-        bootstrap = {"replicates": self.replicates, "level": self.level, "seed": self.seed} if self.threshold == "fixed" else {}
+    def _switches(self, description: Mapping[str, Any], quality: str) -> dict[str, Any]:
+        fixed = self.threshold == "fixed"
         return {
             "flip": description.get("flip", "the model's own rule") if self.flip is None else self.flip,
             "score": "cosine = 1 - |a - b|^2 / 2",
             "quality of a pair": "the lower of its images'",
-            "orders averaged": orders,
             "edc threshold": THRESHOLDS[self.threshold],
             "area": AREAS[self.threshold],
-            "bootstrap": "over subjects, of all qualities at once" if bootstrap else "none",
-        } | {f"bootstrap {name}": value for name, value in bootstrap.items()}
+            "bootstrap": "over subjects, of all qualities at once" if fixed else "none",
+            **(self._bootstrap.switches if fixed else {}),
+            **self.switches,
+            **self.quality_switches.get(quality, {}),
+        }

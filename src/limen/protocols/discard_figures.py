@@ -1,6 +1,5 @@
 """The numbers and curves of error versus discard at one FMR, for several qualities of the same pairs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,8 +7,11 @@ from typing import Literal
 import numpy as np
 
 from limen import metrics
+from limen.protocols.intervals import with_interval
+from limen.protocols.result import Curve, Metric
 
 LIMITS = (0.2, 0.3, metrics.AUC_LIMIT)
+KINDS = [(normalised, limit) for normalised in (False, True) for limit in LIMITS]  # of the areas, in the order of `paired_areas`
 GRID = np.arange(191) / 200  # discards from 0 to 0.95 at which the curves of all qualities are stored
 
 
@@ -17,15 +19,14 @@ GRID = np.arange(191) / 200  # discards from 0 to 0.95 at which the curves of al
 class DiscardFigures:
     """What a Result holds of one quality."""
 
-    numbers: dict[str, float] = field(default_factory=dict)
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    events: dict[str, int] = field(default_factory=dict)
-    left: dict[str, int] = field(default_factory=dict)
-    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    metrics: list[Metric] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
 
 
-def area_name(limit: float, fmr: float, normalised: bool = False) -> str:
-    return f"{'auc' if limit == metrics.AUC_LIMIT else 'pauc'}({limit:g})@fmr={fmr:g}" + ("_normalised" if normalised else "")
+def area(value: float | None, fmr: float, limit: float, normalised: bool = False, best: bool = False, **fields: str | int) -> Metric:
+    """The area up to a discard of `limit`; `best` is that of an order that discards every error first."""
+    quantity = "auc" if limit == metrics.AUC_LIMIT else "pauc"
+    return Metric(quantity, value, "area", {"fmr": fmr}, limit, ["normalised"] * normalised + ["best"] * best, **fields)  # type: ignore[arg-type]
 
 
 def paired_areas(score: np.ndarray, mated: np.ndarray, qualities: Mapping[str, np.ndarray], fmr: float) -> metrics.Statistic:
@@ -46,11 +47,9 @@ def paired_areas(score: np.ndarray, mated: np.ndarray, qualities: Mapping[str, n
     return statistic
 
 
-def add_unresolved(figures: Mapping[str, DiscardFigures], fmr: float) -> None:
-    """NaN for an FMR that allows less than one impostor of all."""
-    for found in figures.values():
-        found.numbers[f"fnmr@fmr={fmr:g}"] = math.nan
-        found.numbers |= {area_name(limit, fmr, normalised): math.nan for normalised in (False, True) for limit in LIMITS}
+def unresolved(fmr: float) -> list[Metric]:
+    """The metrics at an FMR that allows less than one impostor of all."""
+    return [Metric("fnmr", None, at={"fmr": fmr}), *(area(None, fmr, limit, normalised) for normalised, limit in KINDS)]
 
 
 def add_figures(
@@ -60,48 +59,60 @@ def add_figures(
     qualities: Mapping[str, np.ndarray],
     fmr: float,
     threshold: Literal["fixed", "per_step"],
-    interval: metrics.Interval | None,
+    first: np.ndarray,
+    second: np.ndarray,
+    level: float,
+    ends: np.ndarray | None,
 ) -> None:
-    """Adds to the figures of each quality its areas, those less the first's, its curves and the mated pairs left.
+    """Adds to the figures of each quality its FNMR, its areas, those less the first quality's, and its curves.
 
-    `interval` is that of `paired_areas`, or None where the threshold is found again at every step. With one threshold there is also the
-    normalised area of the best order possible, which discards the pair of lowest score first.
+    `ends` (K, 2) are those of the bootstrap of `paired_areas`, `first` and `second` the subjects of the pairs; None where the threshold
+    is found again at every step. With one threshold there is also the normalised area of the best order possible, which discards the pair
+    of lowest score first.
     """
-    names = [area_name(limit, fmr, normalised) for normalised in (False, True) for limit in LIMITS]
-    fnmr, refused = f"fnmr@fmr={fmr:g}", f"false_non_matches@fmr={fmr:g}"
-    first, first_areas = next(iter(qualities)), np.zeros(len(names))
-    differences = [f"{area}_minus_{first}" for area in names]
-    ends, best, fnmr_ends = None, {}, [math.nan, math.nan]
-    if interval is not None:
-        *areas_ends, fnmr_ends = np.stack([interval.low, interval.high], -1).tolist()
-        ends = np.reshape(areas_ends, (2, len(qualities), len(names), 2)).tolist()
+    name_of_first, first_areas = next(iter(qualities)), np.zeros(len(KINDS))
+    best = []
+    if ends is not None:
         perfect = metrics.error_vs_discard(score, mated, score, fmr)
-        best = {f"{area_name(limit, fmr, True)}_best": perfect.partial_auc(limit, True) for limit in LIMITS}
+        best = [area(perfect.partial_auc(limit, True), fmr, limit, True, True) for limit in LIMITS]
+        area_ends = ends[:-1].reshape(2, len(qualities), len(KINDS), 2)
+
+    def told(metric: Metric, its_ends: np.ndarray, kinds: Sequence[np.ndarray] = ()) -> Metric:
+        return with_interval(metric, its_ends, level, first, second, kinds)
+
     for number, (name, orders) in enumerate(qualities.items()):
-        found = figures[name]
         curves = [metrics.error_vs_discard(score, mated, order, fmr, threshold) for order in orders]
-        areas = np.mean([[curve.partial_auc(limit, n) for n in (False, True) for limit in LIMITS] for curve in curves], axis=0)
-        found.numbers[fnmr] = float(curves[0].fnmr[0])
-        found.numbers |= dict(zip(names, areas.tolist(), strict=True)) | best
-        found.events |= dict.fromkeys([fnmr, *names], curves[0].events)
+        areas = np.mean([[curve.partial_auc(limit, normalised) for normalised, limit in KINDS] for curve in curves], axis=0)
+        events, refused = curves[0].events, round(curves[0].fnmr[0] * curves[0].left[0])
+        fnmr = Metric("fnmr", curves[0].fnmr[0], at={"fmr": fmr}, events=events)
+        found = [area(value, fmr, limit, normalised, events=events) for value, (normalised, limit) in zip(areas, KINDS, strict=True)]
+        less: list[Metric] = []
         if number == 0:
             first_areas = areas
         else:
-            found.numbers |= dict(zip(differences, (areas - first_areas).tolist(), strict=True))
+            pairs = zip(areas - first_areas, KINDS, strict=True)
+            less = [area(value, fmr, limit, normalised, versus=name_of_first) for value, (normalised, limit) in pairs]
         if ends is not None:
-            found.intervals[fnmr] = (fnmr_ends[0], fnmr_ends[1])
-            found.intervals |= {area: (low, high) for area, (low, high) in zip(names, ends[0][number], strict=True)}
-            if number:
-                found.intervals |= {area: (low, high) for area, (low, high) in zip(differences, ends[1][number], strict=True)}
+            fnmr = told(fnmr, ends[-1], [mated])
+            found = [told(metric, its) for metric, its in zip(found, area_ends[0, number], strict=True)]
+            less = [told(metric, its) for metric, its in zip(less, area_ends[1, number][: len(less)], strict=True)]
             false_matches = [metrics.false_match_vs_discard(score, mated, order, fmr) for order in orders]
-            found.curves[f"fm-edc@fmr={fmr:g}"] = _stored(false_matches, "fmr", "non_mated_left")
-        curve = found.curves[f"edc@fmr={fmr:g}"] = _stored(curves, "fnmr", "mated_left")
-        at = np.searchsorted(curve["discard"], LIMITS, side="right") - 1
-        found.left |= {refused: round(curves[0].fnmr[0] * curves[0].left[0])}
-        found.left |= {f"mated_left_at_discard_{limit:g}": round(curve["mated_left"][k]) for limit, k in zip(LIMITS, at, strict=True)}
+            figures[name].curves.append(Curve("fm-edc", _mean(false_matches, "fmr", "non_mated_left"), {"fmr": fmr}))
+        figures[name].curves.append(Curve("edc", _mean(curves, "fnmr", "mated_left"), {"fmr": fmr}))
+        figures[name].metrics += [fnmr, *found, *best, *less, Metric("false_non_matches", refused, "count", {"fmr": fmr})]
 
 
-def _stored(curves: Sequence[metrics.DiscardCurve], error: str, left: str) -> dict[str, list[float]]:
+def mated_left(curves: Sequence[Curve]) -> list[Metric]:
+    """The mated pairs left at a discard of each of LIMITS, which are those of any FMR."""
+    points = next((curve.points for curve in curves if curve.kind == "edc"), None)
+    if points is None:
+        return []
+    at = np.searchsorted(np.array(points["discard"], float), LIMITS, side="right") - 1
+    left = np.array(points["mated_left"], float)[at]
+    return [Metric("mated_left", round(count), "count", {"discard": limit}) for limit, count in zip(LIMITS, left, strict=True)]
+
+
+def _mean(curves: Sequence[metrics.DiscardCurve], error: str, left: str) -> dict[str, list[float | int | None]]:
     """The mean of curves: staircases on GRID, those of a threshold for every step as they are."""
     grid = GRID if np.isscalar(curves[0].threshold) else curves[0].discard
     at = [np.searchsorted(curve.discard, grid, side="right") - 1 for curve in curves]

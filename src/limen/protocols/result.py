@@ -1,67 +1,191 @@
-"""What a protocol found: numbers with their intervals, the events behind them and the switches they hold for."""
+"""What a protocol found: numbers that know their unit, their interval and the events behind them, and the switches they hold for."""
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
+import limen
 from limen.errors import LimenError
 from limen.files import atomic_write
+from limen.protocols.older_results import upgraded
+
+FORMAT = 2
+Unit = Literal["rate", "similarity", "area", "count", "number"]
+
+
+@dataclass
+class Interval:
+    """Where a number lies with probability `level`, and how that was found."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    method: str = "bootstrap over subjects"
+
+
+@dataclass
+class Metric:
+    """One number and all that is known of it. A value that is not finite becomes None: the data cannot resolve the number."""
+
+    quantity: str
+    """What is measured: "accuracy", "tar", "pauc"; of one's own any word."""
+    value: float | int | None
+    unit: Unit = "rate"
+    """A rate is a fraction, 0 to 1."""
+    at: dict[str, float] = field(default_factory=dict)
+    """The working point: {"far": 0.001}."""
+    limit: float | None = None
+    """The share discarded up to which an area is taken."""
+    variant: list[str] = field(default_factory=list)
+    """What sets it apart from others of its quantity and working point: ["std"], ["normalised", "best"]."""
+    versus: str = ""
+    """Where the value is a difference: what was taken away."""
+    interval: Interval | None = None
+    events: int | None = None
+    """Impostors accepted at its threshold: what the number rests on."""
+    key: str = ""
+    """Its name within a Result: "tar@far=0.001", made of the fields above where none is given."""
+
+    def __post_init__(self) -> None:
+        self.value = _finite(self.value)
+        ends = self.interval
+        if ends and (self.value is None or not math.isfinite(ends.low) or not math.isfinite(ends.high)):
+            self.interval = None
+        if not self.key:
+            limit = "" if self.limit is None else f"({self.limit:g})"
+            at = "@" + ",".join(f"{name}={value:g}" for name, value in self.at.items()) if self.at else ""
+            variant = "".join("_" + word.replace(" ", "_") for word in self.variant)
+            self.key = self.quantity + limit + at + variant + (f"_minus_{self.versus}" if self.versus else "")
+
+
+@dataclass
+class Curve:
+    """Points to draw, by axis. "roc": far, tar; "histogram": edges (K+1), mated (K), non_mated (K); "edc": discard, fnmr, mated_left;
+    "fm-edc": discard, fmr, non_mated_left. What is not finite becomes None."""
+
+    kind: str
+    points: dict[str, list[float | int | None]]
+    at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.points = {axis: [_finite(value) for value in np.asarray(values).tolist()] for axis, values in self.points.items()}
+
+
+@dataclass
+class Discarding:
+    """By what an error versus discard discards, and how its threshold is set."""
+
+    quality: str
+    threshold: Literal["fixed", "per_step"] = "fixed"
+    orders: int = 1
+    """Over how many orders the areas and curves are averaged; above one they are random."""
 
 
 @dataclass
 class Result:
-    """One evaluation. Rates are fractions (0 to 1); a number that the data cannot resolve is NaN."""
+    """One evaluation. Raises ValueError where two metrics have one key, or the headline is the key of none."""
 
     name: str
     """What was evaluated on, for people: "lfw"."""
     kind: str
     """The protocol: "verification"."""
     headline: str
-    """The metric that stands for the whole, a key of `metrics`."""
-    metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Metric -> (low, high)."""
-    events: dict[str, int] = field(default_factory=dict)
-    """Metric -> impostor pairs accepted at its threshold: what the number rests on."""
+    """The key of the metric that stands for the whole."""
+    metrics: list[Metric]
+    model: str = ""
+    """What was evaluated, for people."""
+    discarding: Discarding | None = None
     counts: dict[str, int] = field(default_factory=dict)
     switches: dict[str, Any] = field(default_factory=dict)
-    """How the numbers came about, by name: preprocessing, flip, threshold rules, the model's hash."""
-    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    """"roc": far, tar; "histogram": edges (K+1), mated (K), non_mated (K); "edc@fmr=0.01": discard, fnmr, mated_left."""
+    """How the numbers came about, for people: preprocessing, flip, threshold rules, the model's hash. No program reads them."""
+    curves: list[Curve] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """Images that could not be used: file and reason, one line each."""
+    limen: str = field(default_factory=lambda: limen.__version__)
+    """The version that made it; empty where it is not known."""
+
+    def __post_init__(self) -> None:
+        keys = [metric.key for metric in self.metrics]
+        if self.headline not in keys or len(set(keys)) < len(keys):
+            raise ValueError(f"headline {self.headline!r} must be one of the metrics, and each key stand once: {', '.join(keys)}")
 
     @property
     def label(self) -> str:
-        """The name, and the model and the quality where the switches name one."""
-        return " · ".join([self.name, *(self.switches[key] for key in ("model", "quality") if key in self.switches)])
+        """The name, and the model and the quality where there are any."""
+        return " · ".join(filter(None, (self.name, self.model, self.discarding.quality if self.discarding else "")))
+
+    def metric(self, key: str) -> Metric | None:
+        return next((metric for metric in self.metrics if metric.key == key), None)
+
+    def value(self, key: str) -> float | int | None:
+        """The value of the metric `key`; None where it is unresolved. Raises KeyError where there is no such metric."""
+        if (found := self.metric(key)) is None:
+            raise KeyError(key)
+        return found.value
+
+    def where(self, **fields: Any) -> list[Metric]:
+        """The metrics that have these fields: `where(quantity="tar", variant=[])`."""
+        return [metric for metric in self.metrics if all(getattr(metric, name) == value for name, value in fields.items())]
+
+    def curve(self, kind: str, at: Mapping[str, float] | None = None) -> Curve | None:
+        """The curve of a kind, at the working point given or at any."""
+        return next((curve for curve in self.curves if curve.kind == kind and at in (None, curve.at)), None)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes strict JSON, all at once; NaN becomes null. Raises LimenError where the system refuses."""
-        save_json(asdict(self), path)
+        """Equals `save_results([self], path)`."""
+        save_results([self], path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Result":
-        """The result that `save` wrote. Raises LimenError for a file that is not one."""
-        try:
-            stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            result = cls(**stored)
-            result.metrics = {name: _number(value) for name, value in result.metrics.items()}
-            result.intervals = {name: (_number(low), _number(high)) for name, (low, high) in result.intervals.items()}
-            result.curves = {
-                curve: {axis: [_number(value) for value in values] for axis, values in axes.items()}
-                for curve, axes in result.curves.items()
-            }
-        except OSError as error:
-            raise LimenError(f"{path}: cannot be read ({error.strerror}); name a result.json of an evaluation") from error
-        except (ValueError, TypeError, AttributeError) as error:
-            raise LimenError(f"{path}: not a result of an evaluation; name a result.json that `limen evaluate` wrote") from error
-        return result
+        """The result in a file that holds exactly one. Raises LimenError as `load_results`, and where there are several."""
+        found = load_results(path)
+        if len(found) != 1:
+            raise LimenError(f"{path}: holds {len(found)} results; read them with limen.protocols.load_results")
+        return found[0]
+
+
+@dataclass
+class ResultFile:
+    """Results of evaluations as limen writes them."""
+
+    results: list[Result]
+    format: int = FORMAT
+
+
+def save_results(results: Sequence[Result], path: str | PathLike[str]) -> None:
+    """Writes strict JSON of the schema docs/schema/result.json, all at once. Raises LimenError where the system refuses."""
+    save_json(asdict(ResultFile(list(results))), path)
+
+
+def load_results(path: str | PathLike[str]) -> list[Result]:
+    """The results in a file that `save_results`, `limen evaluate` or limen 0.1.0 wrote. Raises LimenError for any other file."""
+    remedy = "name a result.json that `limen evaluate` wrote"
+    if Path(path).exists() and not Path(path).is_file():
+        raise LimenError(f"{path}: is no plain file; {remedy}")
+    try:
+        stored = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
+        if not isinstance(stored, dict) or "format" not in stored:
+            stored = upgraded(stored)
+        if isinstance(stored["format"], int) and stored["format"] > FORMAT:
+            raise LimenError(f"{path}: has the format {stored['format']}, and this limen reads up to {FORMAT}; update limen")
+        return msgspec.convert(stored, ResultFile).results
+    except OSError as error:
+        raise LimenError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError) as error:
+        reason = f" ({error})" if isinstance(error, msgspec.ValidationError) else ""
+        raise LimenError(f"{path}: not a result of an evaluation{reason}; {remedy}") from error
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON schema of a file of results, made of these dataclasses: docs/schema/result.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(ResultFile)}
 
 
 def save_json(value: Any, path: str | PathLike[str]) -> None:
@@ -83,9 +207,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return _finite(value)
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _finite(value: float | int | None) -> float | int | None:
+    return None if value is None or not math.isfinite(value) else value if isinstance(value, int) else float(value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

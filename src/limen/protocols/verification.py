@@ -1,6 +1,6 @@
 """Pairs of images on disk -> accuracy over folds, TAR@FAR and EER."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -11,7 +11,8 @@ from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images
-from limen.protocols.result import Result
+from limen.protocols.intervals import Bootstrap, Figure
+from limen.protocols.result import Curve, Metric, Result
 from limen.recogniser import Recogniser
 
 VAL_FAR = 1e-3
@@ -38,9 +39,12 @@ class Verification:
         images: the folder of the images, where `pairs` is a text list.
         folds: contiguous blocks of pairs; None is the pair set's own number, ten if its file names none.
         flip: add the mirror image's embedding before normalising; None is the model's own rule.
-        far: false accept rates of the TAR@FAR reported; one below 1/N_impostor is NaN, that is unresolved.
+        far: false accept rates of the TAR@FAR reported; one below 1/N_impostor is unresolved.
         replicates, seed, level: of the bootstrap over subjects.
-        progress: called with (images done, images in all).
+        switches: what else the results should say of how they came about.
+
+    Raises:
+        LimenError: all pairs are of one kind.
     """
 
     pairs: PairSet | str | PathLike[str]
@@ -51,81 +55,77 @@ class Verification:
     replicates: int = 1000
     seed: int = 0
     level: float = 0.95
-    progress: Progress | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.pairs, str | PathLike):
             self.pairs = open_pairs(self.pairs, self.images)
         self.pair_set: PairSet = self.pairs
+        check_both_kinds(self.pair_set.name, self.pair_set.same)
+        self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
 
-    def run(self, embedder: Recogniser) -> Result:
-        """Equals `judge(score(embedder), embedder.description)`."""
-        return self.judge(self.score(embedder), dict(embedder.description))
+    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None) -> Result:
+        """Equals `judge(score(embedder, progress), embedder.description, model)`."""
+        return self.judge(self.score(embedder, progress), embedder.description, model)
 
-    def score(self, embedder: Recogniser) -> PairScores:
-        """Distances of all pairs, in the order of the pair set; each image is embedded once."""
+    def score(self, embedder: Recogniser, progress: Progress | None = None) -> PairScores:
+        """Distances of all pairs, in the order of the pair set; each image is embedded once. `progress` is told (done, in all)."""
         pairs = self.pair_set
-        embedded = embed_images(embedder, pairs.source, np.r_[pairs.first, pairs.second], self.flip, self.progress)
+        embedded = embed_images(embedder, pairs.source, np.r_[pairs.first, pairs.second], self.flip, progress)
         difference = embedded.vectors[pairs.first].astype(float) - embedded.vectors[pairs.second]
         return PairScores(np.square(difference).sum(1), embedded.failures)
 
-    def judge(self, scores: PairScores, description: dict[str, Any]) -> Result:
-        """The numbers of given distances. Raises LimenError where too few pairs are left for the folds."""
+    def judge(self, scores: PairScores, description: Mapping[str, Any], model: str = "") -> Result:
+        """The numbers of given distances, of an embedder so described. Raises LimenError where too few pairs are left for the folds, or
+        one kind of them alone."""
         pairs = self.pair_set
         usable = ~np.isnan(scores.distance)
         distance, same = scores.distance[usable], pairs.same[usable]
         first, second = pairs.subject[pairs.first[usable]], pairs.subject[pairs.second[usable]]
+        check_both_kinds(pairs.name, same)
         try:
             fold = np.unique(metrics.contiguous_folds(len(usable), self.folds or pairs.folds)[usable], return_inverse=True)[1]
             kfold = metrics.kfold_verification(distance, same, fold, VAL_FAR)
         except ValueError as error:
             raise LimenError(f"{pairs.name}: {error}; use more pairs or fewer folds") from error
 
-        score = 1 - distance / 2
-        figures = _fold_figures(kfold, distance, same, fold)
-        figures.numbers["accuracy_with_failures_as_errors"] = float(kfold.correct.sum() / len(usable))
-        curves = {"histogram": _histogram(score, same)}
-        if same.any() and not same.all():
-            roc = metrics.roc_curve(score, same)
-            thin = metrics.thin_roc(roc)
-            curves["roc"] = {"far": thin.far.tolist(), "tar": thin.tar.tolist()}
-            figures.add("eer", metrics.eer(score[same], score[~same]).value, metrics.weighted_eer(score, same))
-            for far in self.far:
-                tar, events = metrics.tar_at_far(score, same, [far])[0], metrics.impostor_events(roc, [far], int((~same).sum()))[0]
-                figures.add_at_far(f"tar@far={far:g}", tar, metrics.weighted_tar_at_far(score, same, [far]), far, same, events)
-
+        score, impostors = 1 - distance / 2, int((~same).sum())
+        roc = metrics.roc_curve(score, same)
+        val = metrics.weighted_val(distance, same, fold, VAL_FAR)
+        figures = [
+            Figure(Metric("accuracy", kfold.accuracy_mean), metrics.weighted_mean(kfold.correct), [np.ones(len(same), bool)]),
+            Figure(Metric("accuracy", kfold.accuracy_std, variant=["std"])),
+            Figure(Metric("threshold_cosine", 1 - kfold.thresholds.mean() / 2, "similarity")),
+            _at_far("val", kfold.val, val, VAL_FAR, same, (distance < kfold.val_thresholds[fold])[~same].sum()),
+            Figure(Metric("accuracy", kfold.correct.sum() / len(usable), variant=["with failures as errors"])),
+            Figure(Metric("eer", metrics.eer(score[same], score[~same]).value), metrics.weighted_eer(score, same), [same, ~same]),
+        ]
+        for far in self.far:
+            tar, events = metrics.tar_at_far(score, same, [far])[0], metrics.impostor_events(roc, [far], impostors)[0]
+            figures.append(_at_far("tar", tar, metrics.weighted_tar_at_far(score, same, [far]), far, same, events))
+        thin = metrics.thin_roc(roc)
         return Result(
             name=pairs.name,
             kind="verification",
             headline="accuracy",
-            metrics=figures.numbers,
-            intervals=self._intervals(figures.statistics, first, second),
-            events=figures.events,
+            metrics=self._bootstrap.figures(figures, first, second),
+            model=model,
             counts=pair_counts(pairs, usable) | {"failures_to_acquire": len(scores.failures)},
-            switches=description | self._switches(description, folds=int(fold.max()) + 1),
-            curves=curves,
+            switches=dict(description) | self._switches(description, folds=int(fold.max()) + 1) | dict(self.switches),
+            curves=[_histogram(score, same), Curve("roc", {"far": thin.far.tolist(), "tar": thin.tar.tolist()})],
             failures=list(scores.failures.values()),
         )
 
-    def _intervals(self, statistics: dict[str, metrics.Statistic], first: np.ndarray, second: np.ndarray) -> dict[str, tuple[float, float]]:
-        def all_at_once(weight: np.ndarray) -> np.ndarray:
-            return np.concatenate([np.atleast_1d(statistic(weight)) for statistic in statistics.values()])
-
-        interval = metrics.bootstrap_interval(all_at_once, first, second, self.replicates, self.level, self.seed)
-        return dict(zip(statistics, zip(interval.low.tolist(), interval.high.tolist(), strict=True), strict=True))
-
-    def _switches(self, description: dict[str, Any], folds: int) -> dict[str, Any]:
+    def _switches(self, description: Mapping[str, Any], folds: int) -> dict[str, Any]:
         return {
             "flip": description.get("flip", "the model's own rule") if self.flip is None else self.flip,
             "score": "cosine = 1 - |a - b|^2 / 2",
             "folds": folds,
             "accuracy threshold": "best on the other folds, kept fixed in the bootstrap",
-            "val threshold": "interpolated on the other folds, kept fixed in the bootstrap",
+            "val threshold": "interpolated on the other folds; found again in every bootstrap replicate",
             "tar threshold": "conservative: the FAR is not exceeded; found again in every bootstrap replicate",
             "bootstrap": "over subjects",
-            "bootstrap replicates": self.replicates,
-            "bootstrap level": self.level,
-            "bootstrap seed": self.seed,
+            **self._bootstrap.switches,
         }
 
 
@@ -143,38 +143,23 @@ def pair_counts(pairs: PairSet, usable: np.ndarray) -> dict[str, int]:
     }
 
 
-@dataclass
-class _Figures:
-    """Numbers, and how each is found again in a bootstrap replicate."""
-
-    numbers: dict[str, float] = field(default_factory=dict)
-    events: dict[str, int] = field(default_factory=dict)
-    statistics: dict[str, metrics.Statistic] = field(default_factory=dict)
-
-    def add(self, name: str, value: float, statistic: metrics.Statistic) -> None:
-        self.numbers[name], self.statistics[name] = float(value), statistic
-
-    def add_at_far(self, name: str, value: float, statistic: metrics.Statistic, far: float, same: np.ndarray, events: int) -> None:
-        """As `add` with the impostors behind the number; NaN alone where `far` allows less than one impostor of all."""
-        if far * (~same).sum() < 1:
-            self.numbers[name] = math.nan
-        else:
-            self.add(name, value, statistic)
-            self.events[name] = int(events)
+def check_both_kinds(name: str, same: np.ndarray) -> None:
+    """Raises LimenError where not both kinds of pairs are among `same` (P,) bool: a rate of errors needs both."""
+    if same.all() or not same.any():
+        raise LimenError(
+            f"{name}: {int(same.sum())} of the {len(same)} usable pairs are mated, and both kinds are needed; use other pairs, or mend "
+            "the images that failed"
+        )
 
 
-def _fold_figures(kfold: metrics.KFold, distance: np.ndarray, same: np.ndarray, fold: np.ndarray) -> _Figures:
-    figures = _Figures()
-    figures.add("accuracy", kfold.accuracy_mean, metrics.weighted_mean(kfold.correct))
-    figures.numbers["accuracy_std"] = kfold.accuracy_std
-    figures.numbers["threshold_cosine"] = float(1 - kfold.thresholds.mean() / 2)
-    passed = distance < kfold.val_thresholds[fold]
-    name, events = f"val@far={VAL_FAR:g}", (passed & ~same).sum()
-    figures.add_at_far(name, kfold.val, metrics.weighted_mean(passed, among=same), VAL_FAR, same, events)
-    return figures
+def _at_far(quantity: str, value: float, statistic: metrics.Statistic, far: float, same: np.ndarray, events: int) -> Figure:
+    """A share of the mated pairs; unresolved where `far` allows less than one impostor of all."""
+    if far * (~same).sum() < 1:
+        return Figure(Metric(quantity, None, at={"far": far}))
+    return Figure(Metric(quantity, value, at={"far": far}, events=int(events)), statistic, [same])
 
 
-def _histogram(score: np.ndarray, same: np.ndarray) -> dict[str, list[float]]:
+def _histogram(score: np.ndarray, same: np.ndarray) -> Curve:
     edges = np.histogram_bin_edges(score, HISTOGRAM_BINS)
     mated, non_mated = (np.histogram(score[group], edges)[0].tolist() for group in (same, ~same))
-    return {"edges": edges.tolist(), "mated": mated, "non_mated": non_mated}
+    return Curve("histogram", {"edges": edges.tolist(), "mated": mated, "non_mated": non_mated})

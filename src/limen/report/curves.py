@@ -20,17 +20,16 @@ def write_edc_csv(path: str | PathLike[str], results: Sequence[Result]) -> None:
     """
 
     def write(temporary: Path) -> None:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             table = csv.writer(file)
             table.writerow(COLUMNS)
             for result in results:
-                for name, curve in result.curves.items():
-                    kind, _, fmr = name.partition("@fmr=")
-                    if kind in AXES:
-                        error, left = AXES[kind]
-                        switches, threshold = result.switches, result.switches["edc threshold"].partition(":")[0]
-                        start = (result.name, switches.get("model", ""), switches["quality"], threshold, kind, fmr)
-                        points = zip(curve["discard"], curve[error], curve[left], strict=True)
-                        table.writerows((*start, *point) for point in points)
+                if result.discarding is None:
+                    continue
+                start = (result.name, result.model, result.discarding.quality, result.discarding.threshold)
+                for curve in result.curves:
+                    if curve.kind in AXES:
+                        points = zip(*(curve.points[axis] for axis in ("discard", *AXES[curve.kind])), strict=True)
+                        table.writerows((*start, curve.kind, f"{curve.at['fmr']:g}", *point) for point in points)
 
     atomic_write(Path(path), write)

@@ -16,12 +16,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from limen.protocols import Result
+from limen.report.show import short_labels, shortened, visible
 
 INK, MUTED, LINE = "#1c2127", "#68717d", "#e3e6ea"
 SERIES = ["#2b5fd9", "#d9602b", "#16917c", "#8a4fd0", "#b07d12", "#c23a72"]
 MATED, NON_MATED = SERIES[0], SERIES[1]
 # Drawn in the light colours, so that a PNG needs nothing more; in a page each colour becomes the variable of the same role.
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"} | {c: f"var(--series-{i})" for i, c in enumerate(SERIES)}
+
+IN_THE_AXES = 3  # most curves whose legend stands in the axes
+WIDE_LABEL = 34  # letters; with a wider one the legend below the axes has one column
+LABEL_START = "\u200b"  # before a label that begins with an underscore
 
 STYLE = {
     "font.size": 10,
@@ -78,10 +83,12 @@ def figure_edc(results: Sequence[Result], fmr: float) -> Figure:
     Orders at random are drawn pale, and so is the curve of an order that discards all errors first. Above the axis stand the mated pairs
     left, where the share discarded is one of mated pairs. A threshold that is found again at every step is named.
     """
-    drawn = [result for result in results if f"edc@fmr={fmr:g}" in result.curves]
+    drawn = [result for result in results if result.discarding and result.curve("edc", {"fmr": fmr})]
+    per_step = any(result.discarding and result.discarding.threshold == "per_step" for result in drawn)
     with _canvas(1) as (figure, axes):
-        _draw_edc(axes[0], drawn, f"edc@fmr={fmr:g}")
-        axes[0].set(ylabel=f"FNMR at FMR {fmr:g}{', threshold per_step' if any(map(_per_step, drawn)) else ''}")
+        _draw_edc(axes[0], drawn, fmr, per_step)
+        axes[0].set(ylabel=f"FNMR at FMR {fmr:g}{', threshold per_step' if per_step else ''}")
+        _legend(axes[0])
     return figure
 
 
@@ -90,7 +97,7 @@ def figure_training(logs: Mapping[str, Sequence[Mapping[str, Any]]], value: str 
     with _canvas(1) as (figure, axes):
         for name, rows in logs.items():
             logged = [row for row in rows if row.get(value) is not None]
-            axes[0].plot([row["step"] for row in logged], [row[value] for row in logged], label=name)
+            axes[0].plot([row["step"] for row in logged], [row[value] for row in logged], label=_label(name))
         axes[0].set(xlabel="step", ylabel=value)
         _legend(axes[0], "upper right")
     return figure
@@ -124,62 +131,78 @@ def _canvas(columns: int) -> Iterator[tuple[Figure, list[Axes]]]:
 
 
 def _draw_roc(axes: Axes, results: Sequence[Result]) -> None:
-    lowest, floor = 0.1, 1.0
-    for result in results:
-        if "roc" not in result.curves:
-            continue
-        far, tar = (np.asarray(result.curves["roc"][axis]) for axis in ("far", "tar"))
+    lowest, floor, styles = 0.1, 1.0, _styles()
+    drawn = [(result, curve) for result in results if (curve := result.curve("roc"))]
+    for label, (result, curve) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
+        far, tar = (np.asarray(curve.points[axis], float) for axis in ("far", "tar"))
         resolved = 1 / result.counts["non_mated"] if result.counts.get("non_mated") else far[far > 0].min()
-        axes.step(far, tar, where="post", label=result.label)
+        axes.step(far, tar, where="post", label=_label(label), **next(styles))
         lowest, floor = min(lowest, resolved), min(floor, float(tar[far <= resolved].max(initial=0)))
     axes.set_xscale("log")
     axes.set(xlim=(lowest, 1), ylim=(max(0.0, floor - 0.1 * (1 - floor)), 1 + 0.03 * (1 - floor) + 1e-3))
     axes.set(xlabel="false accept rate", ylabel="true accept rate")
-    _legend(axes, "lower right")
+    _legend(axes, "lower right" if len(drawn) <= IN_THE_AXES else None)
 
 
-def _draw_edc(axes: Axes, results: Sequence[Result], curve: str) -> None:
-    styles = ({"color": colour, "linestyle": dash} for dash in cycle(("-", (0, (5, 1.5)), (0, (1, 1)))) for colour in SERIES)
-    for result in results:
-        discard, fnmr = result.curves[curve]["discard"], result.curves[curve]["fnmr"]
-        average = result.switches["orders averaged"] > 1
-        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if average else next(styles)
-        label = result.switches["quality"]
-        if _per_step(result):
-            axes.plot(discard, fnmr, label=label, marker="o", markersize=3, **style)
+def _draw_edc(axes: Axes, results: Sequence[Result], fmr: float, per_step: bool) -> None:
+    styles = _styles()
+    for label, result in zip(short_labels(results), results, strict=True):
+        curve = result.curve("edc", {"fmr": fmr})
+        assert curve is not None  # others are not drawn
+        assert result.discarding is not None
+        discard, fnmr = (np.asarray(curve.points[axis], float) for axis in ("discard", "fnmr"))
+        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if result.discarding.orders > 1 else next(styles)
+        if result.discarding.threshold == "per_step":
+            axes.plot(discard, fnmr, label=_label(label), marker="o", markersize=3, **style)
         else:
-            axes.step(discard, fnmr, where="post", label=label, **style)
-    axes.set(xlim=(0, 1), ylim=(0, None), xlabel=f"share of {'all' if any(map(_per_step, results)) else 'mated'} pairs discarded")
-    if results and not any(map(_per_step, results)):
-        gone = np.asarray(results[0].curves[curve]["discard"])
-        best = np.maximum(results[0].curves[curve]["fnmr"][0] - gone, 0) / (1 - gone)
-        axes.plot(gone, best, label="best possible", color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+            axes.step(discard, fnmr, where="post", label=_label(label), **style)
+    axes.set(xlim=(0, 1), ylim=(0, None), xlabel=f"share of {'all' if per_step else 'mated'} pairs discarded")
+    if results and not per_step:
+        best = np.maximum(fnmr[0] - discard, 0) / (1 - discard)
+        axes.plot(discard, best, label="best possible", color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
         shares = np.linspace(0, 1, 6)
         top = axes.secondary_xaxis("top")
         top.set_xticks(shares, [f"{left:,.0f}" for left in results[0].counts["mated"] * (1 - shares)])
         top.set_xlabel("mated pairs left")
         top.spines["top"].set_visible(False)
-    if results:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: the curves may lie anywhere
-
-
-def _per_step(result: Result) -> bool:
-    return str(result.switches["edc threshold"]).startswith("per_step")
 
 
 def _draw_histogram(axes: Axes, result: Result) -> None:
-    if "histogram" in result.curves:
-        histogram = result.curves["histogram"]
-        for name, counts, colour in (("non-mated", histogram["non_mated"], NON_MATED), ("mated", histogram["mated"], MATED)):
-            share = np.asarray(counts, float) / max(sum(counts), 1)
-            axes.stairs(share, histogram["edges"], fill=True, color=colour, alpha=0.28)
-            axes.stairs(share, histogram["edges"], color=colour, linewidth=1.4, label=name)
-    if "threshold_cosine" in result.metrics:
-        axes.axvline(result.metrics["threshold_cosine"], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
+    if curve := result.curve("histogram"):
+        for name, kind, colour in (("non-mated", "non_mated", NON_MATED), ("mated", "mated", MATED)):
+            counts, edges = (np.asarray(curve.points[axis], float) for axis in (kind, "edges"))
+            share = counts / max(counts.sum(), 1)
+            axes.stairs(share, edges, fill=True, color=colour, alpha=0.28)
+            axes.stairs(share, edges, color=colour, linewidth=1.4, label=name)
+    if (threshold := result.metric("threshold_cosine")) and threshold.value is not None:
+        axes.axvline(threshold.value, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
     axes.set(xlabel="cosine", ylabel="share of pairs", ylim=(0, None))
     _legend(axes, "upper left")
 
 
-def _legend(axes: Axes, place: str) -> None:
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc=place)
+def _styles() -> Iterator[dict[str, Any]]:
+    """A line style for each curve: six colours, then the same ones dashed and dotted."""
+    return ({"color": colour, "linestyle": dash} for dash in cycle(("-", (0, (5, 1.5)), (0, (1, 1)))) for colour in SERIES)
+
+
+def _label(text: str) -> str:
+    """`text` as the label of an artist: matplotlib hides one that begins with an underscore."""
+    text = shortened(visible(text))
+    return LABEL_START + text if text.startswith("_") else text
+
+
+def _legend(axes: Axes, place: str | None = None) -> None:
+    """A legend in the axes, or below them where no place is named: curves may lie anywhere."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    if place:
+        legend = axes.legend(handles, labels, loc=place)
+    else:
+        columns = 1 if max(map(len, labels)) > WIDE_LABEL else 2
+        legend = axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0, ncols=columns)
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set(text=label.removeprefix(LABEL_START), parse_math=False)  # $ is a letter of a name

@@ -1,7 +1,6 @@
 """One HTML file that holds a whole evaluation and needs nothing beside it."""
 
 import base64
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,8 +13,9 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from limen.files import atomic_write
-from limen.protocols import Result
+from limen.protocols import Metric, Result
 from limen.report.figures import figure_edc, figure_histogram, figure_roc, to_svg
+from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of, visible
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,21 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
     environment = Environment(
         loader=PackageLoader("limen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"metric_name": metric_name}
-    environment.globals |= {"number": metric_text, "interval": interval_text}
+    environment.filters |= {"number": metric_text, "interval": interval_text}
     page = environment.get_template("report.html.j2").render(
         title=title,
-        results=results,
-        metric_names=_union([result.metrics for result in results]),
-        count_names=_union([result.counts for result in results]),
-        switch_names=_union([result.switches for result in results]),
+        cards=[_Card(result, label) for result, label in zip(results, distinct([result.label for result in results]), strict=True)],
+        numbers=_numbers(results),
+        switches=_switches(results),
         axis=_headline_axis(results),
-        roc=to_svg(figure_roc(results)) if any("roc" in result.curves for result in results) else None,
-        histograms=[(result.label, to_svg(figure_histogram(result))) for result in results if "histogram" in result.curves],
+        roc=to_svg(figure_roc(results)) if any(result.curve("roc") for result in results) else None,
+        histograms=[(result.label, to_svg(figure_histogram(result))) for result in results if result.curve("histogram")],
         edc=_edc_figures(results),
         sections=sections,
     )
 
     def write(file: Path) -> None:
-        file.write_text(page, encoding="utf-8")
+        file.write_text("\n".join(map(visible, page.split("\n"))), encoding="utf-8")
 
     atomic_write(Path(path), write)
 
@@ -72,62 +70,60 @@ def face_grid(images: Sequence[np.ndarray], captions: Sequence[str]) -> Markup:
     return Markup('<div class="faces">' + "".join(figures) + "</div>")
 
 
-def metric_name(name: str) -> str:
-    """ "tar@far=0.001_std" -> "TAR@FAR=0.001 std"; the name of a quality stays as it is."""
-    name, minus, other = name.partition("_minus_")
-    for abbreviation in ("tar", "far", "val", "eer", "auc", "fnmr", "fmr"):
-        name = name.replace(abbreviation, abbreviation.upper())
-    name = name if name.startswith("pAUC") else name[:1].upper() + name[1:]
-    return name.replace("_", " ") + (f" minus {other}" if minus else "")
+@dataclass(frozen=True)
+class _Card:
+    """A result and what the page calls it."""
+
+    result: Result
+    label: str
+
+    @property
+    def headline(self) -> Metric:
+        return next(metric for metric in self.result.metrics if metric.key == self.result.headline)
+
+    @property
+    def title(self) -> str:
+        per_step = self.result.discarding is not None and self.result.discarding.threshold == "per_step"
+        return f"{metric_title(self.headline)} · {self.result.kind}{', threshold per_step' if per_step else ''}"
 
 
-def metric_text(name: str, value: float, unit: bool = True) -> str:
-    """A rate in percent, a threshold and an area as they are, and "unresolved" for what the data cannot tell."""
-    if math.isnan(value):
-        return "unresolved"
-    if name.startswith(("auc", "pauc")):
-        return f"{value:.3g}"
-    if "threshold" in name:
-        return f"{value:.3f}"
-    return f"{100 * value:.2f}" + (" %" if unit else "")
+def _numbers(results: Sequence[Result]) -> list[tuple[str, bool, list[Metric | None]]]:
+    """(title, whether it is the headline, the metric of each result) of every metric and count of any of them."""
+    rows = []
+    for key in dict.fromkeys(metric.key for result in results for metric in result.metrics):
+        found = [result.metric(key) for result in results]
+        rows.append((metric_title(next(filter(None, found))), key == results[0].headline, found))
+    for name in dict.fromkeys(name for result in results for name in result.counts):
+        counts = [Metric(name, result.counts[name], "count") if name in result.counts else None for result in results]
+        rows.append((name_of(name), False, counts))
+    return rows
 
 
-def interval_text(result: Result, name: str) -> str:
-    """ "98.10 to 98.92", or nothing where there is no interval, or none of a number that is unresolved."""
-    low, high = result.intervals.get(name, (math.nan, math.nan))
-    if any(map(math.isnan, (low, high, result.metrics[name]))):
-        return ""
-    return f"{metric_text(name, low, unit=False)} to {metric_text(name, high, unit=False)}"
-
-
-def _union(tables: Sequence[dict]) -> list[str]:
-    return list(dict.fromkeys(name for table in tables for name in table))
+def _switches(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+    """(name, its values): one where all results agree, else that of each, empty where one has none."""
+    rows = []
+    for name in dict.fromkeys(name for result in results for name in result.switches):
+        values = [str(result.switches.get(name, "")) for result in results]
+        rows.append((name, values[:1] if len(set(values)) == 1 else values))
+    return rows
 
 
 def _edc_figures(results: Sequence[Result]) -> list[tuple[str, Markup]]:
     """(caption, figure) for each FMR of each set of pairs and model, with all their qualities."""
-    groups: dict[tuple[str, str], list[Result]] = {}
-    for result in results:
-        if any(curve.startswith("edc@") for curve in result.curves):
-            groups.setdefault((result.name, result.switches.get("model", "")), []).append(result)
     figures = []
-    for names, group in groups.items():
-        for curve in _union([result.curves for result in group]):
-            kind, _, fmr = curve.partition("@fmr=")
-            if kind == "edc":
-                caption = " · ".join([*filter(None, names), f"FMR {fmr}"])
-                figures.append((caption, to_svg(figure_edc(group, float(fmr)))))
+    for group in groups_of_qualities(results):
+        for fmr in dict.fromkeys(curve.at["fmr"] for result in group for curve in result.curves if curve.kind == "edc"):
+            caption = " · ".join(filter(None, (group[0].name, group[0].model, f"FMR {fmr:g}")))
+            figures.append((caption, to_svg(figure_edc(group, fmr))))
     return figures
 
 
 def _headline_axis(results: Sequence[Result]) -> dict[str, float]:
     """One axis for all headline intervals, so that their marks can be compared by eye."""
-    ends = [
-        end
-        for result in results
-        for end in (*result.intervals.get(result.headline, ()), result.metrics[result.headline])
-        if not math.isnan(end)
-    ]
+    ends = []
+    for metric in (result.metric(result.headline) for result in results):
+        if metric and metric.value is not None:
+            ends += [metric.value, *((metric.interval.low, metric.interval.high) if metric.interval else ())]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     margin = 0.15 * (high - low) or 0.01
     return {"low": low - margin, "span": high - low + 2 * margin}

@@ -39,4 +39,4 @@ def evaluate(run: Run, protocols: list[Verification], out: Path, log: RunLog | N
             with log.busy(f"evaluating on {protocol.pair_set.name}"):
                 result = protocol.run(Embedder(bundle_of(run), run.device))
             result.save(out / f"evaluation-{result.name}.json")
-            log.row(run.step, evaluation=result.name, accuracy=result.metrics["accuracy"])
+            log.row(run.step, evaluation=result.name, accuracy=result.value("accuracy"))

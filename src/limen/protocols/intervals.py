@@ -1,0 +1,69 @@
+"""The intervals of a protocol's numbers: people drawn again, and where nothing went wrong, how often nothing would."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from limen import metrics
+from limen.protocols.result import Interval, Metric
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, how it is found again in a bootstrap replicate, and the pairs (P,) bool whose rate it is, of one kind or of each."""
+
+    metric: Metric
+    statistic: metrics.Statistic | None = None
+    kinds: Sequence[np.ndarray] = ()
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How people are drawn again: see `metrics.bootstrap_interval`."""
+
+    replicates: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def of(self, statistic: metrics.Statistic, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """(K, 2) low and high of the statistic's K numbers; `first`, `second` (P,) are the subjects of each pair."""
+        found = metrics.bootstrap_interval(statistic, first, second, self.replicates, self.level, self.seed)
+        return np.stack([found.low, found.high], axis=1)
+
+    def figures(self, figures: Sequence[Figure], first: np.ndarray, second: np.ndarray) -> list[Metric]:
+        """Their metrics; those that have a statistic with their intervals, the same people drawn for all."""
+        statistics = [figure.statistic for figure in figures if figure.statistic]
+        ends = iter(self.of(lambda weight: np.concatenate([np.atleast_1d(found(weight)) for found in statistics]), first, second))
+        return [
+            with_interval(figure.metric, next(ends), self.level, first, second, figure.kinds) if figure.statistic else figure.metric
+            for figure in figures
+        ]
+
+    @property
+    def switches(self) -> dict[str, float]:
+        return {"bootstrap replicates": self.replicates, "bootstrap level": self.level, "bootstrap seed": self.seed}
+
+
+def with_interval(
+    metric: Metric,
+    ends: np.ndarray,
+    level: float,
+    first: np.ndarray,
+    second: np.ndarray,
+    kinds: Sequence[np.ndarray] = (),
+) -> Metric:
+    """`metric` with the bootstrap's `ends`; without any where they are one, for no replicate can show what did not happen.
+
+    A rate of 0 or 1 is that of each of the `kinds` (P,) bool of pairs: then the interval reaches as far as Clopper and Pearson's does for
+    one of them, its pairs as many fewer as their subjects `first`, `second` (P,) go together.
+    """
+    low, high = (float(end) for end in ends)
+    if metric.value in (0, 1) and kinds:
+        for kind in kinds:
+            count, error = int(kind.sum()), np.zeros(int(kind.sum()), bool)
+            effect = max(metrics.design_effect(error, people[kind]) for people in (first, second))
+            reached = [float(end) for end in metrics.proportion_interval(metric.value * count, count, effect, level)]
+            low, high = min(low, reached[0]), max(high, reached[1])
+        return replace(metric, interval=Interval(low, high, level, "Clopper-Pearson, people drawn"))
+    return replace(metric, interval=Interval(low, high, level)) if low < high else metric

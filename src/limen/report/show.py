@@ -1,0 +1,100 @@
+"""How a number, its interval and its name are shown, in text and on a page."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from limen.protocols import Metric, Result
+
+NAMES = {"tar": "TAR", "far": "FAR", "val": "VAL", "eer": "EER", "auc": "AUC", "pauc": "pAUC", "fnmr": "FNMR", "fmr": "FMR"}
+
+
+def metric_title(metric: Metric) -> str:
+    """ "TAR@FAR=0.001", "pAUC(0.3)@FMR=0.01 normalised minus sharpness"."""
+    limit = "" if metric.limit is None else f"({metric.limit:g})"
+    at = f"@{working_point(metric)}" if metric.at else ""
+    minus = f" minus {metric.versus}" if metric.versus else ""
+    return " ".join([name_of(metric.quantity) + limit + at, *metric.variant]) + minus
+
+
+def working_point(metric: Metric) -> str:
+    """ "FAR=0.001"."""
+    return ", ".join(f"{NAMES.get(name, name)}={value:g}" for name, value in metric.at.items())
+
+
+def name_of(quantity: str) -> str:
+    """ "false_non_matches" -> "False non matches"."""
+    return NAMES.get(quantity) or visible(quantity[:1].upper() + quantity[1:].replace("_", " "))
+
+
+def metric_text(metric: Metric, value: float | int | None = None, unit: bool = True) -> str:
+    """The metric's value, or another one of its unit: a rate in percent. "unresolved" for what the data cannot tell."""
+    value = metric.value if value is None else value
+    if value is None:
+        return "unresolved"
+    if metric.unit == "rate":
+        return f"{100 * value:.2f}" + (" %" if unit else "")
+    return f"{value:{ {'similarity': '.3f', 'area': '.3g', 'count': ',.0f', 'number': 'g'}[metric.unit] }}"
+
+
+def interval_text(metric: Metric) -> str:
+    """ "98.10 to 98.92", or nothing where there is no interval."""
+    if metric.interval is None:
+        return ""
+    return f"{metric_text(metric, metric.interval.low, unit=False)} to {metric_text(metric, metric.interval.high, unit=False)}"
+
+
+def short_labels(results: Sequence[Result]) -> list[str]:
+    """What tells results apart, each label once: of set, model and quality those that are not the same for all."""
+    parts = [(r.name, r.model, r.discarding.quality if r.discarding else "") for r in results]
+    differing = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    if not any(differing):  # one result, or several alike
+        return distinct([part[2] or part[1] or part[0] for part in parts])
+    return distinct([" · ".join(text for text, differs in zip(part, differing, strict=True) if differs and text) for part in parts])
+
+
+def distinct(names: Sequence[str], paths: Sequence[Path] = ()) -> list[str]:
+    """`names` without two that are equal: such a one becomes the end of its path that tells it from the others, or is numbered."""
+    found = list(names)
+    for number, path in enumerate(paths):
+        same = [other for other, name in enumerate(names) if name == names[number]]
+        ends = [paths[other].resolve().parts for other in same]
+        own = path.resolve().parts
+        if len(set(ends)) > 1:
+            length = next(k for k in range(1, len(own) + 1) if sum(end[-k:] == own[-k:] for end in set(ends)) == 1)
+            found[number] = "/".join(own[-length:])
+    seen: dict[str, int] = {}
+    for number, name in enumerate(found):
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            found[number] = f"{name} ({seen[name]})"
+    return found
+
+
+def groups_of_qualities(results: Iterable[Result]) -> list[list[Result]]:
+    """Those that judge a quality: one group for each set of pairs and model, in which each quality stands once."""
+    groups: list[list[Result]] = []
+    for result in results:
+        if result.discarding is None:
+            continue
+        for group in groups:
+            taken = {other.discarding.quality for other in group if other.discarding}
+            if (group[0].name, group[0].model) == (result.name, result.model) and result.discarding.quality not in taken:
+                group.append(result)
+                break
+        else:
+            groups.append([result])
+    return groups
+
+
+def shortened(text: str, letters: int = 60) -> str:
+    """`text`, its middle left out where it is longer."""
+    return text if len(text) <= letters else f"{text[: letters // 2 - 1]}…{text[-(letters // 2) :]}"
+
+
+def visible(text: str) -> str:
+    """`text` as any font and any encoding can hold it: control characters and bytes that are no UTF-8 as \\x1b and \\xff."""
+    return "".join(
+        f"\\x{ord(letter) - 0xDC00:02x}" if "\udc80" <= letter <= "\udcff"
+        else letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )  # fmt: skip

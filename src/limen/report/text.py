@@ -1,0 +1,105 @@
+"""Results as lines of text for a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from limen.protocols import Metric, Result
+from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, visible, working_point
+
+
+def result_summary(results: Sequence[Result]) -> dict[str, Any]:
+    """What a command says of results: their numbers by key, for programs, and the lines of `result_lines`."""
+    found = [
+        {
+            "name": result.label,
+            "counts": result.counts | {metric.key: metric.value for metric in result.where(unit="count")},
+            "metrics": {metric.key: metric.value for metric in result.metrics if metric.unit != "count"},
+            "intervals": {metric.key: [metric.interval.low, metric.interval.high] for metric in result.metrics if metric.interval},
+        }
+        for result in results
+    ]
+    return {"results": found, "text": result_lines(results)}
+
+
+def result_lines(results: Sequence[Result]) -> list[str]:
+    """A block for each verification; those that judge qualities of the same pairs and model share one, see `discard_lines`."""
+    lines = []
+    groups = groups_of_qualities(results)
+    for result in results:
+        group = next((group for group in groups if any(result is one for one in group)), None)
+        if group is None:
+            lines += _lines(result)
+        elif result is group[0]:
+            lines += discard_lines(group)
+    return [visible(line) for line in lines]
+
+
+def _lines(result: Result) -> list[str]:
+    counts = result.counts
+    lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
+    if counts["pairs_left_out"]:
+        lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
+    shown = result.where(variant=[])
+    resolved = [metric for metric in shown if metric.value is not None]
+    width = max((len(metric_title(metric)) for metric in resolved), default=0)
+    for metric in resolved:
+        impostors = "" if metric.events is None else f"   {metric.events} impostors"
+        lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{impostors}")
+    return [*lines, *_unresolved(result, shown, "  ")]
+
+
+def discard_lines(results: Sequence[Result]) -> list[str]:
+    """Of results of the same pairs and model, one for each quality: their areas over limit and FNMR, or as they are where the threshold
+    is found again at every step, as the papers' tables have them; and how much less or more than the first's the headline is."""
+    first = results[0]
+    counts, names, threshold = first.counts, _qualities(results), first.discarding.threshold if first.discarding else ""
+    where = " · ".join(filter(None, (first.name, first.model)))
+    lines = [f"{where}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, threshold {threshold}"]
+    if counts["pairs_left_out"]:
+        missing = ", ".join(f"{name} {result.counts['failures_to_acquire']}" for name, result in zip(names, results, strict=True))
+        lines.append(f"  without {counts['pairs_left_out']} pairs of images without a quality or unreadable: {missing}")
+    left = ", ".join(f"{metric.at['discard']:g} {metric.value}" for metric in first.where(quantity="mated_left"))
+    lines.append(f"  mated pairs left at a discard of: {left}")
+    rates = first.where(quantity="fnmr")
+    for fnmr in rates:
+        if fnmr.value is not None:
+            lines += ["", *_table(results, fnmr, ["normalised"] if threshold == "fixed" else [])]
+    if threshold == "fixed":
+        lines += ["", "areas over limit and FNMR: 1 is of no use, lower is better"]
+    return [*lines, *_unresolved(first, rates)]
+
+
+def _table(results: Sequence[Result], fnmr: Metric, variant: list[str]) -> list[str]:
+    first, names = results[0], _qualities(results)
+    areas = {"unit": "area", "at": fnmr.at}
+    limits = [metric.limit for metric in first.where(**areas, variant=variant)]
+    headline = first.metric(first.headline)
+    limit = headline.limit if headline else None
+    titles = [f"{name_of(metric.quantity)}({metric.limit:g})" for metric in first.where(**areas, variant=variant)]
+    rows = [["", *titles, f"{titles[limits.index(limit)]} less the first's"]]
+    for name, result in zip(names, results, strict=True):
+        own = result.where(**areas, variant=variant, versus="")
+        less = result.where(**areas, variant=variant, versus=names[0], limit=limit)
+        rows.append([name, *map(_cell, own), *map(_cell, less)])
+    if best := first.where(**areas, variant=[*variant, "best"]):
+        rows.append(["best possible", *map(metric_text, best)])
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+    refused = first.where(quantity="false_non_matches", at=fnmr.at)[0].value
+    head = f"FNMR {_cell(fnmr)} at {working_point(fnmr)}: {fnmr.events} impostors accepted, {refused} mated pairs refused"
+    return [head, *("  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)]
+
+
+def _unresolved(result: Result, metrics: Sequence[Metric], indent: str = "") -> list[str]:
+    points = list(dict.fromkeys(working_point(metric) for metric in metrics if metric.value is None and metric.at))
+    few = f"unresolved, as less than one of {result.counts['non_mated']} non-mated pairs may be accepted"
+    return [f"{indent}{few}: {', '.join(points)}"] if points else []
+
+
+def _qualities(results: Sequence[Result]) -> list[str]:
+    return [result.discarding.quality if result.discarding else "" for result in results]
+
+
+def _cell(metric: Metric, width: int = 0) -> str:
+    """ "0.631 [0.478 to 0.817]"."""
+    interval = interval_text(metric)
+    return f"{metric_text(metric):>{width}s}" + (f"{'   ' if width else ' '}[{interval}]" if interval else "")
