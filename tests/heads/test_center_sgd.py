@@ -68,6 +68,36 @@ def test_rows_that_took_no_part_stay_to_the_bit():
         torch.testing.assert_close(update.velocity, velocity, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sampler", [None, Few()])
+@pytest.mark.parametrize("implementation", ["dense", "chunked"])
+@pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
+def test_a_batch_that_is_not_finite_moves_nothing(spoil, implementation, sampler, dtype):
+    """Neither centres nor momenta, to the bit, while the loss and the gradient of the features tell; the next batch moves them."""
+    head = head_of(dtype, implementation=implementation)
+    head.sampler = sampler
+    update = CenterSGD(head.centers, momentum=0.9, weight_decay=5e-2)
+    (features, labels), *_ = batches(1, torch.float32)
+    head(features, labels, update=update.at(0.1)).loss.backward()  # momenta that would coast on
+    before = head.centers.weight.data.clone(), update.velocity.clone()
+    spoilt = features.clone()
+    spoilt[2, 3] = spoil
+    spoilt.requires_grad_()
+    out = head(spoilt, labels, update=update.at(0.1))
+    out.loss.backward()
+    assert out.loss.isnan()
+    assert spoilt.grad.isnan().all()
+    assert torch.equal(head.centers.weight.data, before[0])
+    assert torch.equal(update.velocity, before[1])
+    out = head(features, labels, update=update.at(0.1))
+    (out.loss * spoil).backward()  # a gradient that is not finite, of a loss that is
+    assert torch.equal(head.centers.weight.data, before[0])
+    assert torch.equal(update.velocity, before[1])
+    head(features, labels, update=update.at(0.1)).loss.backward()
+    assert not torch.equal(head.centers.weight.data, before[0])
+    assert head.centers.weight.isfinite().all()
+
+
 def test_a_head_that_is_converted_later_still_moves():
     early, late = head_of(torch.float32), head_of(torch.float32)
     updates = [CenterSGD(early.centers, momentum=0.0)]
@@ -110,7 +140,7 @@ def test_bfloat16_centres_follow_the_float32_ones_where_nearest_rounding_stalls(
     centers.weight.data.fill_(1.0)
     update = CenterSGD(centers, momentum=0.0, weight_decay=0.0).at(1.0)
     for _ in range(400):
-        update(slice(0, C), centers.weight.float(), torch.full((C, D), 1 / 2000))
+        update(slice(0, C), centers.weight.float(), torch.full((C, D), 1 / 2000), torch.tensor(True))
     assert centers.weight.float().mean().item() == pytest.approx(0.8, abs=0.01)
 
 

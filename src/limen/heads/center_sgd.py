@@ -35,18 +35,22 @@ class CenterSGD:
         return partial(self._move, lr)
 
     @torch.no_grad()
-    def _move(self, lr: float, rows: Rows, value: Tensor, gradient: Tensor) -> None:
-        """One step of the centres at `rows`, given their values and gradient (n, D), both overwritten."""
+    def _move(self, lr: float, rows: Rows, value: Tensor, gradient: Tensor, finite: Tensor) -> None:
+        """One step of the centres at `rows`, given their values and gradient (n, D), both overwritten. Where `finite` () is False the
+        gradient is 0, and selecting a decay of 0, a momentum of 1 and a rate of 0 leaves centres and momenta as they are."""
+        chosen = ((self.weight_decay, 0.0), (self.momentum, 1.0), (lr, 0.0))
+        decay, momentum, rate = (torch.where(finite, value.new_full((), moving), still) for moving, still in chosen)
         if self.weight_decay:
-            gradient.add_(value, alpha=self.weight_decay)
+            gradient.addcmul_(value, decay)
         velocity = gradient
         if self.velocity is not None:
             in_place = isinstance(rows, slice) and self.velocity.dtype == gradient.dtype
-            torch.add(gradient, self.velocity[rows], alpha=self.momentum, out=self.velocity[rows] if in_place else gradient)
-            velocity = self.velocity[rows] if in_place else gradient
+            velocity = self.velocity[rows]
+            torch.addcmul(gradient, velocity, momentum, out=velocity if in_place else gradient)
             if not in_place:
+                velocity = gradient
                 self._put(self.velocity, rows, gradient)
-        value.add_(velocity, alpha=-lr)
+        value.addcmul_(velocity, rate, value=-1)
         if not (isinstance(rows, slice) and self.weight.dtype == value.dtype):  # there `value` is the weight's own memory
             self._put(self.weight.data, rows, value)
 

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from limen import MarginHead
 from limen.functional import margin_softmax
 from limen.functional.margin_softmax import blocks
+from limen.heads import CenterSGD, ClassCenters
+from limen.margins import MARGINS, create_margin
 
 
 def gate(target_cosine):
@@ -17,7 +20,7 @@ def step(implementation, the_gate, options):
     labels = torch.randint(-1, 23, (7,))
     active = torch.arange(0, 23, 2) if options.get("active") else None
     scale = (5 + torch.rand(7)).requires_grad_() if options.get("row_scale") else 16.0
-    update = (lambda rows, value, gradient: value.add_(gradient)) if options.get("update") else None
+    update = (lambda rows, value, gradient, finite: value.add_(gradient * finite)) if options.get("update") else None
     hardest = options.get("hardest", 0)
     found = margin_softmax(
         features, centers.bfloat16(), labels, scale, the_gate, implementation, active=active, update=update, hardest=hardest
@@ -36,3 +39,18 @@ def test_no_value_is_asked_for(monkeypatch, implementation, the_gate, options):
         assert step(implementation, the_gate, options).shape == (7, 5)
         with pytest.raises(DataDependentOutputException):
             torch.ones(()).item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("margin", MARGINS)
+def test_a_step_of_the_head_asks_for_no_value(monkeypatch, margin, dtype):
+    """The whole head with its margin, backward pass and update."""
+    monkeypatch.setattr(blocks, "CPU_BLOCK", 5)
+    monkeypatch.setattr(ClassCenters, "draw", lambda self: None)  # before the first step, not in it
+    monkeypatch.setattr(ClassCenters, "check", lambda self, labels: None)  # looks at labels on a CPU alone
+    with FakeTensorMode():
+        head = MarginHead(23, 5, create_margin(margin, 23), dtype=dtype)
+        features = torch.randn(7, 5).requires_grad_()
+        out = head(features, torch.randint(23, (7,)), update=CenterSGD(head.centers).at(0.1))
+        out.loss.backward()
+        assert features.grad.shape == (7, 5)

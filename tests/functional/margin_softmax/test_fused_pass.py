@@ -201,7 +201,8 @@ def test_update_receives_each_block_of_the_gradient_once(monkeypatch, implementa
     want = torch.autograd.grad(out.target_cosine.sum() + out.negative_logsumexp.sum(), [features, centers])
     received, times = torch.zeros_like(before), torch.zeros(len(before))
 
-    def update(rows, value, gradient):
+    def update(rows, value, gradient, finite):
+        assert finite
         torch.testing.assert_close(value, before[rows])
         received[rows], times[rows] = gradient, times[rows] + 1
         value.zero_()  # may be the centres' own memory: nothing may be read from it afterwards

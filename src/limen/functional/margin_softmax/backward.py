@@ -62,7 +62,7 @@ def backward_pass(
             radial = torch.linalg.vecdot(gradient, center).mul_(norm_squared)
             gradient.addcmul_(center, radial[:, None], value=-1)
             if options.update is not None:
-                options.update(blocks.selection(low, high), center, gradient)
+                options.update(blocks.selection(low, high), center, gradient, finite)
             else:
                 blocks.put(low, high, gradient, grad_centers)
 

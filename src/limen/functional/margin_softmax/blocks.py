@@ -8,7 +8,7 @@ from torch import Tensor
 from limen.functional.workspace import reusable_empty
 
 Rows = slice | Tensor  # of the centres: a range, or numbers (n,) int64
-Update = Callable[[Rows, Tensor, Tensor], None]  # rows of the centres, their values and their gradient (n, D)
+Update = Callable[[Rows, Tensor, Tensor, Tensor], None]  # rows of the centres, values and gradient (n, D), whether to move () bool
 
 KEPT_BYTES = {"cpu": 256 << 20}  # of exponentials that "auto" keeps for the backward pass
 KEPT_BYTES_ELSEWHERE = 2 << 30

@@ -40,8 +40,9 @@ def margin_softmax(
             becomes cos * (shift + cos). The threshold and the shift get no gradient.
         implementation: "dense", "chunked", or "auto": logits are kept up to `KEPT_BYTES` and computed again beyond.
         active: (A,) int64, sorted: the rows of `centers` that take part, every label's among them; None is all. No copy of them is made.
-        update: called in the backward pass as update(rows, values, gradient), a few rows at a time, each row once. `centers` then
-            gets no gradient, and no (C, D) gradient exists at any time. `values` may be the centres' own memory.
+        update: called in the backward pass as update(rows, values, gradient, finite), a few rows at a time, each row once. `centers` then
+            gets no gradient, and no (C, D) gradient exists at any time. `values` may be the centres' own memory. `finite` () stays on the
+            device; it is False, and the gradient 0, where anything in the batch is not finite: nothing may move then.
         complete: of target cosines that are 0 for the classes of other shards, the whole ones; the gate and `hardest` see those.
         hardest: how many of the best negatives above the target cosine to return.
 
