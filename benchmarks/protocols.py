@@ -171,8 +171,8 @@ def tinyface():
     probe, gallery = features[:3728], features[3728:]
 
     def call():
-        arrays = probe, probe_id, gallery, gallery_id
-        return metrics.rank_rates(*arrays, [1, 5, 20]), metrics.mean_average_precision(*arrays)
+        found = metrics.search(probe, probe_id, gallery, gallery_id)
+        return found.rank_rates([1, 5, 20]), found.mean_average_precision()
 
     plain_every = 40
     measured(

@@ -18,7 +18,7 @@ from limen.metrics.discard import (
     false_match_vs_discard,
     weighted_discard_areas,
 )
-from limen.metrics.identification import OpenSet, Search, average_precision, mean_average_precision, open_set, rank_rates, search
+from limen.metrics.identification import OpenSet, Search, mean_average_precision, open_set, rank_rates, search
 from limen.metrics.intervals import design_effect, proportion_interval
 from limen.metrics.megaface import MegaFace, megaface_rank, megaface_rates, replace_noisy_probes
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
@@ -42,7 +42,6 @@ __all__ = [
     "Statistic",
     "TarIntervals",
     "Thresholds",
-    "average_precision",
     "blufr_identification",
     "blufr_summary",
     "blufr_verification",

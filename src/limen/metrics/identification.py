@@ -38,6 +38,7 @@ class Search:
     mate: np.ndarray  # (P,) the best score with an entry of the same person; minus infinity where there is none or one of them failed
     other: np.ndarray  # (P,) the best score with anybody else; minus infinity where the probe failed
     rank: np.ndarray  # (P,) int64 other people's entries at or above `mate`: 0 is rank 1; NEVER without a mate
+    average_precision: np.ndarray  # (P,) mean over the mates of the share of mates among the entries down to it; NaN without a mate
 
     def rank_rates(self, ranks: Sequence[int]) -> np.ndarray:
         """(K,) share of the mated probes with a mate among the k best entries."""
@@ -48,6 +49,11 @@ class Search:
         score = np.where(self._mated_ranks() == NEVER, -np.inf, -self._mated_ranks().astype(float))
         person = self.person[self.mated]
         return rate_interval(score, person, person, (1 - _checked_ranks(ranks)).tolist(), replicates, level, seed)
+
+    def mean_average_precision(self) -> float:
+        """Mean of `average_precision` over the mated probes."""
+        self._mated_ranks()
+        return float(self.average_precision[self.mated].mean())
 
     def open_set(self, fpir: Sequence[float], rank: int = 1) -> OpenSet:
         """TPIR at each FPIR: the threshold is the lowest at which the share of non-mated probes does not exceed the rate."""
@@ -90,7 +96,7 @@ def search(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery
 
     A score is the dot product, the cosine of unit vectors. Of tied scores other people's come first, so that a network that says the same
     of everybody finds nobody. A failure to acquire is a row of NaN: a failed probe finds nothing, and a failed gallery entry is never
-    found, while its person counts as enrolled.
+    found, while its person counts as enrolled; to the average precision it adds 0.
 
     Args:
         probe: (P, D). probe_id: (P,) numbers or names.
@@ -101,17 +107,27 @@ def search(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery
     """
     probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
     mate, other = np.full((2, len(probe)), -np.inf, np.result_type(probe, gallery))
-    rank = np.full(len(probe), NEVER)
+    rank, precision = np.full(len(probe), NEVER), np.zeros(len(probe))
     for found in blocks_with_mates(probe, number, gallery, gallery_number):
-        best = np.full(len(found.probe), -np.inf, mate.dtype)
-        np.maximum.at(best, found.row, found.score[found.row, found.column])
+        mates = found.score[found.row, found.column]
         found.score[found.row, found.column] = -np.inf
-        mate[found.probe], other[found.probe] = best, found.score.max(1, initial=-np.inf)
-        rank[found.probe[np.unique(found.row)]] = 0
-        beaten = np.flatnonzero(np.isfinite(best) & (other[found.probe] >= best))
-        for few in np.array_split(beaten, max(1, len(beaten) // 64)):
-            rank[found.probe[few]] = np.count_nonzero(found.score[few] >= best[few, None], axis=1)
-    return Search(np.asarray(probe_id), np.isin(number, gallery_number), mate, other, rank)
+        best = found.score.max(1, initial=-np.inf)
+        order = np.lexsort((-mates, found.row))
+        row, mates = found.row[order], mates[order]
+        before = np.arange(len(row)) - np.searchsorted(row, row)  # better mates of the same probe
+        ahead = np.zeros(len(row), np.int64)  # entries of other people
+        beaten = np.flatnonzero(best[row] >= mates)
+        for start in range(0, len(beaten), 64):
+            few = beaten[start : start + 64]
+            ahead[few] = np.count_nonzero(found.score[row[few]] >= mates[few, None], axis=1)
+        of = found.probe[row]
+        np.maximum.at(mate, of, mates)
+        np.minimum.at(rank, of, ahead)
+        np.add.at(precision, of, (before + 1) / (before + 1 + ahead))
+        other[found.probe] = best
+    enrolled = np.bincount(gallery_number, minlength=number.max() + 1)[number]
+    precision = np.divide(precision, enrolled, out=np.full(len(probe), np.nan), where=enrolled > 0)
+    return Search(np.asarray(probe_id), enrolled > 0, mate, other, rank, precision)
 
 
 def rank_rates(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray, ranks: Sequence[int]) -> np.ndarray:
@@ -162,33 +178,8 @@ def open_set(
 
 
 def mean_average_precision(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray) -> float:
-    """Mean over the mated probes of `average_precision`: TinyFace's mAP."""
-    found = average_precision(probe, probe_id, gallery, gallery_id)
-    return float(found[~np.isnan(found)].mean())
-
-
-def average_precision(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray) -> np.ndarray:
-    """(P,) mean over a probe's mates of the share of mates among the entries down to that mate; NaN of a probe that is not mated.
-
-    A mate that failed to be acquired is never reached and adds 0, and so do all of a failed probe. Arguments, ties and errors as in
-    `search`; ValueError too where no probe is mated.
-    """
-    probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
-    enrolled = np.bincount(gallery_number, minlength=number.max() + 1)[number]
-    if not enrolled.any():
-        raise ValueError(f"none of the {len(probe)} probes has its person in the gallery")
-    precision = np.zeros(len(probe))
-    for found in blocks_with_mates(probe, number, gallery, gallery_number):
-        mate = found.score[found.row, found.column]
-        found.score[found.row, found.column] = -np.inf
-        order = np.lexsort((-mate, found.row))
-        row, mate = found.row[order], mate[order]
-        before = np.arange(len(row)) - np.searchsorted(row, row)  # better mates of the same probe
-        for start in range(0, len(row), 64):
-            some = slice(start, start + 64)
-            others = np.count_nonzero(found.score[row[some]] >= mate[some, None], axis=1)
-            np.add.at(precision, found.probe[row[some]], (before[some] + 1) / (before[some] + 1 + others))
-    return np.divide(precision, enrolled, out=np.full(len(probe), np.nan), where=enrolled > 0)
+    """TinyFace's mAP: the mean over mated probes of `search(...).average_precision`. Arguments and errors as in `rank_rates`."""
+    return search(probe, probe_id, gallery, gallery_id).mean_average_precision()
 
 
 def _checked(

@@ -1,0 +1,151 @@
+"""How often a 95 % interval holds the truth: people with known error rates are simulated again and again.
+
+    python benchmarks/coverage.py [--trials 400] [--people 60 300]
+
+Each person has effects of their own on their mated and non-mated scores, so that pairs of one person stand and fall together. The truth is
+that of the whole population. Coverage should lie within .92 and .99 where at least 10 events are expected: errors of the rate itself, and
+accepted impostors behind its threshold.
+"""
+
+import argparse
+
+import numpy as np
+from machine import append_row
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from limen import metrics
+
+MEAN, PERSON, IMPOSTOR, NOISE = 0.36, 0.06, 0.02, 0.08  # of mated scores; deviations of a person's effects, and of a single score
+MATED, NON_MATED, PROBES = 6, 40, 4  # pairs of a person, and probes
+GENUINE_SD, IMPOSTOR_SD = np.hypot(PERSON, NOISE), np.sqrt(2 * IMPOSTOR**2 + NOISE**2)
+WITHIN, EVENTS = (0.92, 0.99), 10
+
+
+def pairs(random, people):
+    """Scores, mated, first, second and quality; the quality of a mated pair lowers its score."""
+    own, false = random.normal(0, PERSON, people), random.normal(0, IMPOSTOR, people)
+    first = np.r_[np.repeat(np.arange(people), MATED), np.repeat(np.arange(people), NON_MATED)]
+    mated = np.arange(len(first)) < people * MATED
+    second = np.where(mated, first, (first + random.integers(1, people, len(first))) % people)
+    noise = random.normal(size=len(first))
+    quality = -np.abs(noise + random.normal(size=len(first)))  # bad where the noise is great
+    score = np.where(mated, MEAN + own[first], false[first] + false[second]) + NOISE * noise
+    return score, mated, first, second, quality
+
+
+def search(random, people, gallery=200):
+    """Probes of enrolled people and of strangers; the best of other people's scores is a maximum over the gallery."""
+    own, false = random.normal(0, PERSON, people), random.normal(0, IMPOSTOR, people)
+    person = np.repeat(np.arange(people), PROBES)
+    mated = person % 2 == 0
+    mate = np.where(mated, MEAN + own[person] + NOISE * random.normal(size=len(person)), -np.inf)
+    other = false[person] + IMPOSTOR_SD * norm.ppf(random.random(len(person)) ** (1 / gallery))
+    rank = np.where(mated, (other >= mate).astype(np.int64), np.iinfo(np.int64).max)
+    return metrics.Search(person, mated, mate, other, rank, np.full(len(person), np.nan))
+
+
+# Each returns {name: (value, low, high, the fewest events it rests on)}.
+def of_pairs(random, people, replicates, seed):
+    score, mated, first, second, quality = pairs(random, people)
+    impostors = int((~mated).sum())
+    found = {}
+
+    def add(name, interval, events, k=0):
+        found[name] = (interval.value[k], interval.low[k], interval.high[k], events)
+
+    far = [1e-3, 3e-3, 1e-2, 1e-1]
+    tar = metrics.tar_at_far_interval(score, mated, first, second, far, replicates, seed=seed)
+    for k, rate in enumerate(far):
+        behind = round(rate * impostors)
+        add(f"TAR@FAR={rate:g}", tar.tar, min(behind, round((1 - tar_of(rate)) * mated.sum())), k)
+        add(f"threshold@FMR={rate:g}", tar.refused, behind, k)
+    for name, group in (("FMR", ~mated), ("FNMR", mated)):
+        at = metrics.rate_interval(score[group], first[group], second[group], [THRESHOLD], replicates, seed=seed)
+        value, low, high = (at.value[0], at.low[0], at.high[0]) if group is not mated else (1 - at.value[0], 1 - at.high[0], 1 - at.low[0])
+        found[f"{name} at a threshold"] = (value, low, high, round(TRUTH[f"{name} at a threshold"] * group.sum()))
+    genuine_errors = score[mated] < THRESHOLD
+    effect = metrics.design_effect(genuine_errors, first[mated])
+    ends = metrics.proportion_interval(genuine_errors.sum(), mated.sum(), effect)
+    found["FNMR, Clopper-Pearson"] = (genuine_errors.mean(), *ends, found["FNMR at a threshold"][3])
+
+    balanced = np.r_[np.flatnonzero(mated), random.choice(np.flatnonzero(~mated), mated.sum(), replace=False)]
+    random.shuffle(balanced)
+    kfold = metrics.kfold_verification(2 - 2 * score[balanced], mated[balanced])
+    accuracy = metrics.bootstrap_interval(metrics.weighted_mean(kfold.correct), first[balanced], second[balanced], replicates, seed=seed)
+    add("accuracy", accuracy, round((1 - TRUTH["accuracy"]) * len(balanced)))
+    statistic = metrics.weighted_eer(score, mated)
+    add("EER", metrics.bootstrap_interval(statistic, first, second, replicates, seed=seed), round(TRUTH["EER"] * mated.sum()))
+    areas = metrics.weighted_discard_areas(score, mated, quality, [1e-2], [0.2])
+    events = min(round(1e-2 * impostors), round((1 - tar_of(1e-2)) * mated.sum()))
+    add("EDC area to 0.2@FMR=0.01", metrics.bootstrap_interval(areas, first, second, replicates, seed=seed), events)
+    return found
+
+
+def of_search(random, people, replicates, seed):
+    found, probes = search(random, people), people * PROBES // 2
+    closed, opened = found.rank_interval([1], replicates, seed=seed), found.open_set_interval(FPIR, replicates=replicates, seed=seed)
+    rates = {"rank 1": (closed.value[0], closed.low[0], closed.high[0], round((1 - TRUTH["rank 1"]) * probes))}
+    for k, rate in enumerate(FPIR):
+        name, events = f"TPIR@FPIR={rate:g}", round(rate * probes)
+        errors = round((1 - TRUTH[name]) * probes)
+        rates[name] = (opened.tar.value[k], opened.tar.low[k], opened.tar.high[k], min(events, errors))
+        name = f"threshold@FPIR={rate:g}"
+        rates[name] = (opened.refused.value[k], opened.refused.low[k], opened.refused.high[k], events)
+    return rates
+
+
+# ---------------------------------------------------------------- the truth
+THRESHOLD, FPIR, TRUTH = 0.22, [0.02, 0.1, 0.3], {}
+
+
+def tar_of(far):
+    return norm.sf(norm.isf(far) * IMPOSTOR_SD, MEAN, GENUINE_SD)
+
+
+def find_truth():
+    """By formulas where there are some, else from a million people."""
+    for far in (1e-3, 3e-3, 1e-2, 1e-1):
+        TRUTH[f"TAR@FAR={far:g}"], TRUTH[f"threshold@FMR={far:g}"] = tar_of(far), norm.isf(far) * IMPOSTOR_SD
+    errors = {"FMR at a threshold": norm.sf(THRESHOLD, 0, IMPOSTOR_SD), "FNMR at a threshold": norm.cdf(THRESHOLD, MEAN, GENUINE_SD)}
+    TRUTH.update(errors | {"FNMR, Clopper-Pearson": errors["FNMR at a threshold"]})
+    equal = brentq(lambda t: norm.sf(t, 0, IMPOSTOR_SD) - norm.cdf(t, MEAN, GENUINE_SD), 0, MEAN)
+    TRUTH["EER"] = norm.sf(equal, 0, IMPOSTOR_SD)
+    grid = np.linspace(0, MEAN, 10_001)
+    TRUTH["accuracy"] = 1 - (norm.sf(grid, 0, IMPOSTOR_SD) + norm.cdf(grid, MEAN, GENUINE_SD)).min() / 2
+    score, mated, _, _, quality = pairs(np.random.default_rng(1), 300_000)
+    curve = metrics.error_vs_discard(score, mated, quality, 1e-2)
+    TRUTH["EDC area to 0.2@FMR=0.01"] = curve.partial_auc(0.2)
+    found = search(np.random.default_rng(2), 1_000_000)
+    opened = found.open_set(FPIR)
+    TRUTH["rank 1"] = found.rank_rates([1])[0]
+    for k, rate in enumerate(FPIR):
+        TRUTH[f"TPIR@FPIR={rate:g}"], TRUTH[f"threshold@FPIR={rate:g}"] = opened.tpir[k], opened.thresholds[k]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--people", type=int, nargs="+", default=[60, 300])
+    parser.add_argument("--replicates", type=int, default=400)
+    options = parser.parse_args()
+    find_truth()
+    for people in options.people:
+        trials = []
+        for seed in range(options.trials):
+            random = np.random.default_rng([people, seed])
+            trials.append(of_pairs(random, people, options.replicates, seed) | of_search(random, people, options.replicates, seed))
+        for name in trials[0]:
+            value, low, high, events = np.array([trial[name] for trial in trials], float).T
+            held = float(((low <= TRUTH[name]) & (TRUTH[name] <= high)).mean())
+            verdict = "few events" if events[0] < EVENTS else "ok" if WITHIN[0] <= held <= WITHIN[1] else "outside"
+            bias, width = float((value - TRUTH[name]).mean()), float((high - low).mean())
+            print(
+                f"{people:4d} people  {name:28s} truth {TRUTH[name]:.4f}  events {events[0]:5.0f}  holds {held:.3f}  {verdict}", flush=True
+            )
+            row = {"statistic": name, "people": people, "events": int(events[0]), "trials": options.trials, "truth": round(TRUTH[name], 5)}
+            append_row("coverage", row | {"holds": round(held, 4), "bias": round(bias, 5), "width": round(width, 5), "verdict": verdict})
+
+
+if __name__ == "__main__":
+    main()
