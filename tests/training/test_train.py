@@ -409,15 +409,34 @@ def test_reading_processes_begin_before_there_are_centres(faces, tmp_path, monke
     assert started == [1]
 
 
+def turn(monkeypatch, *cosines):
+    """The named mean cosines fall by .09 in a step."""
+    row = monitor.Monitor._row
+    fallen = lambda self, outcome: row(self, outcome) | dict.fromkeys(cosines, -0.09 * self.run.step)  # noqa: E731
+    monkeypatch.setattr(monitor.Monitor, "_row", fallen)
+
+
 @pytest.fixture
 def collapsing(monkeypatch):
-    """The mean cosine falls by .09 in a step."""
-    row = monitor.Monitor._row
-    monkeypatch.setattr(monitor.Monitor, "_row", lambda self, outcome: row(self, outcome) | {"target_cosine": -0.09 * self.run.step})
+    turn(monkeypatch, "target_cosine", "nearest_negative")
+
+
+@pytest.mark.parametrize("cosine", ["target_cosine", "nearest_negative"])
+def test_features_apart_from_some_centres_alone_are_no_collapse(faces, tmp_path, monkeypatch, cosine):
+    """Few classes in few dimensions lie opposite to each other, and noise may turn a small batch from its own centres."""
+    turn(monkeypatch, cosine)
+    assert "collapsed" not in load_bundle(train(recipe(faces, tmp_path / "run"), quiet=True)).training
+
+
+def test_a_collapse_in_the_paper_s_form_is_answered_with_the_kept_peak(faces, tmp_path, collapsing):
+    with pytest.raises(LimenError, match=r"turned away from all centres.*; start again with margin.options.past_peak keep"):
+        train(recipe(faces, tmp_path / "run", margin=Margin("ArcFace", {"past_peak": "paper"})), quiet=True)
 
 
 def test_a_network_that_collapsed_ends_the_run_with_a_remedy(faces, tmp_path, collapsing):
-    with pytest.raises(LimenError, match=r"step 4: the mean cosine to the own centre is -0.36: .*; start again with a lower optimiser.lr"):
+    with pytest.raises(
+        LimenError, match=r"step 4: the mean cosine to the own centre is -0.36 and .*; start again with a lower optimiser.lr"
+    ):
         train(recipe(faces, tmp_path / "run"), quiet=True)
     assert read_log(tmp_path / "run" / "log.jsonl")[-1]["step"] == 4
     assert not (tmp_path / "run" / "model.safetensors").exists()
@@ -428,7 +447,7 @@ def test_a_collapsed_network_that_is_allowed_is_told_once_and_marked(faces, tmp_
     whole = train(recipe(faces, tmp_path / "run", allow_collapse=True))
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("the features have turned away from all centres") == 1
-    assert "step 4: the mean cosine to the own centre is -0.36" in said
+    assert "step 4: the mean cosine to the own centre is -0.36 and to the nearest other -0.36" in said
     assert load_bundle(whole).training["collapsed"] is True
     train(recipe(faces, tmp_path / "cut", epochs=1.5, allow_collapse=True), quiet=True)
     resumed = train(recipe(faces, tmp_path / "cut", allow_collapse=True, log_every=100), resume="auto")

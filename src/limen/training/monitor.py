@@ -12,7 +12,7 @@ from limen.training.log import RunLog
 from limen.training.run import Run
 from limen.training.step import Outcome
 
-COLLAPSED = -0.3  # mean cosine to the own centre, which begins near 0 and rises where a network learns
+COLLAPSED = -0.3  # both mean cosines of a logged step below it: runs that learn never had either below -.1 (docs/RESULTS.md)
 
 
 class Monitor:
@@ -53,7 +53,7 @@ class Monitor:
         if run.is_due(recipe.log_every) or run.step == 1:
             row = self._row(outcome)
             self._write(row)
-            self._judge(row["target_cosine"])
+            self._judge(row["target_cosine"], row["nearest_negative"])
         if run.is_due(recipe.checkpoint_every) and (values := run.order.log_values(run.around)):
             self._write(values)  # before the checkpoint is: a run that is killed between the two logs it again
 
@@ -98,17 +98,23 @@ class Monitor:
             if self.log is not None:
                 self.log.row(self.run.step, **row)
 
-    def _judge(self, target_cosine: float) -> None:
-        """Ends a run whose network has collapsed, or marks it where the recipe allows that. It stays marked."""
+    def _judge(self, target_cosine: float, nearest_negative: float) -> None:
+        """Ends a run whose network has collapsed, or marks it where the recipe allows that. It stays marked.
+
+        Collapsed are features that have turned away from their own centre and from the nearest of the others too, which few classes in a
+        space of few dimensions do not do by chance, and a network that learns never does.
+        """
         run = self.run
-        if target_cosine >= COLLAPSED or run.collapsed:
+        if max(target_cosine, nearest_negative) >= COLLAPSED or run.collapsed:
             return
         found = (
-            f"step {run.step}: the mean cosine to the own centre is {target_cosine:.2f}: the features have turned away from "
-            "all centres, where a margin costs least, and will stay there"
+            f"step {run.step}: the mean cosine to the own centre is {target_cosine:.2f} and to the nearest other {nearest_negative:.2f}: "
+            "the features have turned away from all centres, and will stay there"
         )
         if not run.recipe.allow_collapse:
-            run.processes.fail(f"{found}; start again with a lower optimiser.lr or more warm-up; allow_collapse: true would train on")
+            keeps = getattr(run.margin, "past_peak", "keep") == "keep"
+            remedy = "a lower optimiser.lr or more warm-up" if keeps else "margin.options.past_peak keep"
+            run.processes.fail(f"{found}; start again with {remedy}; allow_collapse: true would train on")
         run.collapsed = True
         if self.log is not None:
             self.log.note(f"{found}; the model will be marked as collapsed")
