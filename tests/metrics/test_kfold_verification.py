@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limen.metrics import contiguous_folds, kfold_verification
+from limen.metrics import contiguous_folds, kfold_verification, weighted_val
 
 
 def naive_kfold(distance, same, folds, far=1e-3):
@@ -101,3 +101,16 @@ def test_six_thousand_pairs_take_milliseconds():
         kfold_verification(distance, same)
         taken.append(time.perf_counter() - start)
     assert min(taken) < 0.03
+
+
+def test_weighted_val_is_val_and_a_weight_equals_repeating_the_pair():
+    random = np.random.default_rng(0)
+    same = random.random(3000) < 0.5
+    distance = np.clip(random.normal(np.where(same, 1.2, 1.6), 0.2), 0, 4)
+    fold = contiguous_folds(len(same), 10)
+    statistic = weighted_val(distance, same, fold, 0.01)
+    assert statistic(np.ones(len(same)))[0] == pytest.approx(kfold_verification(distance, same, fold, 0.01).val)
+    weight = random.integers(0, 3, len(same)).astype(float)
+    repeated = np.repeat(np.arange(len(same)), weight.astype(int))
+    expected = kfold_verification(distance[repeated], same[repeated], fold[repeated], 0.01).val
+    assert statistic(weight)[0] == pytest.approx(expected)

@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
-from limen.data.pairs import PairSet, open_pairs
+from limen.data.pairs import PairSet, open_pairs, with_subjects
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_measure, file_of, model_name
@@ -54,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap over subjects (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--subjects", metavar="FILE.csv", help="who is in the images of .bin files: the columns file and subject")
+    add_inference_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -65,10 +66,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     check_earlier(out, {(protocol.pair_set.name, model) for protocol in protocols for model in models})
     results: list[Result] = []
     for model, path in zip(models, paths, strict=True):
-        embedder = open_model(path, options.device, options.threads)
+        embedder = open_model(path, **model_options(options))
         for protocol in protocols:
             with progress_bar(protocol.pair_set.name) as progress:
-                found = protocol.run(embedder, model, progress)
+                found = protocol.run(embedder, model, progress, **inference_options(options))
             results += found if isinstance(found, list) else [found]
     title = f"{', '.join(models)} on {', '.join(protocol.pair_set.name for protocol in protocols)}"
     return write_evaluation(out, title, results) | result_summary(results)
@@ -78,6 +79,8 @@ def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDi
     """One for each set of pairs."""
     paths = [Path(pairs) for pairs in options.pairs]
     pair_sets = [open_pairs(path, options.images) for path in paths]
+    if options.subjects:
+        pair_sets = [with_subjects(pairs, options.subjects) for pairs in pair_sets]
     names = distinct([pairs.name for pairs in pair_sets], paths)
     pair_sets = [replace(pairs, name=name) for pairs, name in zip(pair_sets, names, strict=True)]
     hashes = [{"pairs_sha256": file_sha256(path)} for path in paths]
@@ -88,7 +91,7 @@ def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDi
         raise LimenError("--fmr and --edc-threshold are of error versus discard; add --quality, or leave them out")
     if not options.quality:
         return [Verification(pairs, switches=sha256, **common) for pairs, sha256 in zip(pair_sets, hashes, strict=True)]
-    qualities = _qualities(options.quality, pair_sets, options.device, options.seed)
+    qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))
     files = [None if spec == "random" else file_of(spec) for spec in options.quality]
     quality_hashes = [{"quality_sha256": file_sha256(file) if file else "no file"} for file in files]
     common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
@@ -97,7 +100,7 @@ def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDi
     return [ErrorVersusDiscard(pairs, named, switches=sha256, **common) for pairs, named, sha256 in judged]
 
 
-def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: int) -> list[dict[str, QualityMeasure | np.ndarray]]:
+def _qualities(specs: list[str], pair_sets: list[PairSet], seed: int, **model: Any) -> list[dict[str, QualityMeasure | np.ndarray]]:
     """What `--quality` names, for each set of pairs; a measure is made once."""
     named: list[dict[str, QualityMeasure | np.ndarray]] = [{} for _ in pair_sets]
     found: Sequence[QualityMeasure | np.ndarray]
@@ -107,7 +110,7 @@ def _qualities(specs: list[str], pair_sets: list[PairSet], device: str, seed: in
         elif spec.lower().endswith(".csv") and not spec.startswith("face_size:"):
             name, found = Path(spec).stem, [read_quality_csv(spec, pairs.source) for pairs in pair_sets]
         else:
-            measure = create_measure(spec, device)
+            measure = create_measure(spec, **model)
             name, found = measure.name, [measure] * len(pair_sets)
         if name in named[0]:
             raise LimenError(f"--quality: {spec} is the second one called {name!r}; rename its file or leave it out")

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
+from limen.data.source import ImageSource
 from limen.errors import LimenError
 
 
@@ -20,8 +23,8 @@ class ImageTable:
 
     def __init__(self, path: str | PathLike[str], columns: tuple[str, ...], number: Callable[..., float]):
         self.path = path = Path(path)
+        self.columns = wanted = ("file", *columns)
         self._numbers: dict[str, float] = {}
-        wanted = ("file", *columns)
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
                 rows = csv.DictReader(file)
@@ -37,6 +40,15 @@ class ImageTable:
             raise LimenError(f"{path}: {error.strerror}; give a CSV file with the columns {', '.join(wanted)}") from error
         except (ValueError, TypeError, csv.Error) as error:
             raise LimenError(f"{path}: line {rows.line_num} is no {', '.join(wanted)} ({error}); correct it") from error
+
+    def of(self, source: ImageSource) -> np.ndarray:
+        """(N,) the number of each image of `source`. Raises LimenError where one has no row."""
+        files = [source.locate(index) for index in range(len(source))]
+        found = [self.get(file) for file in files]
+        if absent := [file for file, number in zip(files, found, strict=True) if number is None]:
+            few = f"{len(absent)} of the {len(files)} images are missing"
+            raise LimenError(f"{self.path}: has no row for {absent[0]} ({few}); add {','.join(self.columns)} rows")
+        return np.array(found, float)
 
     def get(self, file: str) -> float | None:
         """The number of an image, None where it has no row."""

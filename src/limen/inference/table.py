@@ -95,8 +95,8 @@ def embed_images(
 
 
 def without_quality(values: np.ndarray, name: str, source: ImageSource, indices: np.ndarray) -> dict[int, str]:
-    """The failures of those images `indices` to which `values` (..., N) give no quality."""
-    missing = np.isnan(values).reshape(-1, len(source)).any(0)
+    """The failures of those images `indices` to which `values` (..., N) give no quality: one that is not finite."""
+    missing = ~np.isfinite(values).reshape(-1, len(source)).all(0)
     return {number: f"{source.locate(number)}: has no {name}" for number in indices[missing[indices]].tolist()}
 
 

@@ -81,7 +81,8 @@ def error_vs_discard(
             threshold rests on nothing (`events` is 0).
 
     Raises:
-        ValueError: NaN, arrays of different length, no mated or no non-mated pair, an fmr or a threshold that is none of these.
+        ValueError: NaN, a quality that is not finite, arrays of different length, no mated or no non-mated pair, an fmr or a threshold
+            that is none of these.
     """
     score, mated, quality = _checked(score, mated, quality, fmr)
     if threshold == "per_step":
@@ -200,9 +201,9 @@ def _checked(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: flo
     score = score.astype(np.result_type(score, np.float32), copy=False)  # whole numbers have no next one above
     if score.ndim != 1 or not score.shape == mated.shape == quality.shape:
         raise ValueError(f"score, mated and quality must be vectors of one length, not {score.shape}, {mated.shape} and {quality.shape}")
-    for name, values in (("scores", score), ("qualities", quality)):
-        if missing := int(np.isnan(values).sum()):
-            raise ValueError(f"{missing} of {len(values)} {name} are NaN: leave failures to acquire out and count them")
+    for name, bad in (("scores are NaN", np.isnan(score)), ("qualities are NaN or infinite", ~np.isfinite(quality))):
+        if bad.any():
+            raise ValueError(f"{int(bad.sum())} of {len(bad)} {name}: leave failures to acquire out and count them")
     if mated.all() or not mated.any():
         raise ValueError(f"an error versus discard needs mated and non-mated pairs: {int(mated.sum())} of {len(mated)} are mated")
     if not 0 <= fmr < 1:

@@ -67,12 +67,12 @@ def kfold_verification(distance: np.ndarray, same: np.ndarray, folds: int | np.n
     if len(size) < 2 or not size.all():
         raise ValueError(f"every fold needs a pair, and there must be two folds; sizes are {size.tolist()}")
 
-    impostors, mated = (_accepted(distance[kind], fold[kind], len(size), ACCURACY_GRID) for kind in (~same, same))
+    impostors, mated = (_accepted(_cells(distance[kind], fold[kind], ACCURACY_GRID), len(size), ACCURACY_GRID) for kind in (~same, same))
     right = (mated + impostors[:, -1:] - impostors)[:, :-1]  # (F, T)
     best = (right.sum(0) - right).argmax(1)
     thresholds = ACCURACY_GRID[best]
 
-    val_thresholds = _thresholds_at(far, _accepted(distance[~same], fold[~same], len(size), VAL_GRID))
+    val_thresholds = _thresholds_at(far, _accepted(_cells(distance[~same], fold[~same], VAL_GRID), len(size), VAL_GRID))
     passed = distance < val_thresholds[fold]
     val, reached = _rate_per_fold(passed, same, fold, len(size)), _rate_per_fold(passed, ~same, fold, len(size))
     return KFold(
@@ -89,20 +89,25 @@ def kfold_verification(distance: np.ndarray, same: np.ndarray, folds: int | np.n
 def weighted_val(distance: np.ndarray, same: np.ndarray, fold: np.ndarray, far: float) -> Statistic:
     """`kfold_verification(distance, same, fold, far).val`, the thresholds found again in every replicate."""
     folds = int(fold.max()) + 1
-    impostor, impostor_fold, mated, mated_fold = distance[~same], fold[~same], distance[same], fold[same]
+    impostors, mated = np.flatnonzero(~same), np.flatnonzero(same)
+    cell, mated_fold, mated_distance = _cells(distance[impostors], fold[impostors], VAL_GRID), fold[mated], distance[mated]
 
     def statistic(weight: np.ndarray) -> np.ndarray:
-        thresholds = _thresholds_at(far, _accepted(impostor, impostor_fold, folds, VAL_GRID, weight[~same]))
-        total = np.bincount(mated_fold, weight[same], folds)
-        hits = np.bincount(mated_fold, weight[same] * (mated < thresholds[mated_fold]), folds)
+        thresholds = _thresholds_at(far, _accepted(cell, folds, VAL_GRID, weight[impostors]))
+        total = np.bincount(mated_fold, weight[mated], folds)
+        hits = np.bincount(mated_fold, weight[mated] * (mated_distance < thresholds[mated_fold]), folds)
         return np.array([_mean(hits[total > 0] / total[total > 0])])
 
     return statistic
 
 
-def _accepted(distance: np.ndarray, fold: np.ndarray, folds: int, grid: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+def _cells(distance: np.ndarray, fold: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """(P,) the cell of the fold's histogram in which each pair is: the first t of `grid` with `distance < t`, or the one behind it."""
+    return fold * (len(grid) + 1) + np.searchsorted(grid, distance, side="right")
+
+
+def _accepted(cell: np.ndarray, folds: int, grid: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     """(F, T + 1) number, or weight, of the pairs of a fold with `distance < t`, and of all: one histogram, one cumulative sum."""
-    cell = fold * (len(grid) + 1) + np.searchsorted(grid, distance, side="right")
     return np.bincount(cell, weight, folds * (len(grid) + 1)).reshape(folds, -1).cumsum(1)
 
 

@@ -14,7 +14,7 @@ from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures,
 from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.intervals import Bootstrap
 from limen.protocols.result import Discarding, Result
-from limen.protocols.verification import PairScores, Verification, check_both_kinds, pair_counts
+from limen.protocols.verification import PairScores, Verification, check_both_kinds, pair_counts, people_switch
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 
@@ -30,7 +30,7 @@ class ErrorVersusDiscard:
     """Error versus discard of pairs (ISO/IEC 29794-1:2024, FNM-EDC and FM-EDC), for several qualities at once.
 
     The quality of a pair is the lower of its images'. Pairs of an image that cannot be read, or to which any of the qualities gives
-    none (NaN), are left out for all of them, counted and named, so that all are judged on the same pairs.
+    none (a number that is not finite), are left out for all of them, counted and named, so that all are judged on the same pairs.
 
     Args:
         pairs: a PairSet, or the path of a `.bin` file or of a text list of pairs.
@@ -73,18 +73,18 @@ class ErrorVersusDiscard:
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
         self._scored: dict[str, ImageQuality] = {}
 
-    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None) -> list[Result]:
+    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> list[Result]:
         """One result for each quality; equals `judge` of the scores that `Verification` gives."""
-        scores = Verification(self.pair_set, flip=self.flip).score(embedder, progress)
-        return self.judge(scores, embedder.description, model, progress)
+        scores = Verification(self.pair_set, flip=self.flip).score(embedder, progress, **inference)
+        return self.judge(scores, embedder.description, model, progress, **inference)
 
-    def image_qualities(self, progress: Progress | None = None) -> dict[str, ImageQuality]:
+    def image_qualities(self, progress: Progress | None = None, **inference: Any) -> dict[str, ImageQuality]:
         """The qualities by name; measures see each image of a pair once, however many recognisers are judged."""
         if self._scored:
             return self._scored
         source, used = self.pair_set.source, np.unique(np.r_[self.pair_set.first, self.pair_set.second])
         measures = {name: quality for name, quality in self.qualities.items() if not isinstance(quality, np.ndarray)}
-        scored = score_images(list(measures.values()), source, used, progress) if measures else []
+        scored = score_images(list(measures.values()), source, used, progress, **inference) if measures else []
         found = dict(zip(measures, scored, strict=True))
         for name, given in self.qualities.items():
             if isinstance(given, np.ndarray):
@@ -97,10 +97,13 @@ class ErrorVersusDiscard:
         self._scored = {name: found[name] for name in self.qualities}
         return self._scored
 
-    def judge(self, scores: PairScores, description: Mapping[str, Any], model: str = "", progress: Progress | None = None) -> list[Result]:
+    def judge(
+        self, scores: PairScores, description: Mapping[str, Any], model: str = "", progress: Progress | None = None, **inference: Any
+    ) -> list[Result]:
         """The results of given distances, one for each quality. Raises LimenError where no mated or no non-mated pair is left."""
-        pairs, qualities = self.pair_set, self.image_qualities(progress)
-        per_pair = {name: np.minimum(q.values[:, pairs.first], q.values[:, pairs.second]) for name, q in qualities.items()}
+        pairs, qualities = self.pair_set, self.image_qualities(progress, **inference)
+        finite = {name: np.where(np.isfinite(quality.values), quality.values, np.nan) for name, quality in qualities.items()}
+        per_pair = {name: np.minimum(values[:, pairs.first], values[:, pairs.second]) for name, values in finite.items()}
         usable = ~np.isnan(scores.distance) & ~np.isnan(np.concatenate(list(per_pair.values()))).any(0)
         judged = {name: quality[:, usable] for name, quality in per_pair.items()}
         score, same = 1 - scores.distance[usable] / 2, pairs.same[usable]
@@ -142,7 +145,7 @@ class ErrorVersusDiscard:
             "edc threshold": THRESHOLDS[self.threshold],
             "area": AREAS[self.threshold],
             "bootstrap": "over subjects, of all qualities at once" if fixed else "none",
-            **(self._bootstrap.switches if fixed else {}),
+            **(people_switch(self.pair_set) | self._bootstrap.switches if fixed else {}),
             **self.switches,
             **self.quality_switches.get(quality, {}),
         }

@@ -10,7 +10,6 @@ import numpy as np
 
 from limen.data.image_table import ImageTable
 from limen.data.source import ImageSource
-from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images, without_quality
 from limen.quality import QualityMeasure
 
@@ -60,11 +59,4 @@ def read_quality_csv(path: str | PathLike[str], source: ImageSource) -> np.ndarr
     Raises:
         LimenError: no such CSV, a column or an image of `source` that it lacks, a quality that is no number.
     """
-    table = ImageTable(path, ("quality",), _quality)
-    files = [source.locate(index) for index in range(len(source))]
-    found = [table.get(file) for file in files]
-    if absent := [file for file, quality in zip(files, found, strict=True) if quality is None]:
-        raise LimenError(
-            f"{path}: has no row for {absent[0]} ({len(absent)} of the {len(files)} images are missing); add file,quality rows"
-        )
-    return np.array(found, float)
+    return ImageTable(path, ("quality",), _quality).of(source)

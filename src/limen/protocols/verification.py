@@ -64,14 +64,15 @@ class Verification:
         check_both_kinds(self.pair_set.name, self.pair_set.same)
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
 
-    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None) -> Result:
-        """Equals `judge(score(embedder, progress), embedder.description, model)`."""
-        return self.judge(self.score(embedder, progress), embedder.description, model)
+    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result:
+        """Equals `judge(score(embedder, progress, **inference), embedder.description, model)`."""
+        return self.judge(self.score(embedder, progress, **inference), embedder.description, model)
 
-    def score(self, embedder: Recogniser, progress: Progress | None = None) -> PairScores:
-        """Distances of all pairs, in the order of the pair set; each image is embedded once. `progress` is told (done, in all)."""
+    def score(self, embedder: Recogniser, progress: Progress | None = None, **inference: Any) -> PairScores:
+        """Distances of all pairs, in the order of the pair set; each image is embedded once. `inference`: batch_size, workers and cache of
+        `embed_images`."""
         pairs = self.pair_set
-        embedded = embed_images(embedder, pairs.source, np.r_[pairs.first, pairs.second], self.flip, progress)
+        embedded = embed_images(embedder, pairs.source, np.r_[pairs.first, pairs.second], self.flip, progress, **inference)
         difference = embedded.vectors[pairs.first].astype(float) - embedded.vectors[pairs.second]
         return PairScores(np.square(difference).sum(1), embedded.failures)
 
@@ -125,6 +126,7 @@ class Verification:
             "val threshold": "interpolated on the other folds; found again in every bootstrap replicate",
             "tar threshold": "conservative: the FAR is not exceeded; found again in every bootstrap replicate",
             "bootstrap": "over subjects",
+            **people_switch(self.pair_set),
             **self._bootstrap.switches,
         }
 
@@ -138,9 +140,15 @@ def pair_counts(pairs: PairSet, usable: np.ndarray) -> dict[str, int]:
         "mated": int(same.sum()),
         "non_mated": int((~same).sum()),
         "images": len(np.unique(np.r_[pairs.first, pairs.second])),
-        "subjects": len(np.unique(people)),
+        "subjects" if pairs.people == "named" else "groups_joined_by_mated_pairs": len(np.unique(people)),
         "pairs_left_out": int((~usable).sum()),
     }
+
+
+def people_switch(pairs: PairSet) -> dict[str, str]:
+    """Whom the bootstrap draws."""
+    joined = "groups joined by mated pairs, for the file names no people; a list of them (--subjects FILE) makes the intervals exact"
+    return {"subjects": "named" if pairs.people == "named" else joined}
 
 
 def check_both_kinds(name: str, same: np.ndarray) -> None:

@@ -4,5 +4,6 @@ from limen.data.pairs.drawing import make_pairs, pairs_of
 from limen.data.pairs.lists import save_pairs
 from limen.data.pairs.opening import open_pairs
 from limen.data.pairs.pair_set import EncodedSource, PairSet, SubsetSource
+from limen.data.pairs.subjects import with_subjects
 
-__all__ = ["EncodedSource", "PairSet", "SubsetSource", "make_pairs", "open_pairs", "pairs_of", "save_pairs"]
+__all__ = ["EncodedSource", "PairSet", "SubsetSource", "make_pairs", "open_pairs", "pairs_of", "save_pairs", "with_subjects"]

@@ -20,4 +20,4 @@ def open_bin(path: Path, size: int, on_other_size: str) -> PairSet:
     subject = connected_components(mated, directed=False)[1].astype(np.int64)
     first_entry = np.unique(number, return_index=True)[1]
     source = EncodedSource(list(numbers), [f"{path} image {entry}" for entry in first_entry], size, on_other_size)
-    return PairSet(path.stem, source, first, second, same, subject)
+    return PairSet(path.stem, source, first, second, same, subject, people="joined")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class PairSet:
         same: (P,) bool, True for a mated pair.
         subject: (len(source),) int64, the person in each image, for intervals that draw people and not pairs.
         folds: into how many contiguous folds the pairs fall.
+        people: "named", or "joined" where the file names none and those whom a mated pair joins count as one.
     """
 
     name: str
@@ -31,6 +33,7 @@ class PairSet:
     same: np.ndarray
     subject: np.ndarray
     folds: int = FOLDS
+    people: Literal["named", "joined"] = "named"
 
     def __len__(self) -> int:
         return len(self.same)
