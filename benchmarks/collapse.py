@@ -4,9 +4,9 @@
     python benchmarks/collapse.py --faces FACES --out runs/collapse --whole --pairs lfw_pairs.txt --images LFW
 
 Each run is recipes/small/faces.yaml with another margin, on its own schedule, as `limen train` runs it. It is stopped, and can be resumed,
-as soon as it is decided: the mean cosine to the own centre has passed LEARNT, from where no run has turned back, or it is below -.3, as that
-to the nearest other is. --whole trains to the end and evaluates on pairs. One row a run in benchmarks/results/collapse.csv; a run whose row
-is there is not made again.
+as soon as it is decided: the mean cosine to the own centre has passed LEARNT, from where no run has turned back, or it is below -.3 and
+that to the nearest other too. --whole trains to the end and evaluates on pairs. One row a run in benchmarks/results/collapse.csv; a run
+whose row is there is not made again.
 """
 
 import argparse
