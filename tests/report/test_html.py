@@ -9,7 +9,7 @@ import pytest
 
 from limen.errors import LimenError
 from limen.protocols import Curve, Discarding, Interval, Metric, Result
-from limen.report import Section, face_grid, figure_training, write_report
+from limen.report import Section, face_grid, figure_training, result_lines, write_report
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -135,6 +135,14 @@ def test_failures_are_counted_and_listed(tmp_path):
     text = Page(written(tmp_path, [result(failures=["a/b.jpg: is empty", "c/d.jpg: is no image"])])).text
     assert "2 failures to acquire" in text
     assert "a/b.jpg: is empty c/d.jpg: is no image" in text
+
+
+def test_the_numbers_of_a_collapsed_model_say_so(tmp_path):
+    counts = {"mated": 1, "non_mated": 1, "pairs_left_out": 0, "failures_to_acquire": 0}
+    marked, sound = (result(counts=counts, switches=switches) for switches in ({"collapsed": True}, {}))
+    assert "collapsed" in " ".join(result_lines([marked]))
+    assert "collapsed" not in " ".join(result_lines([sound]))
+    assert "collapsed True" in Page(written(tmp_path, [marked])).text
 
 
 def test_a_result_of_another_kind_with_nothing_but_a_number_is_shown(tmp_path):

@@ -449,6 +449,7 @@ def test_a_collapsed_network_that_is_allowed_is_told_once_and_marked(faces, tmp_
     assert said.count("the features have turned away from all centres") == 1
     assert "step 4: the mean cosine to the own centre is -0.36 and to the nearest other -0.36" in said
     assert load_bundle(whole).training["collapsed"] is True
+    assert Embedder.load(whole).description["collapsed"] is True
     train(recipe(faces, tmp_path / "cut", epochs=1.5, allow_collapse=True), quiet=True)
     resumed = train(recipe(faces, tmp_path / "cut", allow_collapse=True, log_every=100), resume="auto")
     assert "turned away" not in capsys.readouterr().err

@@ -94,6 +94,7 @@ class Embedder:
             "architecture": asdict(self.bundle.architecture),
             "preprocessing": asdict(self.preprocessing),
             **({} if self.precision == "float32" else {"precision": self.precision}),
+            **({"collapsed": True} if self.bundle.training.get("collapsed") else {}),  # in training: its numbers say nothing of its recipe
         }
 
     @property

@@ -31,6 +31,8 @@ def result_lines(results: Sequence[Result]) -> list[str]:
             lines += _lines(result)
         elif result is group[0]:
             lines += discard_lines(group)
+        if result.switches.get("collapsed") and (group is None or result is group[0]):
+            lines.append("  the features of this model turned away from all centres in training: it has collapsed")
     return [visible(line) for line in lines]
 
 
