@@ -57,11 +57,14 @@ def read_small(path: Path, largest: int) -> bytes:
 def sole_use(folder: Path) -> Iterator[None]:
     """Keeps every other process out of `folder` that asks in the same way, until the block is left or this process ends, however it does.
 
-    Makes the folder where it is not there. Raises LimenError where another process has it, or the system refuses.
+    Makes the folder where it is not there, and removes it again where nothing was written into it. Raises LimenError where another process
+    has it, or the system refuses.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise LimenError(f"{folder}: {error.strerror}; choose another --out") from error
     try:
@@ -71,9 +74,32 @@ def sole_use(folder: Path) -> Iterator[None]:
             raise LimenError(f"{folder}: another process is training there; wait until it has ended, or choose another --out") from error
         except OSError as error:
             raise LimenError(f"{folder}: its file system has no locks ({error.strerror}); choose another --out") from error
-        yield
+        if not _is_open_file(handle, lock):  # removed by a process that has just ended
+            raise LimenError(f"{folder}: another process was training there; try again")
+        try:
+            yield
+        finally:
+            _remove_if_unused(lock, made)
     finally:
         os.close(handle)
+
+
+def _is_open_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_if_unused(lock: Path, made: list[Path]) -> None:
+    """Removes the lock, and the folders `made` for it (the innermost first), where it is all that they hold."""
+    try:
+        if [path.name for path in lock.parent.iterdir()] == [lock.name]:
+            lock.unlink()
+            for folder in made:
+                folder.rmdir()
+    except OSError:  # someone has put something there, or taken it away: it stays
+        pass
 
 
 def _umask() -> int:

@@ -77,6 +77,7 @@ def runs(tmp_path_factory):
     jobs.add("unreadable", 3, data={"damaged": [3, 50, 77]})
     jobs.add("too many", 3, data={"damaged": list(range(7))})
     jobs.add("broken", 3, data={"damaged": list(range(PEOPLE * IMAGES))})
+    jobs.add("failed", 4, at_step=3, does="fail", rank=3)  # its last job: its process ends
     jobs.add("killed", 3, at_step=3, does="kill", rank=2)
     jobs.add("killed", 1, resume="auto")
     (folder / "jobs.json").write_text(json.dumps(jobs.jobs))
@@ -130,6 +131,16 @@ def test_a_killed_process_ends_the_run_with_a_remedy_and_the_run_goes_on(runs):
     assert_equal_runs(folder / "killed", folder / "AdaMSoftmax-1", rtol=1e-3, atol=1e-5)
 
 
+def test_a_process_that_runs_out_of_memory_ends_the_run_in_one_line(runs):
+    _, found = runs
+    (said,) = found["failed", 3]
+    assert said.startswith("process 3 of 4 failed (OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB), and with it the run")
+    assert "`limen plan` says what a run needs" in said
+    assert "\n" not in said
+    for rank in (0, 1, 2):
+        assert found["failed", rank][0].startswith(f"process {rank} of 4: another process of the run has ended")
+
+
 def test_unreadable_images_are_counted_over_all_processes(runs):
     folder, found = runs
     assert read_values(checkpoints(folder / "unreadable")[-1])["unreadable"] != []
@@ -152,7 +163,9 @@ def test_torchrun(tmp_path):
     while process.poll() is None and len(read_log(tmp_path / "run" / "log.jsonl")) < 2:
         time.sleep(0.05)
     process.terminate()
-    lines = [line for line in process.communicate(timeout=100)[1].splitlines() if line.startswith("limen: ")]
+    said = process.communicate(timeout=100)[1]
+    assert "find_unused_parameters" not in said  # PyTorch's warning, of each process
+    lines = [line for line in said.splitlines() if line.startswith("limen: ")]
     assert len(lines) == 1
     assert lines[0].startswith("limen: stopped at step")
     assert len(checkpoints(tmp_path / "run")) == 1

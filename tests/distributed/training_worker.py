@@ -4,7 +4,8 @@ python training_worker.py PROCESSES JOBS.json OUTCOMES
 
 Leaves OUTCOMES-RANK.json of each process, and prints their exit codes.
 
-A job is {processes, port, config, resume, at_step, does, rank}: `does` ("kill", "stop") happens to `rank` before the step after `at_step`.
+A job is {processes, port, config, resume, at_step, does, rank}: `does` ("kill", "stop", "fail") happens to `rank` before the step after
+`at_step`.
 """
 
 import json
@@ -13,6 +14,7 @@ import signal
 import sys
 
 import numpy as np
+import torch
 from forks import run_forks
 from torch import nn
 
@@ -55,13 +57,20 @@ class Patterns:
         return f"pattern {index}"
 
 
-def signalled(at_step, kind):
-    """A run that gets a signal in the step after `at_step`."""
+def fail():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB\nand a second line")
+
+
+EVENTS = {"kill": lambda: os.kill(os.getpid(), signal.SIGKILL), "stop": lambda: os.kill(os.getpid(), signal.SIGTERM), "fail": fail}
+
+
+def interrupted(at_step, event):
+    """A run to which something happens in the step after `at_step`."""
 
     class Run(loop.Run):
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            self.head.register_forward_pre_hook(lambda *_: os.kill(os.getpid(), kind) if self.step == at_step else None)
+            self.head.register_forward_pre_hook(lambda *_: event() if self.step == at_step else None)
 
     return Run
 
@@ -69,14 +78,16 @@ def signalled(at_step, kind):
 def main(rank, jobs, outcomes):
     BACKBONES["plain"] = Plain
     data.source.READERS["patterns"] = f"{__name__}:Patterns"
+    if rank:
+        loop.starting_point = None  # the first process alone looks for checkpoints: others may see the folder later than it does
     plain_run, done = loop.Run, []
     for job in jobs:
         if rank >= job["processes"]:
             continue
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job["port"])}
         os.environ.update(address, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(job["processes"]))
-        kind = {"kill": signal.SIGKILL, "stop": signal.SIGTERM}.get(job.get("does") if rank == job.get("rank") else None)
-        loop.Run = signalled(job["at_step"], kind) if kind else plain_run
+        event = EVENTS.get(job.get("does") if rank == job.get("rank") else None)
+        loop.Run = interrupted(job["at_step"], event) if event else plain_run
         try:
             loop.train(load_recipe(job["config"], job.get("settings", [])), job.get("resume"), quiet=True)
             done.append("done")

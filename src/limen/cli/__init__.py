@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="limen", description="Train face recognisers with adaptive margins, and referee them.")
     parser.add_argument("--version", action="version", version=f"limen {limen.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    if "RANK" in os.environ:  # under torchrun: a warning of DistributedDataParallel's is printed by each process, past Python's filters
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
         # Only the chosen command is imported: `limen --help` need not wait for PyTorch.

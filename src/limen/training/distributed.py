@@ -20,6 +20,7 @@ from limen.data import Batch
 from limen.errors import LimenError
 
 WAIT_FOR_THE_FIRST = timedelta(days=1)  # it alone evaluates and writes the bundle
+MEMORY_REMEDY = "`limen plan` says what a run needs: lower batch_size, or use more GPUs, a class sampler or head.dtype bf16"
 
 
 def is_first() -> bool:
@@ -156,11 +157,17 @@ def training_device(setting: str) -> str:
 def join_processes(device: str) -> Iterator[Processes]:
     """The processes that torchrun started, joined by NCCL on CUDA and by gloo elsewhere, until the block is left.
 
-    Raises LimenError where they do not find each other, and in all that are left where one of them has died.
+    Raises LimenError where they do not find each other, in all that are left where one of them has died, in one that fails with any
+    other exception, and where memory runs out.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
-        yield Processes()
+        try:
+            yield Processes()
+        except (MemoryError, RuntimeError) as error:
+            if not _is_of_memory(error):
+                raise
+            raise LimenError(f"memory ran out ({_first_line(error)}); {MEMORY_REMEDY}; go on with --resume auto") from error
         return
     try:
         chosen = torch.device(training_device(device))
@@ -177,15 +184,31 @@ def join_processes(device: str) -> Iterator[Processes]:
         # A network wrapped by DistributedDataParallel must not outlive the group: its destructor, which holds Python's lock, waits for
         # the group's thread, which wants it. The error's traceback would keep it.
         traceback.clear_frames(error.__traceback__)
-        if not isinstance(error, RuntimeError) or not _is_of_a_lost_process(error):
+        if isinstance(error, LimenError | SystemExit | KeyboardInterrupt):
             raise
+        for joined in (group, dist.distributed_c10d._get_default_group()):
+            joined.abort()  # the others wait for this process no longer
+        if isinstance(error, RuntimeError) and _is_of_a_lost_process(error):
+            raise LimenError(
+                f"process {rank} of {world_size}: another process of the run has ended, its own message or torchrun's report says why; "
+                "go on with --resume auto"
+            ) from error
         raise LimenError(
-            f"process {rank} of {world_size}: another process of the run has ended, its own message or torchrun's report says why; "
-            "go on with --resume auto"
+            f"process {rank} of {world_size} failed ({type(error).__name__}: {_first_line(error)}), and with it the run; --debug shows "
+            f"where; if memory ran out, {MEMORY_REMEDY}; go on with --resume auto"
         ) from error
     finally:
         gc.collect()
         dist.destroy_process_group()
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """torch says it of a CPU in a RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0]
 
 
 def _is_of_a_lost_process(error: BaseException) -> bool:

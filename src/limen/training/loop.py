@@ -37,7 +37,7 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
 
     Raises LimenError for settings, files and data that cannot be used, and for a loss that is not finite.
     """
-    with readers_alive(), join_processes(recipe.device) as processes, own_settings(recipe), ExitStack() as held:
+    with join_processes(recipe.device) as processes, readers_alive(), own_settings(recipe), ExitStack() as held:
         out = Path(recipe.out)
         start_from, protocols = None, []
         with processes.together():

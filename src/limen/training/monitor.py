@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from limen.training.checkpoint.checkpoint import checkpoints
@@ -34,15 +35,15 @@ class Monitor:
                     self.log.note(line)
 
     def gate(self, values: dict[str, Tensor], lr: float) -> None:
-        """Ends the run where one of the values () is not finite.
+        """Ends the run where one of the values () is not finite; they are the same in all processes.
 
-        Here alone a step waits for its device. The wait is meant: the centres move inside the backward pass, so that the loss has to be
-        known before it, and what moves is moved in place. A flag on the device instead would be one more pass over the gradients of all
-        centres, and of all other weights, which costs more than the device loses while it waits.
+        Here alone a step waits for its device, once: torch's optimisers, which move weights and momenta in place, have no flag that would
+        hold them back.
         """
-        for name, value in values.items():
-            if not math.isfinite(found := value.item()):
-                self.run.processes.fail(f"the {name} is {found} at step {self.run.step + 1} (lr {lr:g}); {remedy(self.out)}")
+        found = torch.stack([value.detach().to(self.run.device, torch.float32) for value in values.values()]).tolist()
+        for name, value in zip(values, found, strict=True):
+            if not math.isfinite(value):
+                self.run.processes.fail(f"the {name} is {value} at step {self.run.step + 1} (lr {lr:g}); {remedy(self.out)}")
 
     def look(self, outcome: Outcome) -> None:
         """After each step: ends the run that cannot go on, and logs what is due."""

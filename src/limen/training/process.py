@@ -57,14 +57,15 @@ def stop_requests() -> Iterator[list[int]]:
         for kind, handler in previous.items():
             signal.signal(kind, handler)
         signal.set_wakeup_fd(previous_descriptor)
-        os.close(writing)  # the thread reads the end of the pipe, and ends
+        os.write(writing, b"\0")  # no signal: the thread ends
         watcher.join()
+        os.close(writing)
         os.close(reading)
 
 
 def _watch(reading: int) -> None:
     asked: float | None = None
-    while number := os.read(reading, 1):
+    while (number := os.read(reading, 1)) != b"\0":
         if number[0] not in (signal.SIGINT, signal.SIGTERM):
             continue
         if asked is not None and time.monotonic() - asked >= SAME_REQUEST:

@@ -27,8 +27,8 @@ class Outcome(NamedTuple):
 
 
 class Step:
-    """`step(batch, gate)`. `gate` ends the run where one of the values it is given, all (), is not finite: it is asked before anything
-    that follows from them can reach the weights."""
+    """`step(batch, gate)`. `gate` ends the run where one of the values it is given, all (), is not finite: it is asked before the optimiser
+    moves a weight. The centres, which move inside the backward pass, see for themselves (`CenterSGD`)."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -57,8 +57,8 @@ class Step:
         if self.quality is not None:
             ratio = certainty_ratio(output.target_cosine, output.nearest_negative, recipe.quality.ratio)
             of_quality = quality_loss(self.quality(features), ratio)
-            total = total + (recipe.quality.weight or 0.0) * of_quality
-        gate({"loss": output.loss} | ({} if of_quality is None else {"quality loss": of_quality}), lr)
+            # one that is not finite makes the head's gradient NaN too, at which the centres stay where they are
+            total = total * torch.where(of_quality.isfinite(), 1.0, torch.nan) + (recipe.quality.weight or 0.0) * of_quality
 
         # ---- backward, which moves the centres too; update of the rest
         run.optimiser.zero_grad(set_to_none=True)
@@ -66,7 +66,8 @@ class Step:
         gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf)
         of_head = run.quality.parameters() if run.quality is not None else ()
         quality_norm = torch.nn.utils.get_total_norm([p.grad for p in of_head if p.grad is not None])
-        gate({"gradient": gradient_norm, "gradient of the quality head": quality_norm}, lr)  # averages over the processes: the same in all
+        found = {"loss": output.loss} | ({} if of_quality is None else {"quality loss": of_quality})
+        gate(found | {"gradient": gradient_norm, "gradient of the quality head": quality_norm}, lr)
         run.optimiser.step()
         if run.average is not None:
             run.average.update_parameters(run.averaged)

@@ -1,4 +1,5 @@
 import csv
+import os
 import threading
 from itertools import chain
 
@@ -271,6 +272,20 @@ def test_weights_stay_between_floor_and_ceiling():
     assert (edges[0], edges[-1]) == pytest.approx((0.01, 4.0))
 
 
+def test_unreadable_images_go_to_the_floor_and_do_not_fill_the_batches():
+    """One of a hundred, beside images that are all learnt: at its weight of 1 it would be half of all draws."""
+    sampler = AdaptiveDataSampler(100, 20, 0, 1200, period=10, start_accuracy=0)
+    drawn = []
+    for plan in sampler:
+        drawn.append(plan.indices)
+        readable = np.where(plan.indices == 7, 8, plan.indices)
+        unreadable = [7] if 7 in plan.indices else []
+        sampler.observe(torch.from_numpy(readable), torch.ones(20, dtype=torch.bool), torch.full((20,), 0.6), unreadable)
+    assert sampler.images.values[7] == pytest.approx(sampler.images.floor)
+    assert sampler.images.values.max() < 0.02
+    assert np.mean(np.array(drawn[-200:]) == 7) < 0.02
+
+
 # ---- the table ----
 
 
@@ -288,6 +303,15 @@ def test_the_table_holds_those_that_were_mislabelled(tmp_path):
     assert {row["person"] for row in rows} == {"odd"}
     assert [float(row["score"]) for row in rows] == pytest.approx(suspects.scores.tolist(), abs=1e-3)
     assert [int(row["looks"]) for row in rows] == suspects.looks.tolist()
+
+
+def test_a_name_that_is_no_unicode_is_written_as_the_bytes_it_has(tmp_path):
+    class Named(GreyFaces):
+        def locate(self, index):
+            return os.fsdecode(b"caf\xe9.png")
+
+    advanced().suspects().write(tmp_path / "suspects.csv", Named())
+    assert b"caf\xe9.png" in (tmp_path / "suspects.csv").read_bytes()
 
 
 def test_nobody_is_suspected_on_fewer_looks_than_asked():
@@ -312,6 +336,11 @@ def test_a_state_survives_a_file_without_pickled_code(tmp_path):
 def test_the_state_of_another_run_is_refused(name, value):
     with pytest.raises(LimenError, match=f"^{name}: "):
         AdaptiveDataSampler(**SETTINGS | {name: value}).load_state_dict(AdaptiveDataSampler(**SETTINGS).state_dict())
+
+
+def test_the_state_of_shuffled_batches_is_refused():
+    with pytest.raises(LimenError, match=r"^data.sampling: the checkpoint holds no weights of images"):
+        AdaptiveDataSampler(**SETTINGS).load_state_dict(BatchOrder(COUNT, BATCH, 1, STEPS).state_dict())
 
 
 def test_resuming_without_the_state_is_refused():

@@ -24,6 +24,9 @@ def test_resumed_equals_uninterrupted(start):
     resumed = BatchOrder(23, 4, seed=1, total_steps=12, start_step=start)
     assert indices(resumed) == whole[start:]
     assert len(resumed) == 12 - start
+    loaded = BatchOrder(23, 4, seed=1, total_steps=12)
+    loaded.load_state_dict(resumed.state_dict())
+    assert indices(loaded) == whole[start:]
 
 
 def test_the_ranks_hold_the_global_batch_between_them():
