@@ -29,11 +29,11 @@ NEIGHBOURS = {
 }
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
-    "torch.distributed": {"heads/collectives.py", "training/checkpoint/files.py", "training/distributed.py"},
+    "torch.distributed": {"heads/collectives.py", "training/distributed.py"},
     "jsonargparse": {"training/recipe.py", "training/settings.py"},
     "onnx": {"models/onnx/session.py"},
     "onnxruntime": {"models/onnx/session.py"},
-    "safetensors": {"models/bundle.py", "models/releases/checkpoint.py", "files.py", "training/checkpoint/files.py"},
+    "safetensors": {"models/bundle.py", "models/releases/checkpoint.py", "files.py", "training/checkpoint/tensors.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},
     "sklearn": {"metrics/roc.py", "metrics/verification.py", "decision/calibration.py"},

@@ -6,18 +6,16 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from limen.data import Batch
 from limen.errors import LimenError
+from limen.training.checkpoint.tensors import Shard
 
 WAIT_FOR_THE_FIRST = timedelta(days=1)  # it alone evaluates and writes the bundle
 MEMORY_REMEDY = "`limen plan` says what a run needs: lower batch_size, or use more GPUs, a class sampler or head.dtype bf16"
@@ -31,9 +29,8 @@ def is_first() -> bool:
 class Processes:
     """This process, `rank` of `world_size`. Where it is alone nothing is initialised, and every method answers from what it is given."""
 
-    def __init__(self, rank: int = 0, world_size: int = 1, device: torch.device | None = None, group: dist.ProcessGroup | None = None):
+    def __init__(self, rank: int = 0, world_size: int = 1, group: dist.ProcessGroup | None = None):
         self.rank, self.world_size = rank, world_size
-        self.device = device
         self.group = group  # gloo, on every kind of device: it carries plain values only
 
     @property
@@ -125,19 +122,9 @@ class Processes:
         # PyTorch warns once, past Python's filters, of a walk over the graph that this costs.
         return DistributedDataParallel(network, find_unused_parameters=True)
 
-    def shard(self, rows: Tensor, total: int) -> Tensor:
-        """`rows` of this process as a part of a tensor of `total` rows, as torch.chunk splits it; alone, `rows` as they are."""
-        if self.world_size == 1:
-            return rows
-        shape = torch.Size((total, *rows.shape[1:]))
-        stride = torch.empty(shape, device="meta").stride()
-        return DTensor.from_local(rows, self._mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
-
-    @cached_property
-    def _mesh(self) -> DeviceMesh:
-        """Made once: where a GPU stands idle beside processes on CPUs, each one made is a new group of processes."""
-        assert self.device is not None
-        return init_device_mesh(self.device.type, (self.world_size,))
+    def shard(self, rows: Tensor, total: int) -> Shard:
+        """`rows` of this process as a part of a tensor of `total` rows, as torch.chunk splits it."""
+        return Shard(rows, min(self.rank * -(-total // self.world_size), total), total)
 
 
 def training_device(setting: str) -> str:
@@ -179,7 +166,7 @@ def join_processes(device: str) -> Iterator[Processes]:
         reason = str(error).splitlines()[0]
         raise LimenError(f"process {rank} of {world_size} cannot join the others ({reason}); start them all by one torchrun") from error
     try:
-        yield Processes(rank, world_size, chosen, group)
+        yield Processes(rank, world_size, group)
     except BaseException as error:
         # A network wrapped by DistributedDataParallel must not outlive the group: its destructor, which holds Python's lock, waits for
         # the group's thread, which wants it. The error's traceback would keep it.

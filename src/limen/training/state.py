@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle
 from limen.training.checkpoint.checkpoint import load_into, read_shapes, save_checkpoint
+from limen.training.checkpoint.tensors import Shard
 from limen.training.compatibility import plain
 from limen.training.monitor import remedy
 from limen.training.run import Run
@@ -79,7 +80,7 @@ def _modules(run: Run) -> dict[str, nn.Module]:
     return {name: module for name, module in modules.items() if module is not None}
 
 
-def _tensors(run: Run, learnt: dict[str, Any]) -> dict[str, Tensor]:
+def _tensors(run: Run, learnt: dict[str, Any]) -> dict[str, Tensor | Shard]:
     """Every tensor that decides the steps to come, by name. They are the run's own: to fill them is to restore it. `learnt` is the state of
     the order of images.
 

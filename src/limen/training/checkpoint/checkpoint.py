@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped, on however many processes.
 
 A checkpoint is a folder, checkpoint-STEP: state.json (plain values), classes.json (the people's names in the order of their labels) and one
-file of tensors for each process that wrote it (`checkpoint_files`). It appears all at once, or not at all.
+file of tensors for each process that wrote it (`limen.training.checkpoint.tensors`). It appears all at once, or not at all.
 """
 
 import json
@@ -17,8 +17,9 @@ from typing import Any
 from torch import Tensor
 
 from limen.errors import LimenError
-from limen.training.checkpoint.files import (
+from limen.training.checkpoint.tensors import (
     DAMAGE,
+    Tensors,
     checksum,
     copy_rows,
     file_name,
@@ -51,12 +52,12 @@ def remove_remains(folder: Path) -> None:
 
 
 def save_checkpoint(
-    processes: Processes, folder: Path, step: int, tensors: dict[str, Tensor], values: dict[str, Any], class_names: Sequence[str]
+    processes: Processes, folder: Path, step: int, tensors: Tensors, values: dict[str, Any], class_names: Sequence[str]
 ) -> Path:
     """Writes the checkpoint of `step`, where it is not there yet, and removes all but the newest.
 
-    `tensors` may hold parts made by `Processes.shard`; `values` are plain. Raises LimenError where the system refuses, a full disk for one:
-    the earlier checkpoints are then as they were.
+    Each process writes its shards among `tensors`, and the first the others; `values` are plain. Raises LimenError where the system
+    refuses, a full disk for one: the earlier checkpoints are then as they were.
     """
     path = checkpoint_path(folder, step)
     temporary = folder / f".{path.name}.tmp"
@@ -68,7 +69,7 @@ def save_checkpoint(
                 remove_remains(folder)
                 temporary.mkdir()
         with processes.together(), _refusals(path):
-            written = save_tensors(processes, temporary, tensors)
+            written = save_tensors(temporary / file_name(processes.rank, processes.world_size), tensors, whole=processes.first)
         sums = {file_name(rank, processes.world_size): found for rank, found in enumerate(processes.gather(written))}
         with processes.together(), _refusals(path):
             if processes.first:
@@ -133,14 +134,10 @@ def read_rows(path: Path, name: str, rows: Tensor, target: Tensor) -> None:
         copy_rows(path, name, rows, target)
 
 
-def load_into(processes: Processes, path: Path, tensors: dict[str, Tensor]) -> None:
-    """Fills `tensors`, parts of `Processes.shard` among them, in place. Raises LimenError where the checkpoint does not hold just these."""
+def load_into(processes: Processes, path: Path, tensors: Tensors) -> None:
+    """Fills `tensors`, each process its shards among them, in place. Raises LimenError where the checkpoint does not hold just these."""
     with processes.together(), _damage(path):
-        expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if tensor_shapes(path) != expected:
-            raise ValueError("other tensors")
-    with processes.together(), _damage(path):
-        load_tensors(processes, path, tensors)
+        load_tensors(path, tensors)
 
 
 def _remove(paths: list[Path]) -> None:
