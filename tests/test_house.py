@@ -91,3 +91,10 @@ def test_the_training_loop_is_read_on_one_screen():
     tree = ast.parse((SOURCE / "training" / "loop.py").read_text())
     (loop,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "train_steps"]
     assert loop.end_lineno - loop.lineno < 60
+
+
+def test_dir_shows_the_public_names():
+    import limen
+
+    assert {*limen.__all__, "__version__"} == set(dir(limen))
+    assert not [name for name in limen.__all__ if not hasattr(limen, name)]

@@ -60,3 +60,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"limen.{_HOME[name]}"), name)
     raise AttributeError(f"module 'limen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -22,6 +22,10 @@ class Embeddings:
     norms: np.ndarray
     quality: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        count, size = self.vectors.shape
+        return f"Embeddings({count} vectors of {size}{'' if self.quality is None else ', with quality'})"
+
 
 class Recogniser(Protocol):
     """Anything that embeds faces. `limen.Embedder` is one; one of your own needs these two members and no more."""

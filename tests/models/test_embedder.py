@@ -215,6 +215,12 @@ def test_a_calibration_is_kept_in_a_file_and_answered_with(judge, tmp_path):
     assert judge.calibration is None
 
 
+def test_an_embedder_and_its_embeddings_show_themselves_in_a_line(judge, images, tmp_path):
+    embedder = Embedder(judge)
+    assert repr(embedder) == "Embedder(tiny, 32, None, cpu)"
+    assert repr(embedder.embed(images)) == "Embeddings(7 vectors of 32, with quality)"
+
+
 @pytest.mark.gpu
 def test_cuda_equals_cpu(judge, images):
     here, there = Embedder(judge).embed(images), Embedder(judge, device="cuda").embed(images)

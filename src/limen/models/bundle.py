@@ -1,7 +1,8 @@
 """The bundle: one .safetensors file that holds a model's weights and everything needed to use them.
 
 Tensors are named by group: `backbone.` and, where a model has them, further groups such as `quality.` or `centers.`. The file's metadata
-has one entry, `limen`: the JSON of every other field of Bundle. Nothing in it is ever executed.
+has one entry, `limen`: the JSON of every other field of Bundle, and of two hashes that tell damage: `weights_sha256` of the tensors and
+`description_sha256` of all the rest. Nothing in it is ever executed.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from limen.files import atomic_write, file_sha256
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration, QualityHead
 
-FORMAT = 1
+FORMAT = 2  # 2 added the hashes that tell damage; 1 is read without them
 COPY_REMEDY = "copy or download it again"
 TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves, or an .onnx file"
 
@@ -37,7 +38,9 @@ class Architecture:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.embedding_size, int) or self.embedding_size < 1:
+        if type(self.name) is not str:
+            raise LimenError(f"architecture.name: {self.name!r} is not a name")
+        if type(self.embedding_size) is not int or self.embedding_size < 1:
             raise LimenError(f"architecture.embedding_size: {self.embedding_size!r} is not a whole number above 0")
         if not isinstance(self.options, dict):
             raise LimenError(f"architecture.options: {self.options!r} is not a mapping of names to values")
@@ -88,6 +91,10 @@ class Bundle:
     created: str = field(default_factory=_now)
     sha256: str | None = None
 
+    def __repr__(self) -> str:
+        architecture = self.architecture
+        return f"Bundle({architecture.name}, {architecture.embedding_size}, {len(self.tensors)} tensors, created {self.created})"
+
     def group(self, name: str) -> dict[str, torch.Tensor]:
         """The tensors of one group without its prefix: a state dict. Empty where the bundle has no such group."""
         return {key[len(name) + 1 :]: tensor for key, tensor in self.tensors.items() if key.startswith(f"{name}.")}
@@ -128,7 +135,9 @@ class Bundle:
     @property
     def margin(self) -> str | None:
         """The name of the margin trained with, None where the bundle does not say."""
-        return "MagFace" if self.training.get("release") == "magface" else self.recipe.get("margin", {}).get("name")
+        margin = self.recipe.get("margin")
+        stated = margin.get("name") if isinstance(margin, dict) else None
+        return "MagFace" if self.training.get("release") == "magface" else stated
 
     def quality_head(self) -> QualityHead | None:
         """The quality head with the bundle's weights, None where the bundle has none."""
@@ -141,6 +150,8 @@ class Bundle:
 
 ADDED = ("calibration",)  # fields that files of earlier versions lack: left out of the file where they are None
 DESCRIBED = tuple(f.name for f in fields(Bundle) if f.name not in ("tensors", "sha256"))
+KINDS = {"recipe": dict, "training": dict, "licence": str, "class_names_sha256": str | None, "source_sha256": str, "created": str}
+HASHES = ("weights_sha256", "description_sha256")
 
 
 def save_bundle(path: str | Path, bundle: Bundle) -> str:
@@ -155,7 +166,9 @@ def save_bundle(path: str | Path, bundle: Bundle) -> str:
     except LimenError as error:
         raise LimenError(f"cannot save {path}: {error}") from error
     description = {name: getattr(bundle, name) for name in DESCRIBED if name not in ADDED or getattr(bundle, name) is not None}
-    text = json.dumps({"format": FORMAT} | description, default=asdict, sort_keys=True)
+    description |= {"format": FORMAT, "weights_sha256": bundle.weights_sha256}
+    text = json.dumps(description, default=asdict, sort_keys=True)
+    text = json.dumps(json.loads(text) | {"description_sha256": _description_sha256(text, bundle.tensors)}, sort_keys=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.tensors.items()}
     atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata={"limen": text}))
     return file_sha256(path)
@@ -166,15 +179,19 @@ def load_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     if path.is_dir():
         raise LimenError(f"cannot load {path}: it is a folder; name the model file in it, model.safetensors of a run")
+    if path.exists() and not path.is_file():
+        raise LimenError(f"cannot load {path}: it is not a plain file; {TRAIN_REMEDY}")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("limen")
             if text is None:
                 raise LimenError(f"it is a safetensors file but not a limen bundle; {TRAIN_REMEDY}")
-            description = _parse(text)
+            description, hashes = _parse(text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
         bundle = Bundle(tensors=tensors, sha256=file_sha256(path), **description)
         _check(bundle)
+        if hashes and hashes != {"weights_sha256": bundle.weights_sha256, "description_sha256": _description_sha256(text, tensors)}:
+            raise LimenError(f"its content is not what was saved; {COPY_REMEDY}")
         return bundle
     except OSError as error:
         raise LimenError(f"cannot load {path}: {error.strerror or error}; check the path") from error
@@ -194,14 +211,22 @@ def _begins_as_bundle(path: Path) -> bool:
         return file.read(64)[8:].startswith(b'{"__metadata__":{"limen"')
 
 
-def _parse(text: str) -> dict[str, Any]:
-    """The fields of Bundle that the metadata holds."""
+def _description_sha256(text: str, tensors: dict[str, torch.Tensor]) -> str:
+    """Of all that `weights_sha256` does not cover: the description as it stands in the file, and types and shapes of the tensors."""
+    description = {name: value for name, value in json.loads(text).items() if name != "description_sha256"}
+    kinds = {name: _kind(tensor) for name, tensor in tensors.items()}
+    return hashlib.sha256(json.dumps([description, kinds], sort_keys=True).encode()).hexdigest()
+
+
+def _parse(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The fields of Bundle that the metadata holds, and its hashes; format 1 has none."""
     try:
         description = json.loads(text)
         version = description.pop("format")
-        if version != FORMAT:
+        if version not in (1, FORMAT):
             remedy = "upgrade limen" if version > FORMAT else "save it again with the limen that made it, or train anew"
-            raise LimenError(f"it has bundle format {version} and this limen reads format {FORMAT}; {remedy}")
+            raise LimenError(f"it has bundle format {version} and this limen reads format 1 and {FORMAT}; {remedy}")
+        hashes = {name: description.pop(name) for name in HASHES} if version == FORMAT else {}
         preprocessing = description["preprocessing"]
         colours = {name: tuple(preprocessing[name]) for name in ("mean", "std")}
         description["preprocessing"] = Preprocessing(**preprocessing | colours)
@@ -210,8 +235,11 @@ def _parse(text: str) -> dict[str, Any]:
             description["calibration"] = Calibration.from_json(description["calibration"])
         if unlike := (description.keys() | set(ADDED)) ^ set(DESCRIBED):
             raise ValueError(f"missing or unknown: {', '.join(sorted(unlike))}")
-        return description
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for name, kind in KINDS.items():
+            if not isinstance(description[name], kind):
+                raise ValueError(f"{name} is {description[name]!r}")
+        return description, hashes
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise LimenError(f"its description is damaged ({type(error).__name__}: {error}); {COPY_REMEDY}") from error
 
 

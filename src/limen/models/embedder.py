@@ -45,6 +45,9 @@ class Embedder:
         self._mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(self.preprocessing.std, device=self.device).view(1, 3, 1, 1)
 
+    def __repr__(self) -> str:
+        return f"Embedder({self.bundle.architecture.name}, {self.bundle.architecture.embedding_size}, {self.path}, {self.device})"
+
     @staticmethod
     def load(path: str | Path, device: str | torch.device = "cpu", threads: int | None = None, precision: str = "float32") -> Model:
         """Equals `open_model`: the embedder of a bundle file, or of an .onnx file beside its sidecar."""
@@ -106,7 +109,9 @@ class Embedder:
         return self.bundle.facts
 
     def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = BATCH) -> Embeddings:
-        """Embeds aligned images, (N, size, size, 3) uint8 RGB, whatever colour order the network was trained with.
+        """Embeds aligned images, (N, size, size, 3) uint8 RGB: those of OpenCV are BGR, so hand in `image[..., ::-1]`.
+
+        They are RGB whatever colour order the network was trained with.
 
         The feature is `f(image)`, or with `flip` `f(image) + f(mirror)`, where f is the backbone's raw output; its direction is the vector.
         The quality is the quality head's of `f(image)`, or with `flip` of the mean of the two; as the head is linear, that is the mean of

@@ -6,6 +6,9 @@ from typing import Literal
 
 from limen.errors import LimenError
 
+KINDS: dict[str, type] = {"size": int, "colour": str, "alignment": str, "fusion": str, "flip": bool}
+LARGEST = 4096  # pixels of a side: more is damage, and would be asked of the memory
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -24,7 +27,16 @@ class Preprocessing:
     flip: bool = True
 
     def __post_init__(self) -> None:
+        for name, kind in KINDS.items():
+            if type(value := getattr(self, name)) is not kind:  # True is an int to isinstance
+                raise LimenError(f"preprocessing.{name}: {value!r} is not a {kind.__name__}")
+        if not 1 <= self.size <= LARGEST:
+            raise LimenError(f"preprocessing.size: {self.size} is not a number of pixels from 1 to {LARGEST}")
         if self.colour not in ("RGB", "BGR"):
             raise LimenError(f"preprocessing.colour: {self.colour!r} is not known; it is RGB or BGR")
+        if self.fusion != Preprocessing.fusion:
+            raise LimenError(f"preprocessing.fusion: {self.fusion!r} is not known; limen knows {Preprocessing.fusion!r}")
+        if not all(type(value) in (int, float) for value in (*self.mean, *self.std)):
+            raise TypeError(f"preprocessing.mean and .std: {self.mean} and {self.std} are not numbers")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise LimenError("preprocessing.mean and .std: three finite numbers each are needed, those of std above 0")

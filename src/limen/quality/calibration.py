@@ -1,7 +1,7 @@
 """What a quality score means: its place among stated images, and the recognition error to expect at a stated threshold."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, get_origin
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Calibration:
     fnmr_high: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for known in fields(self):
+            kind: Any = get_origin(known.type) or known.type
+            value = getattr(self, known.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+                raise TypeError(f"{known.name} is {value!r}")
         # ValueError where they are not as long as each other
         curve = np.array([self.knots, self.fnmr, self.fnmr_low, self.fnmr_high], float)
         numbers = np.r_[self.quantiles, curve.ravel(), self.fmr, self.threshold]

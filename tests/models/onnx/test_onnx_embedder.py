@@ -1,6 +1,7 @@
 """An ONNX embedder equals the naive formula on its network, whatever batch the file fixes; a sidecar that is not right is never guessed."""
 
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -183,11 +184,13 @@ def refused_with_a_template(model, reason):
         ({"shape": ("batch", 112, 112, 3)}, r"image tensor\(float\) \[batch, 112, 112, 3\], not"),
         ({"shape": (1, 3, 96, 112)}, r"\[1, 3, 96, 112\], not tensor\(float\) \[batch, 3, 112, 112\]"),
         ({"kind": "UINT8"}, r"image tensor\(uint8\)"),
+        ({"shape": ("batch", 112, 112, 3)}, r"its channels stand last: export it with image.permute\(0, 2, 3, 1\) in front"),
         ({"outputs": ("embedding", "norm")}, r"outputs embedding .*, norm"),
+        ({"outputs": ("embedding", "norm")}, r"keep one of each: onnx.utils.extract_model\('model.onnx', 'one.onnx', \['image'\]"),
         ({"rows": 1}, "it fails on 2 images"),
         ({"rows": 4}, r"for 2 images it gives float32 \[4, 18816\], not float32 \[2, D\]"),
     ],
-    ids=["channels last", "other size", "uint8", "two outputs", "one image inside", "two rows each"],
+    ids=lambda value: "" if isinstance(value, str) else ", ".join(map(str, value)),
 )
 def test_a_network_of_another_shape_is_refused_with_what_was_found(model, network, found):
     node, network = onnx.helper.make_node, {"shape": ("batch", 3, 112, 112), "kind": "FLOAT", "outputs": ("embedding",)} | network
@@ -202,6 +205,135 @@ def test_a_network_of_another_shape_is_refused_with_what_was_found(model, networ
         Embedder.load(model)
     assert "model.onnx" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# ---- foreign models are not trusted
+
+
+def save_batch_norm(path, shape, training):
+    """Flattened pixels under a BatchNorm with the statistics of the batch, or with fixed ones."""
+    node, ones, zeros = onnx.helper.make_node, np.ones(3, np.float32), np.zeros(3, np.float32)
+    outputs = ["normal", "new_mean", "new_variance"] if training else ["normal"]
+    nodes = [
+        node("BatchNormalization", ["image", "scale", "bias", "mean", "variance"], outputs, training_mode=int(training)),
+        node("AveragePool", ["normal"], ["cells"], kernel_shape=[16, 16], strides=[16, 16]),
+        node("Flatten", ["cells"], ["embedding"]),
+    ]
+    return save_graph(path, nodes, shape, constants={"scale": ones, "bias": zeros, "mean": zeros, "variance": ones})
+
+
+@pytest.mark.parametrize("batch", ["batch", 3])
+def test_a_model_whose_vectors_depend_on_the_batch_is_refused(model, batch):
+    save_batch_norm(model, (batch, 3, 112, 112), training=True)
+    with pytest.raises(LimenError, match=r"changes with the images beside it .* export it in eval mode"):
+        Embedder.load(model)
+    save_batch_norm(model, (batch, 3, 112, 112), training=False)
+    Embedder.load(model)
+
+
+def test_a_model_that_differs_from_run_to_run_is_refused(model):
+    node = onnx.helper.make_node
+    nodes = [
+        node("RandomNormalLike", ["image"], ["noise"]),
+        node("Add", ["image", "noise"], ["noisy"]),
+        node("Flatten", ["noisy"], ["embedding"]),
+    ]
+    with pytest.raises(LimenError, match="from run to run"):
+        Embedder.load(save_graph(model, nodes, (1, 3, 112, 112)))
+
+
+def test_a_model_that_is_not_finite_is_refused(model):
+    node = onnx.helper.make_node
+    with pytest.raises(LimenError, match="not finite"):
+        Embedder.load(save_graph(model, [node("Sqrt", ["image"], ["root"]), node("Flatten", ["root"], ["embedding"])], (2, 3, 112, 112)))
+
+
+def external(model, place, location):
+    """Saves the network with its weights, in an initialiser, a constant or a subgraph, in a file that it calls `location`."""
+    proto = onnx.load(save_network(model))
+    tensor = proto.graph.initializer[0]
+    if place != "initialiser":
+        moved = onnx.TensorProto.FromString(tensor.SerializeToString())
+        proto.graph.ClearField("initializer")
+        constant = onnx.helper.make_node("Constant", [], ["weight"], value=moved)
+        if place == "subgraph":
+            inner = onnx.helper.make_graph([constant], "inner", [], [onnx.helper.make_tensor_value_info("weight", 1, WEIGHT.shape)])
+            yes = onnx.helper.make_node("Constant", [], ["yes"], value=onnx.numpy_helper.from_array(np.array(True)))
+            constants = [yes, onnx.helper.make_node("If", ["yes"], ["weight"], then_branch=inner, else_branch=inner)]
+        else:
+            constants = [constant]
+        nodes = [*constants, *proto.graph.node]
+        proto.graph.ClearField("node")
+        proto.graph.node.extend(nodes)
+    for tensor in tensors_of(proto):
+        if list(tensor.dims) == list(WEIGHT.shape):
+            onnx.external_data_helper.set_external_data(tensor, location)
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+    model.write_bytes(proto.SerializeToString())
+
+
+def tensors_of(proto):
+    for graph in (proto.graph, *(a.g for node in proto.graph.node for a in node.attribute if a.HasField("g"))):
+        yield from graph.initializer
+        yield from (a.t for node in graph.node for a in node.attribute if a.HasField("t"))
+
+
+@pytest.mark.parametrize("place", ["initialiser", "constant", "subgraph"])
+def test_every_file_of_weights_is_in_the_description(images, model, place):
+    before = Embedder.load(model).embed(images).vectors
+    external(model, place, "weights.bin")
+    (model.parent / "weights.bin").write_bytes(WEIGHT.tobytes())
+    found = Embedder.load(model)
+    assert found.description["external_data_sha256"] == {"weights.bin": file_sha256(model.parent / "weights.bin")}
+    np.testing.assert_array_equal(found.embed(images).vectors, before)
+
+
+@pytest.mark.parametrize("place", ["initialiser", "constant", "subgraph"])
+@pytest.mark.parametrize("location", ["absolute", "../weights.bin", "below/../../weights.bin", "link.bin", "linked/weights.bin", "pipe"])
+def test_weights_outside_the_models_folder_are_not_opened(tmp_path, place, location):
+    home = tmp_path / "home"
+    (home / "below").mkdir(parents=True)
+    save_sidecar(home / "model.onnx")
+    (tmp_path / "weights.bin").write_bytes(WEIGHT.tobytes())
+    (home / "link.bin").symlink_to(tmp_path / "weights.bin")
+    (home / "linked").symlink_to(tmp_path)
+    os.mkfifo(home / "pipe")
+    external(home / "model.onnx", place, str(tmp_path / "weights.bin") if location == "absolute" else location)
+    with pytest.raises(LimenError, match=r"only plain files below its own folder|are not a plain file") as caught:
+        Embedder.load(home / "model.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_of_weights_is_called_missing(model):
+    external(model, "initialiser", "weights.bin")
+    with pytest.raises(LimenError, match=r"its file of weights .*weights\.bin is missing; put it there"):
+        Embedder.load(model)
+
+
+def test_a_pipe_or_device_is_no_model_and_no_sidecar(model):
+    sidecar = model.with_name("model.onnx.json")
+    sidecar.unlink()
+    os.mkfifo(sidecar)
+    with pytest.raises(LimenError, match="not a plain file"):
+        Embedder.load(model)
+    model.unlink()
+    os.mkfifo(model)
+    with pytest.raises(LimenError, match="not a plain file"):
+        Embedder.load(model)
+
+
+@pytest.mark.parametrize("text", ["[" * 100000, '{"size": ' + "1" * 5000 + "}", " " * (1 << 20) + "{}"], ids=["nested", "digits", "long"])
+def test_a_sidecar_that_asks_for_too_much_is_refused(model, text):
+    model.with_name("model.onnx.json").write_text(text)
+    with pytest.raises(LimenError, match=r"model\.onnx\.json"):
+        Embedder.load(model)
+
+
+def test_an_embedder_shows_itself_in_a_line(images, model):
+    embedder = Embedder.load(model)
+    assert repr(embedder) == f"OnnxEmbedder({model}, 8, cpu)"
+    assert repr(embedder.embed(images)) == "Embeddings(7 vectors of 8)"
 
 
 def test_what_is_no_onnx_file_is_refused(model):

@@ -33,6 +33,9 @@ class OnnxEmbedder:
         self.embedding_size = self._session.try_out(self.preprocessing.size)
         self._model_sha256, self._sidecar_sha256 = file_sha256(self.path), file_sha256(sidecar)
 
+    def __repr__(self) -> str:
+        return f"OnnxEmbedder({self.path}, {self.embedding_size}, {self.device})"
+
     @property
     def description(self) -> dict[str, Any]:
         """The switches of the embeddings, to be printed beside every number made from them."""
@@ -66,7 +69,7 @@ class OnnxEmbedder:
         return path
 
     def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = BATCH) -> Embeddings:
-        """Equals limen.Embedder.embed: (N, size, size, 3) uint8 RGB -> embeddings; `flip=None` is the sidecar's rule.
+        """Equals limen.Embedder.embed: (N, size, size, 3) uint8 RGB, not OpenCV's BGR -> embeddings; `flip=None` is the sidecar's rule.
 
         `batch_size` is for models of any batch size. `quality` is None.
         """

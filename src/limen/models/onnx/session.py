@@ -1,5 +1,6 @@
 """ONNX Runtime's session of a file with one input, (B, 3, size, size) float32, and one output, (B, D) float32."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from limen.files import file_sha256
 from limen.models.onnx.sidecar import sidecar_of, wrong_sidecar
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-PROBES = 2  # images to try a model of any batch size with: one would not show that it handles several
+DEPENDS = 0.01  # of a vector's length: rounding is below, networks quantised on the fly are near, BatchNorm in training mode far above
 
 
 class Session:
@@ -47,23 +48,41 @@ class Session:
     def _check_input(self, size: int) -> None:
         inputs, outputs = self._inputs, self._outputs
         if len(inputs) != 1 or len(outputs) != 1:
-            raise LimenError(f"it has inputs {_listed(inputs)} and outputs {_listed(outputs)}; export it with one of each")
+            remedy = f"onnx.utils.extract_model({self.path.name!r}, 'one.onnx', ['{inputs[0].name if inputs else ''}'], ['EMBEDDING'])"
+            raise LimenError(f"it has inputs {_listed(inputs)} and outputs {_listed(outputs)}; keep one of each: {remedy}")
         shape, wanted = inputs[0].shape, (None, 3, size, size)
         fits = len(shape) == 4 and all(not isinstance(a, int) or b is None or a == b for a, b in zip(shape, wanted, strict=True))
         if not fits or inputs[0].type != "tensor(float)":
             if inputs[0].type == "tensor(float)" and shape[1:] == [3, shape[-1], shape[-1]]:
                 raise wrong_sidecar(sidecar_of(self.path), f"size: {size}, but the model's input is {_listed(inputs)}", size=shape[-1])
-            raise LimenError(f"its input is {_listed(inputs)}, not tensor(float) [batch, 3, {size}, {size}]; export it so")
+            last = "; its channels stand last: export it with image.permute(0, 2, 3, 1) in front" if shape[3:] == [3] else "; export it so"
+            raise LimenError(f"its input is {_listed(inputs)}, not tensor(float) [batch, 3, {size}, {size}]{last}")
 
     def _probe(self, size: int) -> int:
-        count = self.fixed_batch or PROBES
+        """The length of an embedding. Tries an image beside another and alone, or in a fixed batch beside others: it must give the same."""
+        count = self.fixed_batch or 2
+        images = np.random.default_rng(0).uniform(-1, 1, (count + 1, 3, size, size)).astype(np.float32)
+        images[0] /= 4  # of another contrast, which a network that looks at the whole batch cannot miss
+        together = self._try(images[:count])
+        alone = self._try(images[np.r_[0, 2 : count + 1]] if self.fixed_batch else images[:1])
+        if not np.linalg.norm(alone[0] - together[0]) <= DEPENDS * np.linalg.norm(together[0]):
+            raise LimenError(
+                "what it gives for an image changes with the images beside it or from run to run; "
+                "export it in eval mode, with the statistics of its BatchNorms fixed and without dropout"
+            )
+        return together.shape[1]
+
+    def _try(self, images: np.ndarray) -> np.ndarray:
+        count = len(images)
         try:
-            output = self._call(np.zeros((count, 3, size, size), np.float32))
+            output = self._call(images)
         except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
             raise LimenError(f"it fails on {count} images ({_first_line(error)}); export it again") from error
         if output.ndim != 2 or len(output) != count or output.dtype != np.float32:
             raise LimenError(f"for {count} images it gives {output.dtype} {list(output.shape)}, not float32 [{count}, D]; export it again")
-        return output.shape[1]
+        if not np.isfinite(output).all():
+            raise LimenError("what it gives for images at random is not finite; export it again")
+        return output
 
 
 def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, str]]:
@@ -77,18 +96,45 @@ def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, 
         raise LimenError(f"device {device!r} cannot be used here with an ONNX file (this onnxruntime has no provider for it); try cpu")
     if threads is not None and threads < 1:
         raise LimenError(f"threads: {threads} is not a whole number above 0")
+    if path.exists() and not path.is_file():
+        raise LimenError(f"cannot load {path}: it is not a plain file; name an ONNX file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4  # its refusals are raised as well as printed
     try:
-        tensors = onnx.load(path, load_external_data=False).graph.initializer
-        locations = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+        external = {name: _weights_file(path, name) for name in sorted(_external_names(onnx.load(path, load_external_data=False)))}
         session = onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[device]])
-        return session, {location: file_sha256(path.parent / location) for location in sorted(locations)}
+        return session, {name: file_sha256(file) for name, file in external.items()}
+    except LimenError:
+        raise
     except OSError as error:
         raise LimenError(f"cannot load {path}: {error.strerror or error}; check the path") from error
     except Exception as error:  # ONNX Runtime's and protobuf's exceptions have no base class in common
         raise LimenError(f"cannot load {path}: it is not an ONNX model, or a damaged one ({_first_line(error)})") from error
+
+
+def _external_names(message: Any) -> Iterator[str]:
+    """The names of the files that hold weights, wherever in the model a tensor is: initialisers, constants, subgraphs, functions."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield from (entry.value for entry in message.external_data if entry.key == "location")
+        return
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in value if isinstance(value, Iterable) else (value,):
+                yield from _external_names(part)
+
+
+def _weights_file(model: Path, name: str) -> Path:
+    """The file of weights that a model names. Raises LimenError unless it is a plain file below the model's folder, and no link."""
+    folder, file = model.parent, model.parent / name
+    below = Path(name).parts and not Path(name).is_absolute() and ".." not in Path(name).parts
+    if not below or file.resolve() != folder.resolve() / name:
+        raise LimenError(f"cannot load {model}: it names weights in {name!r}; only plain files below its own folder are opened, not links")
+    if not file.exists():
+        raise LimenError(f"cannot load {model}: its file of weights {file} is missing; put it there, it belongs to the model")
+    if not file.is_file():
+        raise LimenError(f"cannot load {model}: its weights {file} are not a plain file; get the model again")
+    return file
 
 
 def _listed(arguments: list[Any]) -> str:

@@ -11,24 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from limen.errors import LimenError
-from limen.files import atomic_write
+from limen.files import atomic_write, read_small
 from limen.lookup import did_you_mean
-from limen.models.preprocessing import Preprocessing
+from limen.models.preprocessing import KINDS, Preprocessing
 from limen.quality import Calibration
 
+LARGEST = 1 << 20  # bytes: a sidecar with a calibration has about 20,000
 SCALES = {"0..1": 1.0, "0..255": 255.0}
 TEMPLATE = asdict(Preprocessing()) | {"pixels": "0..1", "licence": "not stated"}
-KINDS = {
-    "size": int,
-    "colour": str,
-    "mean": list,
-    "std": list,
-    "alignment": str,
-    "fusion": str,
-    "flip": bool,
-    "pixels": str,
-    "licence": str,
-}
+STATED: dict[str, type] = KINDS | {"mean": list, "std": list, "pixels": str, "licence": str}
 
 
 def sidecar_of(path: Path) -> Path:
@@ -42,11 +33,11 @@ def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
     Raises LimenError that says in its first line what is wrong, and ends in a whole sidecar to paste.
     """
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = json.loads(read_small(path, LARGEST))
         parts = _parse(stated)
     except OSError as error:
         reason = f"{error.strerror}; an ONNX file needs this sidecar, which states its preprocessing"
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = f"it is not JSON ({error})"
     except LimenError as error:
         reason = str(error)
@@ -82,17 +73,13 @@ def _parse(stated: Any) -> tuple[Preprocessing, str]:
     if not isinstance(stated, dict):
         raise LimenError(f"it holds a {type(stated).__name__}, not an object")
     for name in stated:
-        if name not in (*KINDS, "calibration"):
-            raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, KINDS)}")
-    for name, kind in KINDS.items():
+        if name not in (*STATED, "calibration"):
+            raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, STATED)}")
+    for name, kind in STATED.items():
         if name not in stated:
             raise LimenError(f"it lacks {name!r}")
         if type(stated[name]) is not kind:  # True is an int to isinstance
             raise LimenError(f"{name}: {stated[name]!r} is not as in the template")
-    if stated["size"] < 1:
-        raise LimenError(f"size: {stated['size']} is not a number of pixels")
-    if stated["fusion"] != Preprocessing.fusion:
-        raise LimenError(f"fusion: {stated['fusion']!r} is not known; limen knows {Preprocessing.fusion!r}")
     if stated["pixels"] not in SCALES:
         raise LimenError(f"pixels: {stated['pixels']!r} is not known; it is {' or '.join(SCALES)}")
     if not all(type(value) in (int, float) for value in stated["mean"] + stated["std"]):
