@@ -1,4 +1,4 @@
-"""Floor 5: the `limen` command. One file per command; each says what it needs in `add_arguments` and does it in `run`."""
+"""Floor 7: the `limen` command. One file per command; each says what it needs in `add_arguments` and does it in `run`."""
 
 import argparse
 import json

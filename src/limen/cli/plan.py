@@ -20,7 +20,6 @@ import torch
 
 from limen.cli.train import ALLOW_CODE
 from limen.errors import LimenError
-from limen.heads.samplers.prototype_mining import HardPrototypeMining
 from limen.models.embedder import usable_device
 from limen.planning.constants import Constants, measure_constants, measure_footprint
 from limen.planning.plan import Setup, backbone_memory, head_memory, most_classes, traffic
@@ -90,7 +89,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "sent_bytes_total": sum(sent.values()),
         "seconds": seconds,
         "head_share": seconds["head"] / sum(seconds.values()),
-        "mines_prototypes": isinstance(sampler, HardPrototypeMining),
+        "untimed": "" if sampler is None else sampler.untimed,
         "constants_from": options.constants,
         "constants": dataclasses.asdict(constants),
     }
@@ -119,8 +118,8 @@ def text(result: dict[str, Any]) -> str:
     lines.append(f"The seconds are of {machine}, {whence}; the memory holds for any machine.")
     if taken_from is None:
         lines.append("For another machine, measure there with --save-constants FILE.json and plan here with --constants FILE.json.")
-    if result["mines_prototypes"]:
-        lines.append("The seconds leave out the graph that fills the queues every few thousand steps.")
+    if result["untimed"]:
+        lines.append(result["untimed"])
     return "\n".join(lines)
 
 

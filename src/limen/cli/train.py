@@ -35,7 +35,6 @@ from limen.training.settings import describe, known_keys
 
 TAKES_SETTINGS = True
 ALLOW_CODE = "let --config name classes outside limen, as package.module:Class, and run their code: only of a recipe you trust"
-TABLES = ("class_margins.csv", "suspects.csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +94,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     steps = [row for row in rows if "loss" in row]
     weighings = [row for row in rows if "weight_counts" in row]
     found: dict[str, Any] = {"bundle": str(bundle), "last": steps[-1] if steps else {}, "evaluations": evaluations}
-    found["tables"] = [str(table) for name in TABLES if (table := bundle.parent / name).is_file()]
+    found["tables"] = [str(table) for table in sorted(bundle.parent.glob("*.csv"))]  # whatever the run's parts left
     return found | ({"sampling_began": "noise_share" in weighings[-1]} if weighings else {})
 
 

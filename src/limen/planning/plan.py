@@ -11,15 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from limen.errors import LimenError
-from limen.functional.margin_softmax.blocks import GROUP, block_size, kept_classes, strip_size
+from limen.functional.margin_softmax.blocks import block_size, kept_classes, strip_size
 from limen.heads.centers import DRAWN_TOGETHER
-from limen.heads.samplers import ClassSampler, HardPrototypeMining
-from limen.heads.samplers.prototype_graph import PROBES, SCRATCH, samples_of_pivots
+from limen.heads.samplers import ClassSampler
+from limen.heads.samplers.base import FLOAT, LONG, Shares
 from limen.margins import create_margin
 from limen.training.recipe import Recipe
-
-FLOAT = 4  # bytes
-LONG = 8
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,10 @@ class Setup:
         return self.held if self.sampler is None else max(math.ceil(round(_share(self.sampler) * self.held, 6)), min(self.batch, self.held))
 
     @property
+    def shares(self) -> Shares:
+        return Shares(self.classes, self.held, self.active, self.ranks, self.batch, self.size, self.kept == self.active)
+
+    @property
     def kept(self) -> int:
         """Classes whose exponentials stay for the backward pass."""
         return kept_classes(self.implementation, self.active, self.batch, FLOAT, self.device_type)
@@ -130,26 +131,14 @@ def head_memory(setup: Setup) -> dict[str, int]:
         "momentum of the centres": centers * setup.momentum,
         # value, momentum, gradient, and the two parts whose sum that is
         "class margins": setup.margins_per_class * held * FLOAT * (4 + setup.momentum),
-        "dominant queues": 0,
-        "graph that rebuilds the queues": 0,
-        "choice of the active classes": 0 if setup.sampler is None else held + 2 * LONG * active,
         "kept exponentials": setup.kept * batch * FLOAT,
         "blocks of classes": (logits * batch * block + rows * size) * FLOAT,
         "norms of the active centres": active * FLOAT,
-        "best negatives": 0,
         # two blocks at the start, on the CPU, whose allocator keeps them
         "draws of the centres": 2 * min(DRAWN_TOGETHER, held) * size * FLOAT * (setup.device_type == "cpu"),
         "embeddings and their gradient": 9 * batch * size * FLOAT,  # raw, of length one, scaled; own centres; the sums that go back
     }
-    if isinstance(setup.sampler, HardPrototypeMining):
-        queue = setup.sampler.queue
-        items["dominant queues"] = held * queue * FLOAT
-        approximate = setup.classes > setup.sampler.exact_below
-        lists, samples = (PROBES, samples_of_pivots(setup.classes)) if approximate else (1, 0)
-        of_classes = 8 * (queue + 1) + 4 * queue + lists * (4 + 3 * LONG)
-        items["graph that rebuilds the queues"] = held * of_classes + (2 * samples * size + SCRATCH) * FLOAT
-        compared = 0 if setup.kept == active else 16 * hardest * GROUP * size * FLOAT  # centres of 16 samples' best groups
-        items["best negatives"] = 2 * batch * -(-active // GROUP) * FLOAT + batch * hardest * (FLOAT + LONG) + compared
+    items |= {} if setup.sampler is None else setup.sampler.memory(setup.shares)
     return {name: size for name, size in items.items() if size}
 
 
@@ -173,9 +162,7 @@ def traffic(setup: Setup, backbone: Footprint) -> dict[str, int]:
         return {}
     batch, images, size = setup.batch, setup.images, setup.size
 
-    def summed(count: int) -> int:
-        return 2 * others * count // setup.ranks
-
+    summed = setup.shares.summed
     back = others * images * size * FLOAT
     vectors = others * (images * (FLOAT + LONG) + batch * (2 * FLOAT + LONG)) + summed(2 * batch * FLOAT)
     if setup.margins_per_class:
@@ -187,10 +174,7 @@ def traffic(setup: Setup, backbone: Footprint) -> dict[str, int]:
         "vectors of the batch": vectors,
         "gradient of the backbone": summed(backbone.weights) + backbone.buffers,
     }
-    if isinstance(setup.sampler, HardPrototypeMining):
-        queue = setup.sampler.queue
-        pushed = summed(batch * (queue * LONG + size * FLOAT + 2 * queue * FLOAT)) + others * batch * queue * (FLOAT + LONG)
-        items["dominant queues, at most"] = summed(batch * queue * LONG) + pushed
+    items |= {} if setup.sampler is None else setup.sampler.traffic(setup.shares)
     return items
 
 

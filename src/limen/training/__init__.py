@@ -1,4 +1,4 @@
-"""Floor 4: from a recipe to a bundle."""
+"""From a recipe to a bundle."""
 
 from limen.training.log import read_log
 from limen.training.loop import train

@@ -1,7 +1,7 @@
 """What a class sampler is, and the draws that samplers share."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,24 @@ from torch import Tensor, nn
 
 from limen.heads.centers import ClassCenters
 from limen.parts import Part, Surroundings
+
+FLOAT, LONG = 4, 8  # bytes
+
+
+class Shares(NamedTuple):
+    """What decides the memory and the traffic of a sampler on one of `ranks` ranks."""
+
+    classes: int  # of all ranks
+    held: int  # of this rank
+    active: int  # of those, how many take part in a step
+    ranks: int
+    batch: int  # samples of all ranks
+    size: int  # of an embedding
+    all_kept: bool  # whether the logits of all active classes stay for the backward pass
+
+    def summed(self, count: int) -> int:
+        """Bytes that a rank sends for the sum over ranks of `count` bytes, by ring."""
+        return 2 * (self.ranks - 1) * count // self.ranks
 
 
 class ClassSampler(nn.Module, Part):
@@ -37,6 +55,16 @@ class ClassSampler(nn.Module, Part):
     def observe(self, labels: Tensor, target_cosine: Tensor, hardest_cosine: Tensor, hardest_class: Tensor, centers: ClassCenters) -> None:
         """Told after the forward pass what it scored: (B,), (B,) and for each sample its (B, hardest) best negatives, best first, with
         their classes counted over all shards; cosine -inf and class -1 where there are fewer."""
+
+    def memory(self, shares: Shares) -> dict[str, int]:
+        """Bytes of each of its arrays on a rank, by name, for `limen plan`."""
+        return {"choice of the active classes": shares.held + 2 * LONG * shares.active}
+
+    def traffic(self, shares: Shares) -> dict[str, int]:
+        """Bytes that a rank sends for it in a step, by name, for `limen plan`."""
+        return {}
+
+    untimed = ""  # what the seconds of a plan leave out, as a sentence
 
     def log_values(self, around: Surroundings) -> dict[str, Any]:
         return dict(self.counts)

@@ -92,6 +92,13 @@ def samples_of_pivots(classes: int) -> int:
     return min(SAMPLES, SAMPLES_PER_PIVOT * math.ceil(LISTS * math.sqrt(classes)))
 
 
+def graph_bytes(classes: int, held: int, size: int, count: int, exact_below: int) -> int:
+    """Memory of `most_similar_classes` on a rank that holds `held` of the classes, but for the blocks of centres that travel."""
+    lists, samples = (PROBES, samples_of_pivots(classes)) if classes > exact_below else (1, 0)
+    of_a_class = 8 * (count + 1) + 4 * count + lists * (4 + 3 * 8)
+    return held * of_a_class + (2 * samples * size + SCRATCH) * 4
+
+
 def _pivots(centers: ClassCenters, seed: int) -> Tensor:
     """(n, D): a few rounds of k-means over a sample of all shards' centres. Ranks draw the same sample."""
     count = math.ceil(LISTS * math.sqrt(centers.num_classes))

@@ -7,9 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limen.functional.margin_softmax.blocks import GROUP
 from limen.heads.centers import ClassCenters
-from limen.heads.samplers.base import ClassSampler, check_share, filled_at_random, own_rows, step_generator, subset_size
-from limen.heads.samplers.prototype_graph import most_similar_classes, unit_centers, unit_centers_of_all_shards
+from limen.heads.samplers.base import (
+    FLOAT,
+    LONG,
+    ClassSampler,
+    Shares,
+    check_share,
+    filled_at_random,
+    own_rows,
+    step_generator,
+    subset_size,
+)
+from limen.heads.samplers.prototype_graph import graph_bytes, most_similar_classes, unit_centers, unit_centers_of_all_shards
 from limen.parts import Surroundings
 
 PAIRS, PAIRS_ELSEWHERE = 1024, 65536  # similarities computed at a time: on a CPU their vectors stay in the cache
@@ -131,6 +142,22 @@ class HardPrototypeMining(ClassSampler):
         queues.fill_(-1)[owner[fits], place[fits]] = member[fits]
         rows = centers.rows_of(owners)
         self.queues[rows[rows >= 0]] = queues[rows >= 0].int()
+
+    def memory(self, shares: Shares) -> dict[str, int]:
+        best = 2 * shares.batch * -(-shares.active // GROUP) * FLOAT + shares.batch * self.hardest * (FLOAT + LONG)
+        compared = 0 if shares.all_kept else 16 * self.hardest * GROUP * shares.size * FLOAT  # centres of 16 samples' best groups
+        return super().memory(shares) | {
+            "dominant queues": shares.held * self.queue * FLOAT,
+            "graph that rebuilds the queues": graph_bytes(shares.classes, shares.held, shares.size, self.queue, self.exact_below),
+            "best negatives": best + compared,
+        }
+
+    def traffic(self, shares: Shares) -> dict[str, int]:
+        asked = shares.summed(shares.batch * self.queue * LONG)  # the queues of the batch
+        pushed = shares.summed(shares.batch * (self.queue * LONG + shares.size * FLOAT + 2 * self.queue * FLOAT))
+        return {"dominant queues, at most": asked + pushed + (shares.ranks - 1) * shares.batch * self.queue * (FLOAT + LONG)}
+
+    untimed = "The seconds leave out the graph that fills the queues every few thousand steps."
 
     def _rebuild(self, centers: ClassCenters) -> None:
         start = time.perf_counter()
