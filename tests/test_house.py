@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "limen"
 FLOORS = [
-    {"errors", "files", "lookup", "parts", "recogniser"},  # below the house: what every room may use
+    {"errors", "files", "lookup", "names", "tables", "parts", "recogniser"},  # below the house: what every room may use
     {"functional", "metrics"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
@@ -22,6 +22,9 @@ FLOORS = [
 NEIGHBOURS = {
     ("files", "errors"),
     ("lookup", "errors"),
+    ("names", "errors"),
+    ("tables", "errors"),
+    ("tables", "files"),
     ("recogniser", "errors"),
     ("planning", "training"),
     ("cli", "report"),

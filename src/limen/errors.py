@@ -7,3 +7,7 @@ class LimenError(Exception):
 
 class UnreadableImage(LimenError):
     """An image that cannot be used. Training replaces and counts it, evaluation reports it as a failure to acquire."""
+
+
+class LimenWarning(UserWarning):
+    """What was left out, or found another way than asked for. The command line prints its text in one line, and goes on."""

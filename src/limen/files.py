@@ -1,56 +1,191 @@
-"""Writing a file so that whoever reads it finds the whole old one or the whole new one."""
+"""Files of the system: read only where they are plain and of a sane size, written so that a reader finds the whole old or new one.
 
-import fcntl
+Nothing here needs a module that only some systems have, and nothing changes the state of the process: no umask, no working folder.
+"""
+
+import errno
 import hashlib
+import json
 import os
+import re
 import stat
+import sys
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
 from limen.errors import LimenError
 
+MIB = 1 << 20
+JSON_LIMIT = 64 * MIB
+
 # torch.save and safetensors report the system's refusal, a full disk for one, as exceptions of their own.
 REFUSALS = (OSError, RuntimeError, SafetensorError)
 
+_FULL = ("the disk is full", "free some space or choose another place")
+_DENIED = ("permission denied", "change its permissions or choose another place")
+_MISSING = ("no such file or folder", "check the path")
+_REFUSALS = {  # errno -> reason, remedy
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another place"),
+    errno.EFBIG: ("the file would be larger than the system allows", "raise that limit (ulimit -f) or choose another place"),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: ("the file system can only be read", "choose another place"),
+    errno.ENOENT: _MISSING,
+    errno.ENOTDIR: ("a part of the path is a file where a folder should be", "check the path"),
+    errno.EISDIR: ("is a folder", "give a file"),
+    errno.EEXIST: ("is there already", "choose another name"),
+    errno.ENOTEMPTY: ("is a folder that holds something", "choose another name"),
+    errno.ELOOP: ("symbolic links lead in a circle", "give the file itself"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.EMFILE: ("too many files are open", "raise that limit (ulimit -n)"),
+    errno.ENXIO: ("is a socket or device", "give a plain file"),
+    errno.EIO: ("the disk cannot be read or written", "check the disk"),
+    errno.ENOTSUP: ("the file system cannot do that", "choose another place"),
+}
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+# A pipe opens at once and is then refused; on Windows bytes stay bytes.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
-def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+
+def reason_and_remedy(error: BaseException) -> tuple[str, str]:
+    """What the system refuses, in words, and what to do about it; also where a library's exception hides the system's refusal."""
+    hidden = error if isinstance(error, OSError) or not isinstance(error.__context__, OSError) else error.__context__
+    number = getattr(hidden, "errno", None)
+    if number is None and (said := re.search(r"os error (\d+)", str(error))):  # safetensors speaks Rust
+        number = int(said[1])
+    text = getattr(hidden, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    return _REFUSALS.get(number or 0, (text, "check the path and the disk"))
+
+
+def explain(error: BaseException) -> str:
+    """`reason_and_remedy` as the end of a message."""
+    return "; ".join(reason_and_remedy(error))
+
+
+# ---- reading ----
+
+
+def open_plain_file(path: str | PathLike[str], limit: int | None = None) -> BinaryIO:
+    """`open(path, "rb")` of a plain file of at most `limit` bytes; every file from outside is opened here.
+
+    A pipe, socket, device or folder is refused, and never waited for. Raises LimenError, also where the system refuses.
+    """
+    descriptor, _ = _open_descriptor(path, limit)
+    return os.fdopen(descriptor, "rb")
+
+
+def read_plain_file(path: str | PathLike[str], limit: int | None = None) -> bytes:
+    """The bytes of `open_plain_file`, at a third of its price for a small file."""
+    descriptor, size = _open_descriptor(path, limit)
+    try:
+        data = os.read(descriptor, size)
+        while len(data) < size and (more := os.read(descriptor, size - len(data))):  # a read may be interrupted
+            data += more
+        return data
+    except OSError as error:
+        raise LimenError(f"{path}: {explain(error)}") from error
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: str | PathLike[str], limit: int = JSON_LIMIT) -> Any:
+    """What a JSON file holds. Raises LimenError for anything but UTF-8 JSON: nested too deep, a number of thousands of digits, NaN."""
+    return parse_json(read_plain_file(path, limit), path)
+
+
+def parse_json(data: bytes | str, where: str | PathLike[str]) -> Any:
+    """`json.loads` of strict JSON; `where` it comes from begins the LimenError of anything else."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no number of JSON")
+
+    try:
+        return json.loads(data.decode("utf-8") if isinstance(data, bytes) else data, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise LimenError(f"{where}: is no JSON ({reason}); correct it or fetch it again") from error
+
+
+def file_sha256(path: str | PathLike[str]) -> str:
+    """The SHA-256 of the file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open_plain_file(path) as file:
+        while block := file.read(MIB):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _open_descriptor(path: str | PathLike[str], limit: int | None) -> tuple[int, int]:
+    """A descriptor of a plain file, and its size."""
+    try:
+        descriptor = os.open(path, _READ)
+        found = os.fstat(descriptor)
+    except OSError as error:
+        raise LimenError(f"{path}: {explain(error)}") from error
+    except ValueError as error:
+        raise LimenError(f"{path!r}: is no name of a file ({error}); check it") from error
+    if stat.S_ISREG(found.st_mode) and (limit is None or found.st_size <= limit):
+        return descriptor, found.st_size
+    os.close(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        raise LimenError(f"{path}: is larger than the {limit:,} bytes that such a file may have; check that it is the right one")
+    raise LimenError(f"{path}: is {_KINDS.get(stat.S_IFMT(found.st_mode), 'no plain file')}; give a plain file")
+
+
+# ---- writing ----
+
+
+def atomic_write(path: str | PathLike[str], write: Callable[[Path], None]) -> None:
     """Equals `write(path)`, except that `path` changes all at once, when its new content is safely on the disk, or not at all.
 
-    `write` is given a temporary sibling of `path`, which is gone afterwards whatever happened.
-    Raises LimenError where the system refuses, a full disk for one; any other exception of `write` passes through.
+    `write` is given a temporary sibling of `path`, which no other process or thread is given and which is gone afterwards whatever
+    happened. The new file has the permissions that `open` would give it.
+    Raises LimenError where the system refuses, a full disk for one, or `path` is a folder, pipe or device; any other exception of
+    `write` passes through.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise LimenError(f"cannot save {path}: No such file or directory: {path.parent}; make that folder or choose another --out")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
     try:
+        _check_replaceable(path)
+        # Made here, so that the umask and the folder decide who may read it: safetensors writes for the owner alone.
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # safetensors writes for the owner alone
+        if stat.S_IMODE(os.stat(temporary).st_mode) != mode:
+            os.chmod(temporary, mode)
         os.replace(temporary, path)
     except REFUSALS as error:
-        refusal = error.__context__ if isinstance(error.__context__, OSError) else error
-        reason = getattr(refusal, "strerror", None) or str(refusal).splitlines()[0]
-        raise LimenError(
-            f"cannot save {path}: {reason}; the earlier file there is unchanged; free some space or choose another --out"
-        ) from error
+        reason, remedy = reason_and_remedy(error)
+        unchanged = "the earlier file there is unchanged; " if path.exists() else ""
+        raise LimenError(f"cannot save {path}: {reason}; {unchanged}{remedy}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def read_small(path: Path, largest: int) -> bytes:
-    """The bytes of a plain file of at most `largest` bytes. Raises LimenError for a larger one or a device; and OSError."""
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise LimenError(f"{path}: not a plain file; check the path")
-        data = file.read(largest + 1)
-    if len(data) > largest:
-        raise LimenError(f"{path}: larger than the {largest} bytes that such a file may have; check the path")
-    return data
+def _check_replaceable(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise LimenError(f"cannot save {path}: there is no folder {path.parent}; make it or choose another place")
+    with suppress(FileNotFoundError):
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind != stat.S_IFREG:
+            raise LimenError(f"cannot save {path}: it is {_KINDS.get(kind, 'no plain file')}; choose another name")
 
 
 @contextmanager
@@ -64,16 +199,12 @@ def sole_use(folder: Path) -> Iterator[None]:
     lock = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise LimenError(f"{folder}: {error.strerror}; choose another --out") from error
+        raise LimenError(f"{folder}: {explain(error)} (--out)") from error
     try:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which processes forked from this one would hold beyond its end
-        except (BlockingIOError, PermissionError) as error:
-            raise LimenError(f"{folder}: another process is training there; wait until it has ended, or choose another --out") from error
-        except OSError as error:
-            raise LimenError(f"{folder}: its file system has no locks ({error.strerror}); choose another --out") from error
+        if not _lock(handle, folder):
+            raise LimenError(f"{folder}: another process is training there; wait until it has ended, or choose another --out")
         if not _is_open_file(handle, lock):  # removed by a process that has just ended
             raise LimenError(f"{folder}: another process was training there; try again")
         try:
@@ -93,25 +224,22 @@ def _is_open_file(handle: int, path: Path) -> bool:
 
 def _remove_if_unused(lock: Path, made: list[Path]) -> None:
     """Removes the lock, and the folders `made` for it (the innermost first), where it is all that they hold."""
-    try:
+    with suppress(OSError):  # someone has put something there, or taken it away: it stays
         if [path.name for path in lock.parent.iterdir()] == [lock.name]:
             lock.unlink()
             for folder in made:
                 folder.rmdir()
-    except OSError:  # someone has put something there, or taken it away: it stays
-        pass
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _lock(handle: int, folder: Path) -> bool:
+    """Whether the file is now this process's own. Processes forked from this one do not hold it beyond its end, as they would a flock."""
+    import portalocker.portalocker as locks  # here, for it needs what only some systems have
 
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of the file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    locker = locks.MsvcrtLocker() if sys.platform == "win32" else locks.LockfLocker()
+    try:
+        locker.lock(handle, locks.LockFlags.EXCLUSIVE | locks.LockFlags.NON_BLOCKING)
+    except locks.exceptions.AlreadyLocked:
+        return False
+    except locks.exceptions.LockException as error:
+        raise LimenError(f"{folder}: its file system has no locks ({error.strerror or error}); choose another --out") from error
+    return True

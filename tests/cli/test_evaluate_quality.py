@@ -160,7 +160,7 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
     for quality, message in (
         (["sharpnes"], "did you mean 'sharpness'"),
         ([str(tmp_path / "few.csv")], "few.csv: has no row for"),
-        ([str(tmp_path / "gone.csv")], "gone.csv: No such file"),
+        ([str(tmp_path / "gone.csv")], "gone.csv: no such file"),
         (["sharpness", "sharpness"], "second one called 'sharpness'"),
         (["os:path"], "'os:path' is not a class"),
         (["limen:Embedder"], "'limen:Embedder' has no method score"),

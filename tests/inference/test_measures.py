@@ -97,8 +97,8 @@ def test_mistakes_are_answered_with_the_remedy(models):
     for spec, said in (
         ("sharpnes", "did you mean 'sharpness'"),
         ("nowhere.safetensors", "neither a measure nor a file"),
-        ("norm:nowhere.safetensors", "nowhere.safetensors: No such file"),
-        ("face_size:nowhere.csv", "nowhere.csv: No such file"),
+        ("norm:nowhere.safetensors", "nowhere.safetensors: no such file"),
+        ("face_size:nowhere.csv", "nowhere.csv: no such file"),
         ("nowhere:Measure", "cannot be imported"),
         ("limen.quality:FeatureNorm", "it needs 'recogniser'"),
         ("os:system", "is not a class"),  # and is not called

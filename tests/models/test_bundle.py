@@ -122,7 +122,7 @@ def rewritten(path, text):
 
 
 DAMAGES = {
-    "absent": (lambda path: path.unlink(), "No such file"),
+    "absent": (lambda path: path.unlink(), "no such file"),
     "folder": (lambda path: (path.unlink(), path.mkdir()), "it is a folder; name the model file in it"),
     "empty": (lambda path: path.write_bytes(b""), "not a limen bundle"),
     "text": (lambda path: path.write_text("a text that is no model at all"), "not a limen bundle"),
@@ -263,6 +263,6 @@ def test_full_disk_keeps_the_earlier_bundle(bundle, path, monkeypatch):
 
     earlier = path.read_bytes()
     monkeypatch.setattr("limen.models.bundle.save_file", refuse)
-    with pytest.raises(LimenError, match="No space left on device; the earlier file there is unchanged"):
+    with pytest.raises(LimenError, match="the disk is full; the earlier file there is unchanged"):
         save_bundle(path, bundle)
     assert path.read_bytes() == earlier

@@ -279,5 +279,5 @@ def test_a_csv_that_cannot_be_used_is_named(tmp_path, rows, header, message):
 
 
 def test_a_missing_csv_is_named(tmp_path):
-    with pytest.raises(LimenError, match=r"gone\.csv: No such file"):
+    with pytest.raises(LimenError, match=r"gone\.csv: no such file"):
         read_quality_csv(tmp_path / "gone.csv", Faces())

@@ -44,7 +44,7 @@ def test_what_cannot_be_known_is_refused(boxes):
         ("file,width,height\na.jpg,0,4\n", "line 2 .*box of 0 x 4"),
         ("file,width,height\na.jpg,-3,4\n", "line 2"),
         ("file,width,height\na.jpg,nan,4\n", "line 2"),
-        (None, "No such file"),
+        (None, "no such file"),
     ],
 )
 def test_a_list_that_cannot_be_used_is_named(tmp_path, text, said):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from limen.names import visible
 from limen.protocols import Curve, Discarding, Metric, Result
 from limen.report import distinct, figure_edc, figure_roc, figure_training, result_lines, save_png, to_svg, write_report
-from limen.report.show import groups_of_qualities, short_labels, visible
+from limen.report.show import groups_of_qualities, short_labels
 
 ODD = ["_hidden", "$cost_{x}$", "100% & <b>", "a$b", "caf\udce9", "tab\there", "x" * 200]
 

@@ -89,7 +89,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(LimenError, match=r"nowhere\.yaml: No such file"):
+    with pytest.raises(LimenError, match=r"nowhere\.yaml: no such file"):
         load_recipe("nowhere.yaml")
 
 
@@ -173,7 +173,7 @@ def test_a_small_file_does_not_unfold_to_a_large_one(tmp_path, text, said):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name")
 def test_a_pipe_is_no_recipe(tmp_path):
     os.mkfifo(tmp_path / "recipe.yaml")
-    with pytest.raises(LimenError, match="not a plain file"):
+    with pytest.raises(LimenError, match="is a named pipe; give a plain file"):
         load_recipe(tmp_path / "recipe.yaml")
 
 

@@ -5,12 +5,16 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import limen
-from limen.errors import LimenError
+from limen.errors import LimenError, LimenWarning
+from limen.files import explain
+from limen.names import visible
 
 COMMANDS = {
     "demo": "generate faces, train two margins on them, evaluate on unseen people, write a report",
@@ -58,17 +62,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     options.settings = extra
     try:
-        result = command_module.run(options)
+        with _warnings_in_one_line():
+            result = command_module.run(options)
     except (LimenError, OSError, KeyboardInterrupt) as error:
         if options.debug:
             traceback.print_exc()
-        print(f"limen: {'interrupted' if isinstance(error, KeyboardInterrupt) else error}", file=sys.stderr)
+        print(f"limen: {visible(_said(error))}", file=sys.stderr)
         return 1
     try:
-        print(_json(result) if options.json else command_module.text(result), flush=True)
+        print(_json(result) if options.json else visible(command_module.text(result), keep="\n\t"), flush=True)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stdout = None
-    return 0
+    failed = getattr(command_module, "failed", None)  # whether what was found is a failure, as unreadable images are
+    return int(failed is not None and failed(result))
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{error.filename or 'a file'}: {explain(error)}" if isinstance(error, OSError) else str(error)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    with warnings.catch_warnings():
+        others, show = warnings.showwarning, os.environ.get("RANK", "0") == "0"  # of processes that see the same, the first says it
+
+        def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, LimenWarning):
+                others(message, category, *place, **more)
+            elif show:
+                print(f"limen: note: {visible(str(message))}", file=sys.stderr)
+
+        warnings.showwarning = say
+        warnings.simplefilter("always", LimenWarning)
+        yield
 
 
 def _json(result: Any) -> str:

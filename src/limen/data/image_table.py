@@ -1,6 +1,7 @@
 """A CSV file that gives images numbers."""
 
-import csv
+import os
+import unicodedata
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -9,13 +10,14 @@ import numpy as np
 
 from limen.data.source import ImageSource
 from limen.errors import LimenError
+from limen.tables import read_csv
 
 
 class ImageTable:
     """`number(*values)` of the `columns` of every image in a CSV file that has them and a column `file`.
 
-    A file is named as `get` will be asked for it, or by its path from the working folder or from the folder of the CSV; other columns
-    are passed over.
+    A file is named as `get` will be asked for it, or by its path from the working folder or from the folder of the CSV, with its accents
+    composed or not; other columns are passed over.
 
     Raises:
         LimenError: no such CSV, a column that it lacks, a row of which `number` makes none (ValueError), two rows of one file that differ.
@@ -25,21 +27,15 @@ class ImageTable:
         self.path = path = Path(path)
         self.columns = wanted = ("file", *columns)
         self._numbers: dict[str, float] = {}
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                rows = csv.DictReader(file)
-                if missing := [column for column in wanted if column not in (rows.fieldnames or ())]:
-                    lacking = f"column{'s' * (len(missing) > 1)} {' and '.join(missing)}"
-                    raise LimenError(f"{path}: lacks the {lacking}; the first line is {','.join(wanted)}")
-                for row in rows:
-                    name, found = row["file"], number(*(row[column] for column in columns))
-                    for known_as in {name, str(Path(name).resolve()), str((path.parent / name).resolve())}:
-                        if str(self._numbers.setdefault(known_as, found)) != str(found):  # as text, for nan is not equal to itself
-                            raise ValueError(f"{name} stands there already, with {self._numbers[known_as]:g}")
-        except OSError as error:
-            raise LimenError(f"{path}: {error.strerror}; give a CSV file with the columns {', '.join(wanted)}") from error
-        except (ValueError, TypeError, csv.Error) as error:
-            raise LimenError(f"{path}: line {rows.line_num} is no {', '.join(wanted)} ({error}); correct it") from error
+        for line, row in read_csv(path, wanted):
+            try:
+                name, found = row["file"], number(*(row[column] for column in columns))
+                for known_as in {name, os.path.realpath(name), os.path.realpath(path.parent / name)}:
+                    if str(self._numbers.setdefault(known_as, found)) != str(found):  # as text, for nan is not equal to itself
+                        raise ValueError(f"{name} stands there already, with {self._numbers[known_as]:g}")
+            except ValueError as error:
+                raise LimenError(f"{path}: line {line} is no {', '.join(wanted)} ({error}); correct it") from error
+        self._composed = {_composed(name): found for name, found in self._numbers.items()}
 
     def of(self, source: ImageSource) -> np.ndarray:
         """(N,) the number of each image of `source`. Raises LimenError where one has no row."""
@@ -52,5 +48,9 @@ class ImageTable:
 
     def get(self, file: str) -> float | None:
         """The number of an image, None where it has no row."""
-        found = self._numbers.get(file)
-        return self._numbers.get(str(Path(file).resolve())) if found is None else found
+        places = ((self._numbers, file), (self._numbers, os.path.realpath(file)), (self._composed, _composed(os.path.realpath(file))))
+        return next((table[name] for table, name in places if name in table), None)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from limen.errors import LimenError
-from limen.files import atomic_write
+from limen.files import atomic_write, reason_and_remedy
 from limen.recogniser import Embeddings
 
 FORMAT = 1
@@ -45,7 +45,7 @@ class EmbeddingCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LimenError(f"cache {folder}: {error.strerror}; choose another folder") from error
+            raise LimenError(f"cache {folder}: {reason_and_remedy(error)[0]}; choose another folder") from error
         self._rows: dict[bytes, np.void] = {}
         for file in self.folder.glob("*.npy"):
             self._learn(_read(file))

@@ -1,14 +1,13 @@
 """Margins learnt per class beside the sizes of their classes (Liu et al., CVPR 2019: small classes should settle at large margins)."""
 
-import csv
 import math
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from limen.files import atomic_write
 from limen.parts import Surroundings
+from limen.tables import write_csv
 
 COMPARED = 65536  # classes at most, evenly spaced, that a logged correlation is of
 
@@ -37,15 +36,8 @@ def whole(margins: Tensor, around: Surroundings) -> np.ndarray:
 
 def write_table(path: Path, margins: np.ndarray, around: Surroundings) -> None:
     """A CSV of name, images and margin of every class, in the order of the labels."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            table = csv.writer(file)
-            table.writerow(["name", "images", "margin"])
-            for name, images, margin in zip(around.people.class_names, around.class_sizes.tolist(), margins, strict=True):
-                table.writerow([name, images, f"{margin:.6f}"])
-
-    atomic_write(path, write)
+    rows = zip(around.people.class_names, around.class_sizes.tolist(), (f"{margin:.6f}" for margin in margins), strict=True)
+    write_csv(path, ["name", "images", "margin"], rows)
 
 
 def _gathered(margins: Tensor, step: int, around: Surroundings) -> np.ndarray:

@@ -20,8 +20,9 @@ from torch import nn
 
 from limen.backbones import create_backbone
 from limen.errors import LimenError
-from limen.files import atomic_write, file_sha256
+from limen.files import atomic_write, explain, file_sha256, open_plain_file
 from limen.models.preprocessing import Preprocessing
+from limen.names import name_bytes
 from limen.quality import Calibration, QualityHead
 
 FORMAT = 2  # 2 added the hashes that tell damage; 1 is read without them
@@ -61,7 +62,7 @@ def source_sha256() -> str:
 
 def class_names_sha256(names: Iterable[str]) -> str:
     """SHA-256 of the training classes' names, in label order, each ended by a newline: tells whose centres these are, not who they are."""
-    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+    return hashlib.sha256(name_bytes("".join(f"{name}\n" for name in names))).hexdigest()
 
 
 def _now() -> str:
@@ -182,6 +183,10 @@ def load_bundle(path: str | Path) -> Bundle:
     if path.exists() and not path.is_file():
         raise LimenError(f"cannot load {path}: it is not a plain file; {TRAIN_REMEDY}")
     try:
+        open_plain_file(path).close()
+    except LimenError as error:
+        raise LimenError(f"cannot load {error}") from error
+    try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("limen")
             if text is None:
@@ -194,7 +199,7 @@ def load_bundle(path: str | Path) -> Bundle:
             raise LimenError(f"its content is not what was saved; {COPY_REMEDY}")
         return bundle
     except OSError as error:
-        raise LimenError(f"cannot load {path}: {error.strerror or error}; check the path") from error
+        raise LimenError(f"cannot load {path}: {explain(error)}") from error
     except SafetensorError as error:
         reason = (
             f"it is truncated or damaged ({error}); {COPY_REMEDY}"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from limen.backbones import create_backbone
 from limen.errors import LimenError
-from limen.files import atomic_write
+from limen.files import atomic_write, reason_and_remedy
 from limen.functional import margin_softmax
 from limen.heads import CenterSGD, ClassCenters
 from limen.heads.samplers import ClassSampler
@@ -56,7 +56,7 @@ class Constants:
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
-            raise LimenError(f"{path}: {error.strerror}; `limen plan --save-constants {path}` writes one") from error
+            raise LimenError(f"{path}: {reason_and_remedy(error)[0]}; `limen plan --save-constants {path}` writes one") from error
         except (ValueError, TypeError) as error:
             raise LimenError(f"{path}: not a file of constants ({error}); `limen plan --save-constants {path}` writes one") from error
 

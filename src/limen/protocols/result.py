@@ -13,7 +13,7 @@ import numpy as np
 
 import limen
 from limen.errors import LimenError
-from limen.files import atomic_write
+from limen.files import atomic_write, reason_and_remedy
 from limen.protocols.older_results import upgraded
 
 FORMAT = 2
@@ -177,7 +177,7 @@ def load_results(path: str | PathLike[str]) -> list[Result]:
             raise LimenError(f"{path}: has the format {stored['format']}, and this limen reads up to {FORMAT}; update limen")
         return msgspec.convert(stored, ResultFile).results
     except OSError as error:
-        raise LimenError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+        raise LimenError(f"{path}: cannot be read ({reason_and_remedy(error)[0]}); {remedy}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError) as error:
         reason = f" ({error})" if isinstance(error, msgspec.ValidationError) else ""
         raise LimenError(f"{path}: not a result of an evaluation{reason}; {remedy}") from error

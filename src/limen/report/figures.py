@@ -15,8 +15,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from limen.names import visible
 from limen.protocols import Result
-from limen.report.show import short_labels, shortened, visible
+from limen.report.show import short_labels, shortened
 
 INK, MUTED, LINE = "#1c2127", "#68717d", "#e3e6ea"
 SERIES = ["#2b5fd9", "#d9602b", "#16917c", "#8a4fd0", "#b07d12", "#c23a72"]

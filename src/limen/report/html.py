@@ -13,9 +13,10 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from limen.files import atomic_write
+from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.figures import figure_edc, figure_histogram, figure_roc, to_svg
-from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of, visible
+from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Qualities of images for people to read: rows with their meaning, a CSV file, and a contact sheet from worst to best."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ import numpy as np
 from markupsafe import Markup
 
 from limen.data import ImageSource
-from limen.files import atomic_write
 from limen.quality import Calibration
 from limen.report.html import Section, face_grid, write_report
+from limen.tables import write_csv
 
 COLUMNS = ("file", "quality", "percentile", "expected_fnmr", "fnmr_low", "fnmr_high")
 FACES, SIDE = 300, 96  # of the contact sheet: 300 pictures of 96 pixels are a page of about 7 MB
@@ -29,14 +28,7 @@ def quality_rows(files: Sequence[Path], quality: np.ndarray, calibration: Calibr
 
 def write_quality_csv(path: str, rows: list[dict[str, Any]]) -> None:
     """The rows as a CSV file, empty where there is None."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-
-    atomic_write(Path(path), write)
+    write_csv(path, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
 
 
 def write_quality_sheet(path: str, title: str, source: ImageSource, result: dict[str, Any]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from limen.names import visible
 from limen.protocols import Metric, Result
 
 NAMES = {"tar": "TAR", "far": "FAR", "val": "VAL", "eer": "EER", "auc": "AUC", "pauc": "pAUC", "fnmr": "FNMR", "fmr": "FMR"}
@@ -89,12 +90,3 @@ def groups_of_qualities(results: Iterable[Result]) -> list[list[Result]]:
 def shortened(text: str, letters: int = 60) -> str:
     """`text`, its middle left out where it is longer."""
     return text if len(text) <= letters else f"{text[: letters // 2 - 1]}…{text[-(letters // 2) :]}"
-
-
-def visible(text: str) -> str:
-    """`text` as any font and any encoding can hold it: control characters and bytes that are no UTF-8 as \\x1b and \\xff."""
-    return "".join(
-        f"\\x{ord(letter) - 0xDC00:02x}" if "\udc80" <= letter <= "\udcff"
-        else letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )  # fmt: skip

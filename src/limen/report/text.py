@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from limen.names import visible
 from limen.protocols import Metric, Result
-from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, visible, working_point
+from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, working_point
 
 
 def result_summary(results: Sequence[Result]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from limen.errors import LimenError
-from limen.files import atomic_write
+from limen.files import atomic_write, explain, reason_and_remedy
 
 SILENCE = 30.0  # seconds at most between two lines where there is no terminal
 SHOWN = ("loss", "lr", "class_margin", "mined_classes", "images_per_second", "accuracy", "noise_share")
@@ -144,7 +144,7 @@ class RunLog:
         try:
             yield
         except OSError as error:
-            raise LimenError(f"{self.path}: {error.strerror}; free some space and go on with --resume auto") from error
+            raise LimenError(f"{self.path}: {explain(error)} and go on with --resume auto") from error
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
     except FileNotFoundError:
         return [], 0
     except OSError as error:
-        raise LimenError(f"{path}: {error.strerror}; move it away and go on with --resume auto") from error
+        raise LimenError(f"{path}: {reason_and_remedy(error)[0]}; move it away and go on with --resume auto") from error
     rows = [row for line in lines if (row := _row(line)) is not None]
     return rows, len(lines) - len(rows)
 

@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from limen.errors import LimenError
-from limen.files import read_small
+from limen.files import read_plain_file
 from limen.lookup import did_you_mean
 from limen.training.recipe import Recipe
 
@@ -173,9 +173,7 @@ class _Loader(yaml.SafeLoader):
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(read_small(config, LARGEST_FILE).decode(), _Loader)
-    except OSError as error:
-        raise LimenError(f"{config}: {error.strerror}; check the path of --config") from error
+        values = yaml.load(read_plain_file(config, LARGEST_FILE).decode(), _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise LimenError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):

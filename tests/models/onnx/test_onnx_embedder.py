@@ -341,7 +341,7 @@ def test_what_is_no_onnx_file_is_refused(model):
     with pytest.raises(LimenError, match="not an ONNX model, or a damaged one") as caught:
         Embedder.load(model)
     assert "\n" not in str(caught.value)
-    with pytest.raises(LimenError, match=r"nowhere\.onnx: No such file"):
+    with pytest.raises(LimenError, match=r"nowhere\.onnx: no such file"):
         Embedder.load(model.parent / "nowhere.onnx")
 
 

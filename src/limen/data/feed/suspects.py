@@ -1,13 +1,12 @@
 """The table of images whose labels are believed wrong."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from limen.files import atomic_write
 from limen.parts import People
+from limen.tables import write_csv
 
 
 class Suspects(NamedTuple):
@@ -23,13 +22,8 @@ class Suspects(NamedTuple):
 
     def write(self, path: Path, source: People) -> None:
         """A CSV: index, file (`source.locate`), person (the name of its label), score, weight, looks."""
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                table = csv.writer(file)
-                table.writerow(["index", "file", "person", "score", "weight", "looks"])
-                for index, score, weight, looks in zip(self.indices.tolist(), self.scores, self.weights, self.looks, strict=True):
-                    person = source.class_names[source.labels[index]]
-                    table.writerow([index, source.locate(index), person, f"{score:.4f}", f"{weight:.4g}", looks])
-
-        atomic_write(path, write)
+        rows = (
+            [index, source.locate(index), source.class_names[source.labels[index]], f"{score:.4f}", f"{weight:.4g}", looks]
+            for index, score, weight, looks in zip(self.indices.tolist(), self.scores, self.weights, self.looks, strict=True)
+        )
+        write_csv(path, ["index", "file", "person", "score", "weight", "looks"], rows)

@@ -1,6 +1,5 @@
 """Generated faces as files."""
 
-import csv
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import cv2
 
 from limen.data.synthetic.source import SyntheticFaces
 from limen.errors import LimenError
+from limen.tables import write_csv
 
 
 def save_folder(source: SyntheticFaces, path: str | Path, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -27,15 +27,14 @@ def save_folder(source: SyntheticFaces, path: str | Path, progress: Callable[[in
         for name in source.class_names:
             (root / name).mkdir(parents=True)
         truths = source.truths()
-        with open(root / "truth.csv", "w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["file", "person", *truths])
-            for index, label in enumerate(source.labels):
-                person = source.class_names[label]
-                name = f"{person}/{index % source.images_per_identity + 1:04d}.png"
-                cv2.imwrite(str(root / name), cv2.cvtColor(source.image(index), cv2.COLOR_RGB2BGR))
-                table.writerow([name, person, *(float(values[index]) for values in truths.values())])
-                if progress is not None:
-                    progress(index + 1, len(source))
+        rows = []
+        for index, label in enumerate(source.labels):
+            person = source.class_names[label]
+            name = f"{person}/{index % source.images_per_identity + 1:04d}.png"
+            cv2.imwrite(str(root / name), cv2.cvtColor(source.image(index), cv2.COLOR_RGB2BGR))
+            rows.append([name, person, *(float(values[index]) for values in truths.values())])
+            if progress is not None:
+                progress(index + 1, len(source))
+        write_csv(root / "truth.csv", ["file", "person", *truths], rows)
         os.replace(root, path)
     return path

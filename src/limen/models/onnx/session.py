@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from limen.errors import LimenError
-from limen.files import file_sha256
+from limen.files import explain, file_sha256, open_plain_file
 from limen.models.onnx.sidecar import sidecar_of, wrong_sidecar
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -96,8 +96,10 @@ def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, 
         raise LimenError(f"device {device!r} cannot be used here with an ONNX file (this onnxruntime has no provider for it); try cpu")
     if threads is not None and threads < 1:
         raise LimenError(f"threads: {threads} is not a whole number above 0")
-    if path.exists() and not path.is_file():
-        raise LimenError(f"cannot load {path}: it is not a plain file; name an ONNX file")
+    try:
+        open_plain_file(path).close()
+    except LimenError as error:
+        raise LimenError(f"cannot load {error}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4  # its refusals are raised as well as printed
@@ -108,7 +110,7 @@ def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, 
     except LimenError:
         raise
     except OSError as error:
-        raise LimenError(f"cannot load {path}: {error.strerror or error}; check the path") from error
+        raise LimenError(f"cannot load {path}: {explain(error)}") from error
     except Exception as error:  # ONNX Runtime's and protobuf's exceptions have no base class in common
         raise LimenError(f"cannot load {path}: it is not an ONNX model, or a damaged one ({_first_line(error)})") from error
 

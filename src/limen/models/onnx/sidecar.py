@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limen.errors import LimenError
-from limen.files import atomic_write, read_small
+from limen.files import atomic_write, read_json
 from limen.lookup import did_you_mean
 from limen.models.preprocessing import KINDS, Preprocessing
 from limen.quality import Calibration
@@ -33,14 +33,11 @@ def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
     Raises LimenError that says in its first line what is wrong, and ends in a whole sidecar to paste.
     """
     try:
-        stated = json.loads(read_small(path, LARGEST))
+        stated = read_json(path, LARGEST)
         parts = _parse(stated)
-    except OSError as error:
-        reason = f"{error.strerror}; an ONNX file needs this sidecar, which states its preprocessing"
-    except (ValueError, RecursionError) as error:
-        reason = f"it is not JSON ({error})"
     except LimenError as error:
-        reason = str(error)
+        needed = "" if path.exists() else "; an ONNX file needs this sidecar, which states its preprocessing"
+        reason = str(error).removeprefix(f"{path}: ") + needed
     else:
         return *parts, _calibration(path, stated.get("calibration"))
     raise wrong_sidecar(path, reason)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from limen.errors import LimenError
+from limen.files import explain
 
 INSIDE = ("state_dict", "net_state_dict", "model_state_dict", "backbone_state_dict")  # where trainers put the network's tensors
 LIBRARIES = ("pytorch_lightning.", "lightning.", "omegaconf.", "argparse.")  # whose objects a trainer leaves beside the tensors
@@ -69,7 +70,7 @@ def _load(path: Path) -> Any:
             "and save its state dict alone"
         ) from error
     except OSError as error:
-        raise LimenError(f"{error.strerror or error}; check the path") from error
+        raise LimenError(explain(error)) from error
     except (RuntimeError, SafetensorError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise LimenError(f"it is not a checkpoint, or half of one ({reason}); download it again") from error

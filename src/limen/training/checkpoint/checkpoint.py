@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from limen.errors import LimenError
+from limen.files import reason_and_remedy
 from limen.training.checkpoint.tensors import (
     DAMAGE,
     Tensors,
@@ -171,15 +172,14 @@ def _refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LimenError(
-            f"cannot save {path}: {error.strerror}; the earlier checkpoints are unchanged; free some space or choose another --out"
-        ) from error
+        reason, remedy = reason_and_remedy(error)
+        raise LimenError(f"cannot save {path}: {reason}; the earlier checkpoints are unchanged; {remedy}") from error
 
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
     if not path.is_dir():
-        problem = "not a folder, as checkpoints are" if path.exists() else "No such file or directory"
+        problem = "not a folder, as checkpoints are" if path.exists() else "no such folder"
         raise LimenError(f"{path}: {problem}; check the path of --resume")
     if not NAME.fullmatch(path.name):
         inside = checkpoints(path)
@@ -188,5 +188,5 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        reason = reason_and_remedy(error)[0]
         raise LimenError(f"{path}: damaged ({reason}); move it away, and the one before it is used") from error
