@@ -235,12 +235,12 @@ def test_what_can_be_no_name_is_refused(name):
     ("text", "reason"),
     [
         (b"[" * 100_000 + b"]" * 100_000, "nested too deep"),
-        (b"1" * 5000, "is no JSON"),
+        (b"1" * 5000, "is not JSON"),
         (b"[NaN]", "NaN is no number"),
         (b"[1e5, Infinity]", "Infinity is no number"),
-        (b"\xff\xfe", "is no JSON"),
-        (b"{", "is no JSON"),
-        (b"", "is no JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"", "is not JSON"),
     ],
     ids=["deep", "digits", "nan", "infinity", "bytes", "open", "empty"],
 )

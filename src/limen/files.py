@@ -116,7 +116,7 @@ def parse_json(data: bytes | str, where: str | PathLike[str]) -> Any:
         return json.loads(data.decode("utf-8") if isinstance(data, bytes) else data, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise LimenError(f"{where}: is no JSON ({reason}); correct it or fetch it again") from error
+        raise LimenError(f"{where}: is not JSON ({reason}); correct it or fetch it again") from error
 
 
 def file_sha256(path: str | PathLike[str]) -> str:

@@ -315,11 +315,11 @@ def test_a_pipe_or_device_is_no_model_and_no_sidecar(model):
     sidecar = model.with_name("model.onnx.json")
     sidecar.unlink()
     os.mkfifo(sidecar)
-    with pytest.raises(LimenError, match="not a plain file"):
+    with pytest.raises(LimenError, match="is a named pipe; give a plain file"):
         Embedder.load(model)
     model.unlink()
     os.mkfifo(model)
-    with pytest.raises(LimenError, match="not a plain file"):
+    with pytest.raises(LimenError, match="is a named pipe; give a plain file"):
         Embedder.load(model)
 
 
