@@ -169,3 +169,29 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
         assert message in failure(capsys, evaluating(folder, tmp_path, "--quality", *quality))
     assert "add --quality, or leave them out" in failure(capsys, evaluating(folder, tmp_path))
     assert "give rates between 0 and 1" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "2"))
+
+
+def test_models_of_one_name_stay_two(capsys, folder, tmp_path):
+    other = tmp_path / "other" / "judge.safetensors"
+    other.parent.mkdir()
+    shutil.copy(folder / "judge.safetensors", other)
+    words = evaluating(folder, tmp_path / "out", "--quality", "sharpness", "random")
+    words.insert(2, str(other))
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    names = [f"{path.parent.name}/judge.safetensors" for path in (folder / "judge.safetensors", other)]
+    assert [shown.count(f"pairs · {name}: ") for name in names] == [1, 1]
+    assert [result.model for result in load_results(tmp_path / "out" / "result.json")] == [names[0]] * 2 + [names[1]] * 2
+
+
+def test_a_report_of_other_models_or_pairs_is_not_overwritten(capsys, folder, tmp_path):
+    words = evaluating(folder, tmp_path / "out", "--quality", "sharpness")
+    answer(capsys, words)
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    shutil.copy(folder / "judge.safetensors", tmp_path / "second.safetensors")
+    words[1] = str(tmp_path / "second.safetensors")
+    assert "holds the report of judge on pairs; choose another --out" in failure(capsys, words)
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    words[1] = str(folder / "judge.safetensors")
+    assert main(words) == 0
+    assert "the earlier report of the same models and pairs is replaced" in capsys.readouterr().err

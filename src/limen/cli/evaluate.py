@@ -16,7 +16,8 @@ of the curves (edc.csv). The others are compared with the first. A quality is
 
 A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
 which are looked for as name/name_0001.jpg, name/0001.jpg and the like; i and j may also be file names. `limen data pairs` draws such a
-list from a folder of people.
+list from a folder of people. A .bin file names no people: intervals then draw groups that mated pairs join, unless --subjects FILE.csv
+names the person in each image ("lfw.bin image 7"). A report of other models or pairs in DIR is not overwritten.
 """
 
 import argparse

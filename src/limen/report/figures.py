@@ -26,7 +26,7 @@ MATED, NON_MATED = SERIES[0], SERIES[1]
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"} | {c: f"var(--series-{i})" for i, c in enumerate(SERIES)}
 
 IN_THE_AXES = 3  # most curves whose legend stands in the axes
-WIDE_LABEL = 34  # letters; with a wider one the legend below the axes has one column
+WIDE_LABEL = 24  # letters; with a wider one the legend below the axes has one column
 LABEL_START = "\u200b"  # before a label that begins with an underscore
 
 STYLE = {

@@ -40,15 +40,18 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
     environment = Environment(
         loader=PackageLoader("limen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    labels = distinct([result.label for result in results])
     environment.filters |= {"number": metric_text, "interval": interval_text}
     page = environment.get_template("report.html.j2").render(
         title=title,
-        cards=[_Card(result, label) for result, label in zip(results, distinct([result.label for result in results]), strict=True)],
+        cards=[_Card(result, label) for result, label in zip(results, labels, strict=True)],
         numbers=_numbers(results),
         switches=_switches(results),
         axis=_headline_axis(results),
         roc=to_svg(figure_roc(results)) if any(result.curve("roc") for result in results) else None,
-        histograms=[(result.label, to_svg(figure_histogram(result))) for result in results if result.curve("histogram")],
+        histograms=[
+            (label, to_svg(figure_histogram(result))) for result, label in zip(results, labels, strict=True) if result.curve("histogram")
+        ],
         edc=_edc_figures(results),
         sections=sections,
     )

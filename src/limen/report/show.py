@@ -54,7 +54,10 @@ def short_labels(results: Sequence[Result]) -> list[str]:
 
 
 def distinct(names: Sequence[str], paths: Sequence[Path] = ()) -> list[str]:
-    """`names` without two that are equal: such a one becomes the end of its path that tells it from the others, or is numbered."""
+    """`names` without two that are equal: such a one becomes the end of its path that tells it from the others, or is numbered.
+
+    The path ends with the folder that gave the name, if one did: runs/ada, not runs/ada/model.safetensors.
+    """
     found = list(names)
     for number, path in enumerate(paths):
         same = [other for other, name in enumerate(names) if name == names[number]]
@@ -62,7 +65,8 @@ def distinct(names: Sequence[str], paths: Sequence[Path] = ()) -> list[str]:
         own = path.resolve().parts
         if len(set(ends)) > 1:
             length = next(k for k in range(1, len(own) + 1) if sum(end[-k:] == own[-k:] for end in set(ends)) == 1)
-            found[number] = "/".join(own[-length:])
+            told = own[-length:]
+            found[number] = "/".join(told[: told.index(names[number]) + 1] if names[number] in told[:-1] else told)
     seen: dict[str, int] = {}
     for number, name in enumerate(found):
         seen[name] = seen.get(name, 0) + 1
@@ -87,6 +91,6 @@ def groups_of_qualities(results: Iterable[Result]) -> list[list[Result]]:
     return groups
 
 
-def shortened(text: str, letters: int = 60) -> str:
+def shortened(text: str, letters: int = 54) -> str:
     """`text`, its middle left out where it is longer."""
     return text if len(text) <= letters else f"{text[: letters // 2 - 1]}…{text[-(letters // 2) :]}"
