@@ -106,7 +106,7 @@ DAMAGED = [
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_another_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "other.json").write_text(content)
-    with pytest.raises(LimenError, match=r"other\.json: not a result") as refused:
+    with pytest.raises(LimenError, match=r"other\.json: (not a result|is not JSON)") as refused:
         Result.load(tmp_path / "other.json")
     assert "\n" not in str(refused.value)
 
@@ -118,7 +118,7 @@ def test_a_file_of_a_newer_format_asks_for_a_newer_limen(tmp_path):
 
 
 def test_a_missing_file_or_a_folder_is_named(tmp_path):
-    with pytest.raises(LimenError, match=r"gone\.json: cannot be read"):
+    with pytest.raises(LimenError, match=r"gone\.json: no such file or folder"):
         Result.load(tmp_path / "gone.json")
-    with pytest.raises(LimenError, match="is no plain file"):
+    with pytest.raises(LimenError, match="is a folder"):
         Result.load(tmp_path)

@@ -13,7 +13,7 @@ import numpy as np
 
 import limen
 from limen.errors import LimenError
-from limen.files import atomic_write, reason_and_remedy
+from limen.files import atomic_write, read_json
 from limen.protocols.older_results import upgraded
 
 FORMAT = 2
@@ -166,21 +166,16 @@ def save_results(results: Sequence[Result], path: str | PathLike[str]) -> None:
 
 def load_results(path: str | PathLike[str]) -> list[Result]:
     """The results in a file that `save_results`, `limen evaluate` or limen 0.1.0 wrote. Raises LimenError for any other file."""
-    remedy = "name a result.json that `limen evaluate` wrote"
-    if Path(path).exists() and not Path(path).is_file():
-        raise LimenError(f"{path}: is no plain file; {remedy}")
+    stored = read_json(path)
     try:
-        stored = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
         if not isinstance(stored, dict) or "format" not in stored:
             stored = upgraded(stored)
         if isinstance(stored["format"], int) and stored["format"] > FORMAT:
             raise LimenError(f"{path}: has the format {stored['format']}, and this limen reads up to {FORMAT}; update limen")
         return msgspec.convert(stored, ResultFile).results
-    except OSError as error:
-        raise LimenError(f"{path}: cannot be read ({reason_and_remedy(error)[0]}); {remedy}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError) as error:
         reason = f" ({error})" if isinstance(error, msgspec.ValidationError) else ""
-        raise LimenError(f"{path}: not a result of an evaluation{reason}; {remedy}") from error
+        raise LimenError(f"{path}: not a result of an evaluation{reason}; name a result.json that `limen evaluate` wrote") from error
 
 
 def result_schema() -> dict[str, Any]:
@@ -212,8 +207,4 @@ def plain(value: Any) -> Any:
 
 
 def _finite(value: float | int | None) -> float | int | None:
-    return None if value is None or not math.isfinite(value) else value if isinstance(value, int) else float(value)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    return value if isinstance(value, int) or value is None else float(value) if math.isfinite(value) else None
