@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -59,6 +60,8 @@ _KINDS = {
 # A pipe opens at once and is then refused; on Windows bytes stay bytes.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
+_SEEKING = threading.Lock()
+
 
 def reason_and_remedy(error: BaseException) -> tuple[str, str]:
     """What the system refuses, in words, and what to do about it; also where a library's exception hides the system's refusal."""
@@ -99,6 +102,18 @@ def read_plain_file(path: str | PathLike[str], limit: int | None = None) -> byte
         raise LimenError(f"{path}: {explain(error)}") from error
     finally:
         os.close(descriptor)
+
+
+def read_at(descriptor: int, length: int, offset: int) -> bytes:
+    """`length` bytes from `offset` of an open file, fewer at its end; threads and forked processes may share the descriptor."""
+    if hasattr(os, "pread"):
+        data = os.pread(descriptor, length, offset)
+        while 0 < len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
+            data += more
+        return data
+    with _SEEKING:  # Windows seeks and reads in two steps
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)
 
 
 def read_json(path: str | PathLike[str], limit: int = JSON_LIMIT) -> Any:

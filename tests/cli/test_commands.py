@@ -1,15 +1,19 @@
 """The command line: every command's help, exit status, one-line errors and JSON, on a model trained for a second."""
 
 import json
+import os
 import re
 import shutil
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
 from limen.cli import COMMANDS, main
+from limen.data import write_recordio
 from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.tables import read_csv
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +128,8 @@ def test_data_synthesize_and_inspect(capsys, tmp_path):
     made = answer(capsys, "data", "synthesize", "--identities", "2", "--images", "3", "--out", str(tmp_path / "faces"))
     assert made["images"] == 6
     (tmp_path / "faces" / "synthetic-00000" / "bad.png").write_bytes(b"")
-    seen = answer(capsys, "data", "inspect", str(tmp_path / "faces"), "--check")
+    assert main(["data", "inspect", str(tmp_path / "faces"), "--check", "--json"]) == 1  # for one is unreadable
+    seen = json.loads(capsys.readouterr().out)
     assert (seen["identities"], seen["images"], seen["unreadable"]) == (2, 7, 1)
     assert "bad.png" in seen["unreadable_images"][0]
 
@@ -169,3 +174,89 @@ def test_print_config_reads_back(capsys, tmp_path):
     (tmp_path / "recipe.yaml").write_text(capsys.readouterr().out)
     found = answer(capsys, "train", "--config", str(tmp_path / "recipe.yaml"), "--print-config")
     assert found["recipe"]["margin"]["name"] == "ArcFace"
+
+
+# ---- names are bytes ----
+
+
+@pytest.fixture(scope="module")
+def odd_names(folder, tmp_path_factory):
+    """The faces under names that no text holds: not UTF-8, a control character, a formula."""
+    odd = tmp_path_factory.mktemp("odd")
+    names = [os.fsdecode(b"Jos\xe9"), "=1+1", "Ann\x1b[31m", "@x", "Zoe\u0301", "line\u2028end"]
+    for person, name in zip(sorted((folder / "faces").glob("synthetic-*")), names, strict=True):
+        shutil.copytree(person, odd / "faces" / name)
+        next((odd / "faces" / name).glob("*.png")).rename(odd / "faces" / name / os.fsdecode(b"=\xff.png"))
+    return odd
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of bytes are POSIX")
+def test_names_are_bytes_from_training_to_the_tables(capfd, odd_names, tmp_path):
+    """Training, embedding, qualities and evaluation take any name, and what one writes the others read."""
+    faces, out = odd_names / "faces", tmp_path / "run"
+    setting = ["--epochs", "2", "--batch_size", "16", "--data.workers=0", "--backbone.name", "tiny", "--backbone.embedding_size", "32"]
+    words = [
+        "train",
+        "--data.path",
+        str(faces),
+        "--out",
+        str(out),
+        *setting,
+        "--margin.name",
+        "AdaMSoftmax",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    assert main(words) == 0, capfd.readouterr().err
+    model, names = str(out / "model.safetensors"), sorted(os.listdir(faces))
+    assert [row["name"] for _, row in read_csv(out / "class_margins.csv", ["name"])] == names
+    assert (
+        main(["quality", model, str(faces), "--measure", "norm", "--csv", str(tmp_path / "q.csv"), "--sheet", str(tmp_path / "s.html")])
+        == 0
+    )
+    files = {str(path) for path in faces.rglob("*.png")}
+    assert {row["file"] for _, row in read_csv(tmp_path / "q.csv", ["file"])} == files
+    assert main(["embed", model, str(faces), "--out", str(tmp_path / "e.npz")]) == 0
+    assert set(np.load(tmp_path / "e.npz")["files"].tolist()) == files
+    assert main(["data", "pairs", str(faces), "--count", "40", "--out", str(tmp_path / "p.txt")]) == 0
+    evaluate = ["evaluate", model, "--pairs", str(tmp_path / "p.txt"), "--images", str(faces), "--quality", str(tmp_path / "q.csv")]
+    assert main([*evaluate, "--replicates", "10", "--out", str(tmp_path / "ev")]) == 0, capfd.readouterr().err
+    assert (tmp_path / "ev" / "report.html").read_text(encoding="utf-8")
+    assert "\x1b" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of bytes are POSIX")
+def test_an_error_about_an_odd_name_is_one_line_that_commands_no_terminal(capfd, tmp_path):
+    (tmp_path / "a\x1b[31m\nb.png").write_bytes(b"x")
+    assert main(["data", "inspect", str(tmp_path / "a\x1b[31m\nb.png")]) == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "a\\x1b[31m\\x0ab.png" in said
+
+
+# ---- data damaged or dropped without a word; messages that mislead ----
+
+
+def test_inspecting_tells_the_reader_by_the_path_and_ends_with_1_where_images_are_unreadable(capsys, tmp_path):
+    pictures = [cv2.imencode(".png", np.full((112, 112, 3), 40 * k, np.uint8))[1].tobytes() for k in range(4)]
+    write_recordio(tmp_path / "good", pictures, [0, 0, 1, 1])
+    write_recordio(tmp_path / "bad", [*pictures[:3], pictures[3][:100]], [0, 0, 1, 1])
+    for path in ("good", "good/train.rec"):
+        assert answer(capsys, "data", "inspect", str(tmp_path / path), "--check")["unreadable"] == 0
+    assert main(["data", "inspect", str(tmp_path / "bad" / "train.rec"), "--check"]) == 1
+    assert "train.rec record 4: is cut short" in capsys.readouterr().out
+
+
+def test_a_folder_of_folders_of_people_has_one_message_everywhere(capsys, folder, model, tmp_path):
+    for name in ("setA", "setB"):
+        shutil.copytree(folder / "faces", tmp_path / "sets" / name, ignore=shutil.ignore_patterns("*.csv"))
+    sets = str(tmp_path / "sets")
+    for words in (
+        ["data", "inspect", sets],
+        ["data", "pairs", sets, "--out", str(tmp_path / "p.txt")],
+        ["embed", model, sets, "--templates", "--out", str(tmp_path / "t.npz")],
+        ["train", "--data.path", sets, "--out", str(tmp_path / "run")],
+    ):
+        assert "this folder holds folders of people; name one" in failure(capsys, *words)

@@ -3,7 +3,7 @@
 limen data synthesize --identities 100 --images 20 --out faces/
 limen data pairs faces/ --count 6000 --out pairs.txt        # then: --pairs pairs.txt --images faces/
 limen data inspect faces/
-limen data inspect train.rec --reader recordio --check
+limen data inspect train.rec --check      # names every image that cannot be read, and ends with status 1 if there is one
 """
 
 import argparse
@@ -13,7 +13,7 @@ import numpy as np
 
 from limen.cli.progress import progress_bar
 from limen.data import FolderSource, open_source, save_pairs
-from limen.data.source import READERS
+from limen.data.source import READERS, reader_of
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError, UnreadableImage
 
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("--out", required=True, metavar="FILE.txt", help="a list in the manner of LFW's pairs.txt, with file names")
     look = actions.add_parser("inspect", help="people, images per person, unreadable images")
     look.add_argument("path", metavar="PATH", help="a folder, a train.rec, ...")
-    look.add_argument("--reader", default="folder", help=f"{', '.join(READERS)}, or package.module:Class (folder)")
-    look.add_argument("--check", action="store_true", help="read every image")
+    look.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH: recordio for a .rec, else folder)")
+    look.add_argument("--check", action="store_true", help="read every image; ends with status 1 where one cannot be read")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _pairs(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _inspect(options: argparse.Namespace) -> dict[str, Any]:
-    source = open_source(options.reader, options.path)
+    source = open_source(options.reader or reader_of(options.path), options.path)
     sizes = np.bincount(source.labels, minlength=len(source.class_names))
     result = {"path": options.path, "identities": len(sizes), "images": len(source)}
     result |= {f"images_per_identity_{name}": int(value) for name, value in _spread(sizes).items()}
@@ -82,3 +82,8 @@ def _spread(sizes: np.ndarray) -> dict[str, float]:
 def text(result: dict[str, Any]) -> str:
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if not isinstance(value, list)]
     return "\n".join([*lines, *result.get("unreadable_images", [])])
+
+
+def failed(result: dict[str, Any]) -> bool:
+    """Whether the command ends with status 1 though it ran."""
+    return bool(result.get("unreadable"))

@@ -1,17 +1,29 @@
-"""Encoded bytes to one kind of picture: 8-bit RGB of the size wanted. What cannot become one is an UnreadableImage that says why."""
+"""Encoded bytes to one kind of picture: 8-bit RGB of the size wanted. What cannot become one is an UnreadableImage that says why.
 
-import os
+JPEG is read by libjpeg-turbo through simplejpeg, which gives the same pixels as OpenCV and refuses what OpenCV only warns of (a damaged
+scan, bytes too many). All else is read by OpenCV, after Pillow has read from its head how large it would be.
+Importing this sets OpenCV's log level for the whole process, for OpenCV prints a nameless line for each bad image, which the caller names.
+"""
+
+import io
 from os import PathLike
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from limen.errors import LimenError, UnreadableImage
+from limen.files import MIB, read_plain_file
 
 SIZE = 112
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".gif", ".jp2", ".avif", ".ppm", ".pgm")
+# Pictures that are not read: whoever passes over some says so.
+OTHER_SUFFIXES = (".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw", ".tga", ".ico", ".exr", ".hdr")
+FORMATS = ("PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "JPEG2000", "AVIF", "PPM")  # as Pillow calls those that OpenCV reads
+LARGEST_FILE = 256 * MIB
+MOST_PIXELS = 1 << 26  # 67 million: a 400 MP file of 50 kB would take gigabytes
+ALIGNED_UP_TO = 256  # pixels a side: a larger picture of another size is a photo, not a crop
 
-# A bad image is reported once, with its name, by the caller; OpenCV would print a nameless line of its own for each.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -19,49 +31,40 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
     """The picture in `encoded` as (size, size, 3) uint8 RGB; gray, CMYK, palette, 16-bit and transparent ones are converted.
 
     Args:
-        encoded: the bytes of a JPEG, PNG, WebP, BMP or TIFF file, or a uint8 array of them.
+        encoded: the bytes of a JPEG, PNG, WebP, BMP, TIFF, GIF (its first frame), JPEG 2000, AVIF or PPM file, or a uint8 array of them.
         where: what to call the image in messages, such as its path.
         size: side of the square wanted, in pixels.
         on_other_size: "refuse" raises for a picture of another size, "resize" scales it, not keeping its proportions.
 
     Raises:
-        UnreadableImage: not an image, empty, cut short, or of another size; the text starts with `where`.
+        UnreadableImage: not an image, empty, cut short, damaged as far as its format can tell, of more than 67 million pixels, or of
+            another size; the text starts with `where`.
     """
     data = encoded.tobytes() if isinstance(encoded, np.ndarray) else bytes(encoded)
     if not data:
         raise UnreadableImage(f"{where}: is empty")
-    if _is_cut_short(data):
-        raise UnreadableImage(f"{where}: is cut short (it has no end-of-image marker)")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise UnreadableImage(f"{where}: cannot be decoded ({error.err})") from error
-    if image is None:
-        raise UnreadableImage(f"{where}: is not an image, or a damaged one")
+    image = _decode_jpeg(data, where) if data.startswith(b"\xff\xd8") else _decode_other(data, where)
     height, width = image.shape[:2]
     if (height, width) == (size, size):
         return image
     if on_other_size == "resize":
         shrinks = height * width > size * size
         return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    raise UnreadableImage(
-        f"{where}: is {width}x{height}, not {size}x{size}; align the faces, or resize them "
-        "(--data.options.on_other_size resize in training, --resize in limen embed and limen quality)"
+    remedy = (
+        "a whole photo: detect and align the faces first, for resizing would squeeze it"
+        if max(height, width) > ALIGNED_UP_TO
+        else "align the faces, or resize them (--data.options.on_other_size resize in training, --resize in limen embed and limen quality)"
     )
+    raise UnreadableImage(f"{where}: is {width}x{height}, not {size}x{size}; {remedy}")
 
 
 def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str = "refuse") -> np.ndarray:
-    """decode_image of a file; one that cannot be opened is an UnreadableImage too."""
-    where = str(path)
+    """decode_image of a file; one that cannot be opened, or is no plain file, is an UnreadableImage too."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)  # a file object would cost as much as reading a small image
-        try:
-            encoded = os.read(descriptor, os.fstat(descriptor).st_size)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise UnreadableImage(f"{where}: cannot be opened ({error.strerror})") from error
-    return decode_image(encoded, where, size, on_other_size)
+        encoded = read_plain_file(path, LARGEST_FILE)
+    except LimenError as error:
+        raise UnreadableImage(str(error)) from error
+    return decode_image(encoded, str(path), size, on_other_size)
 
 
 def check_on_other_size(on_other_size: str) -> str:
@@ -71,10 +74,47 @@ def check_on_other_size(on_other_size: str) -> str:
     return on_other_size
 
 
-def _is_cut_short(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end. OpenCV before 4.12 returns such a JPEG with the rest in gray."""
-    if data.startswith(b"\xff\xd8"):
-        # Neither marker occurs inside a scan, where 0xff is followed by 0; comparing the two passes over the end marker of an
-        # embedded thumbnail and over padding after the image.
-        return not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0
+def _decode_jpeg(data: bytes, where: str) -> np.ndarray:
+    # Neither marker occurs inside a scan, where 0xff is followed by 0; comparing the two passes over the end marker of an embedded
+    # thumbnail and over padding after the image.
+    if not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise UnreadableImage(f"{where}: is cut short (it has no end-of-image marker)")
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        _check_pixels(width, height, where)
+        image = simplejpeg.decode_jpeg(data)
+    except ValueError as error:
+        raise UnreadableImage(f"{where}: is damaged ({error})") from error
+    # A camera's picture says which way is up, and OpenCV turns it.
+    return _opencv(data, where) if b"Exif\0\0" in data[: 1 << 16] else image
+
+
+def _decode_other(data: bytes, where: str) -> np.ndarray:
+    from PIL import Image  # here, for most images are JPEG
+
+    if data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0:
+        raise UnreadableImage(f"{where}: is cut short (it has no end-of-image marker)")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as head:
+            width, height = head.size
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"{where}: is too large; reduce it") from error
+    except Exception as error:  # the readers of damaged heads raise what they like
+        raise UnreadableImage(f"{where}: is not an image, or a damaged one") from error
+    _check_pixels(width, height, where)
+    return _opencv(data, where)
+
+
+def _check_pixels(width: int, height: int, where: str) -> None:
+    if width * height > MOST_PIXELS:
+        raise UnreadableImage(f"{where}: is too large, {width}x{height} pixels of at most {MOST_PIXELS:,}; reduce it")
+
+
+def _opencv(data: bytes, where: str) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise UnreadableImage(f"{where}: cannot be decoded ({error.err})") from error
+    if image is None:
+        raise UnreadableImage(f"{where}: is not an image, or a damaged one")
+    return image

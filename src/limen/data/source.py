@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -45,6 +46,12 @@ READERS = {
     "recordio": "limen.data.readers.recordio:RecordIOSource",
     "synthetic": "limen.data.synthetic:SyntheticFaces",
 }
+
+
+def reader_of(path: str | PathLike[str]) -> str:
+    """The reader that the look of a path suggests: recordio for a .rec file or the folder of a train.rec, else folder."""
+    path = Path(path)
+    return "recordio" if path.suffix.lower() == ".rec" or (path / "train.rec").exists() else "folder"
 
 
 def open_source(reader: str, path: str | PathLike[str] | None = None, **options: Any) -> FaceSource:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from limen.data import FileSource
-from limen.data.images import IMAGE_SUFFIXES
+from limen.data.readers.people import each_person, is_image_name
 from limen.errors import LimenError
 from limen.files import atomic_write
 from limen.inference.measures import measure_identity
@@ -122,24 +122,24 @@ def reference_of(embedder: Model, spec: str, measure: QualityMeasure) -> np.ndar
 
 
 def people_of(folders: Sequence[str]) -> dict[str, list[Path]]:
-    """Person -> images, none for an empty folder: each folder in one of `folders` is a person, else that folder itself.
+    """Person -> images, none for an empty folder: each folder in one of `folders` is a person (see each_person), else that folder itself.
 
     Raises LimenError for a path that is no folder, for images beside the folders of people, and for two people of one name.
     """
+    people: dict[str, list[Path]] = {}
     homes: dict[str, Path] = {}
     for given in map(Path, folders):
         if not given.is_dir():
             raise LimenError(f"{given}: no such folder; --templates takes folders of people")
-        inside = sorted(folder for folder in given.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        if inside and any(map(_is_image, given.iterdir())):
+        files = sorted(path.name for path in given.iterdir() if is_image_name(path.name) and not path.is_dir())
+        inside = any(path.is_dir() and not path.name.startswith(".") for path in given.iterdir())
+        if inside and files:
             raise LimenError(f"{given}: holds images beside folders; move them into the folder of their person")
-        for folder in inside or [given]:
-            name = folder.resolve().name
+        found = each_person(given, deep=True) if inside else [(given.resolve().name, files)]
+        for name, images in found:
+            home = given / name if inside else given
             if name in homes:
-                raise LimenError(f"{homes[name]} and {folder}: two people of one name; rename one, or embed them apart")
-            homes[name] = folder
-    return {name: sorted(filter(_is_image, folder.rglob("*"))) for name, folder in homes.items()}
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+                raise LimenError(f"{homes[name]} and {home}: two people of one name; rename one, or embed them apart")
+            homes[name] = home
+            people[name] = [home / image for image in images]
+    return people

@@ -1,8 +1,11 @@
 import codecs
+import functools
 import itertools
+import os
 import pickle
 import subprocess
 import sys
+import unicodedata
 import zipfile
 
 import cv2
@@ -11,7 +14,7 @@ import pytest
 
 from limen.data import FolderSource, make_pairs, open_pairs, pairs_of
 from limen.data.pairs import save_pairs
-from limen.errors import LimenError, UnreadableImage
+from limen.errors import LimenError, LimenWarning, UnreadableImage
 
 PNG = [cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1] for level in range(8)]
 # Pairs of the images 0 1 2 | 3 | 4 5 | 6 | 7: subject by subject.
@@ -198,6 +201,72 @@ def test_other_files_are_refused_with_a_remedy(tmp_path):
         open_pairs(tmp_path / "lfw.csv")
 
 
+# ---- names are bytes ----
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_found_however_they_are_composed(tmp_path, form):
+    name = "Zo\u00eb \u00c7elik"
+    folder = tmp_path / "faces" / unicodedata.normalize(form, name)
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        cv2.imwrite(str(folder / unicodedata.normalize(form, f"{name}_000{number}.jpg")), np.zeros((112, 112, 3), np.uint8))
+    other = "NFD" if form == "NFC" else "NFC"
+    (tmp_path / "pairs.txt").write_text(f"{unicodedata.normalize(other, name)}\t1\t2\n", encoding="utf-8")
+    with pytest.warns(LimenWarning, match="3 names are spelt otherwise"):
+        pairs = open_pairs(tmp_path / "pairs.txt", tmp_path / "faces")
+    assert len(pairs.source) == 2
+
+
+def test_numbers_find_the_images_that_training_reads(tmp_path):
+    for file in ("ann/0001.PNG", "ann/ANN_0002.JPG", "BO/Bo_3.jpeg"):
+        (tmp_path / "faces" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "faces" / file).write_bytes(PNG[0].tobytes())
+    assert len(FolderSource(tmp_path / "faces")) == 3
+    with pytest.warns(LimenWarning, match="names are spelt otherwise"):
+        pairs = open_pairs(write_list(tmp_path, "ann 1 2\nAnn 1 bo 3\nann 2 bo 3\n"), tmp_path / "faces")
+    assert pairs.same.tolist() == [True, False, False]
+    assert len(pairs.source) == 3  # two ways to name one image are one image
+
+
+def test_a_name_that_may_be_two_people_is_refused(tmp_path):
+    for person in ("ANN", "ann"):
+        (tmp_path / "faces" / person).mkdir(parents=True)
+    with pytest.raises(LimenError, match="Ann: may be ANN or ann"):
+        open_pairs(write_list(tmp_path, "Ann 1 2\n"), tmp_path / "faces")
+
+
+def test_a_list_of_paths_with_a_flag(tmp_path, faces):
+    text = "Ann/Ann_0001.jpg Ann/Ann_2.png 1\nAnn/Ann_0001.jpg Cy/Cy_0010.jpg 0\n"
+    pairs = open_pairs(write_list(tmp_path, text), faces)
+    assert pairs.same.tolist() == [True, False]
+    assert [pairs.source.locate(k) for k in pairs.second] == [str(faces / "Ann" / "Ann_2.png"), str(faces / "Cy" / "Cy_0010.jpg")]
+    assert pairs.people == "joined"
+    with pytest.raises(LimenError, match=r"1 of the 2 images in pairs\.txt are missing \(Ann/9\.jpg\)"):
+        open_pairs(write_list(tmp_path, "Ann/Ann_0001.jpg Ann/9.jpg 1\n"), faces)
+    with pytest.raises(LimenError, match="line 2 has another form"):
+        open_pairs(write_list(tmp_path, "Ann/Ann_0001.jpg Ann/Ann_2.png 1\nAnn 1 2\n"), faces)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of bytes are POSIX")
+def test_a_saved_list_of_names_that_are_not_utf8_reads_back(tmp_path):
+    for person in (os.fsdecode(b"Jos\xe9"), "a\u2028b", " x", "=1+1"):
+        (tmp_path / "faces" / person).mkdir(parents=True)
+        for number in (1, 2):
+            (tmp_path / "faces" / person / os.fsdecode(b"\xff%d.png" % number)).write_bytes(PNG[number].tobytes())
+    source = FolderSource(tmp_path / "faces")
+    save_pairs(tmp_path / "pairs.txt", source, 8, seed=0)
+    pairs = open_pairs(tmp_path / "pairs.txt", tmp_path / "faces")
+    first, _, same = make_pairs(source.labels, 8, seed=0)
+    assert [pairs.source.locate(k) for k in pairs.first] == [source.locate(k) for k in first]
+    assert np.array_equal(pairs.same, same)
+    (tmp_path / "faces" / "tab\there").mkdir()
+    (tmp_path / "faces" / "tab\there" / "1.png").write_bytes(PNG[0].tobytes())
+    source = FolderSource(tmp_path / "faces")
+    with pytest.raises(LimenError, match="holds a tab"):
+        save_pairs(tmp_path / "pairs.txt", source, 8, seed=0)
+
+
 # ---- drawn pairs ----
 
 
@@ -324,3 +393,36 @@ def test_a_pickle_that_reaches_for_memory_is_refused(tmp_path, entries):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)  # in a process that may crash
     assert done.returncode == 1
     assert "LimenError" in done.stderr.splitlines()[-1]
+
+
+def bomb(body):
+    return pickle.PROTO + b"\x04" + body + b"."
+
+
+BOMBS = {  # a few bytes that ask for gigabytes
+    "memo": bomb(b"]" + pickle.LONG_BINPUT + (1 << 29).to_bytes(4, "little")),
+    "memo as text": bomb(b"]" + pickle.PUT + b"999999999\n"),
+    "string": bomb(pickle.BINBYTES8 + (6 << 30).to_bytes(8, "little")),
+    "bytearray": bomb(pickle.BYTEARRAY8 + (6 << 30).to_bytes(8, "little")),
+    "frame": bomb(pickle.FRAME + (6 << 30).to_bytes(8, "little")),
+    "array": pickle.dumps(_Reduced(np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, (1 << 30,), np.dtype("O"), False, []))),
+    "entry": pickle.dumps(([np.zeros(1 << 20, np.uint8)] * 8000, [True] * 4000)),
+    "flags": pickle.dumps(([b"x"] * 2, functools.reduce(lambda inner, _: [inner, inner], range(30), [1]))),
+    "flags of arrays": pickle.dumps(([b"x"] * 2, [np.zeros(1 << 20, np.uint8)] * 8000)),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is limited by POSIX means")
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_small_pickle_does_not_unfold_to_gigabytes(tmp_path, kind):
+    path = tmp_path / "bomb.bin"
+    path.write_bytes(BOMBS[kind])
+    script = (
+        "import resource, sys; from limen.data import open_pairs; from limen.errors import LimenError\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: open_pairs(sys.argv[1])\n"
+        "except LimenError: pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) < 100_000  # kB

@@ -1,4 +1,6 @@
+import os
 import pickle
+import sys
 import zipfile
 
 import cv2
@@ -14,7 +16,8 @@ def write_faces(root, people):
     for person, levels in reversed(people.items()):
         (root / person).mkdir(parents=True)
         for number, level in reversed(list(enumerate(levels))):
-            cv2.imwrite(str(root / person / f"{number}.png"), np.full((112, 112, 3), level, np.uint8))
+            encoded = cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1]
+            (root / person / f"{number}.png").write_bytes(encoded.tobytes())
     return root
 
 
@@ -77,6 +80,27 @@ def test_list_images_takes_files_and_folders(faces):
     (faces / "Nobody").mkdir()
     with pytest.raises(LimenError, match="no images in this folder"):
         list_images([faces / "Nobody"])
+
+
+def test_a_folder_of_folders_of_people_says_so(tmp_path):
+    write_faces(tmp_path / "sets" / "setA", {"Ann": [10], "Bo": [20]})
+    write_faces(tmp_path / "sets" / "setB", {"Cy": [30]})
+    for arguments in ({}, {"min_images": 1}):
+        with pytest.raises(LimenError, match=r"sets: this folder holds folders of people; name one, .*setA say"):
+            FolderSource(tmp_path / "sets", **arguments)
+    with pytest.raises(LimenError, match=r"0\.png: is a file, not a folder"):
+        FolderSource(tmp_path / "sets" / "setA" / "Ann" / "0.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of bytes are POSIX")
+def test_names_are_bytes(tmp_path):
+    """A folder and a file whose names are not UTF-8 are read as any other."""
+    odd = os.fsdecode(b"Jos\xe9")
+    write_faces(tmp_path / "faces", {odd: [10, 20], "Ann\n\x1b[31m": [30]})
+    os.rename(tmp_path / "faces" / odd / "1.png", tmp_path / "faces" / odd / os.fsdecode(b"\xff1.png"))
+    source = FolderSource(tmp_path / "faces")
+    assert source.class_names == ["Ann\n\x1b[31m", odd]
+    assert [int(source.image(index)[0, 0, 0]) for index in range(3)] == [30, 10, 20]
 
 
 @pytest.mark.realdata

@@ -1,3 +1,4 @@
+import os
 import pickle
 import shutil
 import struct
@@ -165,7 +166,7 @@ def test_a_wrong_index_is_refused(tmp_path, index, message):
 
 
 def test_other_wrong_files_are_refused(tmp_path):
-    with pytest.raises(LimenError, match=r"train\.rec: cannot be opened \(No such file"):
+    with pytest.raises(LimenError, match=r"train\.rec: no such file"):
         RecordIOSource(tmp_path)
     (tmp_path / "train.rec").write_bytes(b"")
     with pytest.raises(LimenError, match="is empty"):
@@ -226,3 +227,65 @@ def test_an_index_cut_at_the_end_of_a_line_is_refused(faces, tmp_path, with_head
     copy.with_suffix(".idx").write_text("".join(kept))
     with pytest.raises(LimenError, match="was cut short"):
         RecordIOSource(copy)
+
+
+# ---- data dropped, doubled or exchanged without a word ----
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("part", [2, 3])
+def test_a_part_without_its_start_is_refused(tmp_path, part, index):
+    records = [record(PICTURES[0], 1), record(PICTURES[1], 2, part=part), record(PICTURES[2], 3)]
+    path = write_records(tmp_path / "own.rec", records)
+    if not index:
+        path.with_suffix(".idx").unlink()
+    with pytest.raises(LimenError, match=r"own\.rec: record 1 at byte \d+ is not the start of a record"):
+        RecordIOSource(path)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("rest", [[], [record(PICTURES[1], 2)]])
+def test_a_start_without_its_other_parts_is_refused(tmp_path, rest, index):
+    path = write_records(tmp_path / "own.rec", [record(PICTURES[0], 1), record(PICTURES[1], 2, part=1), *rest])
+    if not index:
+        path.with_suffix(".idx").unlink()
+    with pytest.raises(LimenError, match=r"record 1 at byte .*(one is missing|beyond the end)"):
+        RecordIOSource(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([0, 2, 3], "leaves out what stands at byte .*, before record 2"),
+        ([1, 2, 3], "leaves out what stands at byte 0, before record 1"),
+        ([0, 1, 2], "the file goes on after it"),
+        ([0, 1, 1, 2, 3], "the key 1 stands there twice"),
+    ],
+)
+def test_dropped_and_doubled_lines_of_an_index_are_refused(tmp_path, lines, message):
+    path = write_records(tmp_path / "own.rec", [record(PICTURES[k], k) for k in range(4)])
+    listed = path.with_suffix(".idx").read_text().splitlines(keepends=True)
+    path.with_suffix(".idx").write_text("".join(listed[line] for line in lines))
+    with pytest.raises(LimenError, match=message):
+        RecordIOSource(path)
+    path.with_suffix(".idx").write_text("".join(listed) + f"9\t{listed[2].split()[1]}\n")
+    with pytest.raises(LimenError, match=r"the offset .* stands there twice"):
+        RecordIOSource(path)
+
+
+def test_a_file_cut_short_while_it_is_open_is_an_unreadable_image_and_no_signal(tmp_path):
+    path = write_records(tmp_path / "own.rec", [record(PICTURES[k] + bytes(100_000), k) for k in range(3)])
+    source = RecordIOSource(path)
+    os.truncate(path, 50_000)
+    with pytest.raises(UnreadableImage, match=r"record 2 at byte .* cut short"):
+        source.image(2)
+
+
+@pytest.mark.parametrize(("label", "refused"), [((1 << 24) - 1, False), (1 << 24, True), (1e20, True)])
+def test_labels_that_float32_merges_are_refused(tmp_path, label, refused):
+    path = write_records(tmp_path / "own.rec", [record(PICTURES[0], 1), record(PICTURES[1], label)])
+    if refused:
+        with pytest.raises(LimenError, match=r"record 1 at byte .* float32 merges people"):
+            RecordIOSource(path)
+    else:
+        assert RecordIOSource(path).class_names == ["1", str(label)]

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from limen.data.pairs.pair_set import EncodedSource, PairSet
+from limen.data.pairs.pair_set import EncodedSource, PairSet, joined_subjects
 from limen.data.pairs.plain_pickle import read_pair_pickle
 
 
@@ -16,8 +14,7 @@ def open_bin(path: Path, size: int, on_other_size: str) -> PairSet:
     numbers: dict[bytes, int] = {}
     number = np.array([numbers.setdefault(image, len(numbers)) for image in images], dtype=np.int64)
     first, second = number[0::2], number[1::2]
-    mated = coo_array((np.ones(same.sum()), (first[same], second[same])), shape=(len(numbers), len(numbers)))
-    subject = connected_components(mated, directed=False)[1].astype(np.int64)
+    subject = joined_subjects(first, second, same, len(numbers))
     first_entry = np.unique(number, return_index=True)[1]
     source = EncodedSource(list(numbers), [f"{path} image {entry}" for entry in first_entry], size, on_other_size)
     return PairSet(path.stem, source, first, second, same, subject, people="joined")

@@ -21,7 +21,9 @@ def open_pairs(
 
     A list has lines `name i j` (mated) and `name i other j`, fields apart by tabs or spaces, under an optional header `folds n`
     (each fold n mated and n non-mated pairs) or `n` (one such block). The images are images/name/name_0001.jpg, or name_1.jpg,
-    or with another suffix; where i is a file name and no number, images/name/i.
+    or with another suffix; where i is a file name and no number, images/name/i. Or it has lines `path other 1` (mated) and `path other 0`,
+    paths below `images`; it names no people, and subjects are groups as in a .bin. Names and paths that are not there as they are written
+    are found in another case or with accents composed otherwise, and a LimenWarning counts them.
 
     Args:
         path: the .bin or .txt file.
@@ -33,11 +35,12 @@ def open_pairs(
         LimenError: a file that is missing, damaged, hostile or of another kind, or a list whose images are missing.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise LimenError(f"{path}: no such file; give a .bin file of pairs or a list like LFW's pairs.txt")
-    if path.suffix == ".bin":
+    suffix = path.suffix.lower()
+    if suffix == ".bin":
         return open_bin(path, size, on_other_size)
-    if path.suffix != ".txt":
+    if suffix != ".txt":
         raise LimenError(f"{path}: is neither .bin nor .txt; give a .bin file of pairs or a list like LFW's pairs.txt")
     if images is None:
         raise LimenError(f"{path}: lists names only; give the folder of their images too (--images DIR)")

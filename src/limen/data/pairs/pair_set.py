@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from limen.data.images import SIZE, check_on_other_size, decode_image
 from limen.data.source import ImageSource
@@ -37,6 +39,12 @@ class PairSet:
 
     def __len__(self) -> int:
         return len(self.same)
+
+
+def joined_subjects(first: np.ndarray, second: np.ndarray, same: np.ndarray, count: int) -> np.ndarray:
+    """(count,) int64: the groups of images joined by mated pairs, which stand for people where a file names none."""
+    mated = coo_array((np.ones(same.sum()), (first[same], second[same])), shape=(count, count))
+    return connected_components(mated, directed=False)[1].astype(np.int64)
 
 
 class EncodedSource:

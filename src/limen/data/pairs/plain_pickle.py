@@ -1,6 +1,8 @@
 """The pickles that verification sets are handed around in, read without running anything that stands in them."""
 
+import io
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -8,27 +10,60 @@ from typing import Any, Literal
 import numpy as np
 
 from limen.errors import LimenError
+from limen.files import read_plain_file
+
+LARGEST = 8 << 30  # bytes; LFW has 60 MB
 
 
 def read_pair_pickle(path: Path) -> tuple[list[bytes], np.ndarray]:
     """The encoded images, 2P of them, and the flags (P,) bool in a `.bin` file of Python 2 or 3.
 
+    Reading takes a small multiple of the file's size in memory, whatever stands in it.
+
     Raises:
         LimenError: the file is damaged, asks for anything but bytes, lists, numbers and arrays, or holds something else.
     """
+    data = read_plain_file(path, LARGEST)
     try:
-        with open(path, "rb") as file:
-            # Only the strings of Python 2 are concerned by the encoding.
-            entries, same = _PlainUnpickler(file, encoding="bytes").load()
-        images, flags = [_as_bytes(entry) for entry in entries], np.asarray(same)
+        _check_sizes(data)
+        # Only the strings of Python 2 are concerned by the encoding.
+        entries, same = (_unwrapped(part) for part in _PlainUnpickler(io.BytesIO(data), encoding="bytes").load())
+        if not isinstance(entries, list | tuple):
+            raise TypeError(f"it holds a {type(entries).__name__} where the images should be")
+        copies: dict[int, bytes] = {}  # an entry that stands there often is copied once
+        for entry in entries:
+            if id(entry) not in copies:
+                copies[id(entry)] = _as_bytes(_unwrapped(entry))
+        images = [copies[id(entry)] for entry in entries]
+        flags = _as_flags(same)
     except Exception as error:  # A damaged pickle may raise anything.
-        reason = str(error) or type(error).__name__
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise LimenError(f"{path}: is no pair file that can be trusted ({reason}); fetch it from its publisher") from error
     if flags.ndim != 1 or flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
         raise LimenError(f"{path}: its second part is not a list of true and false; fetch it again")
     if len(images) != 2 * len(flags) or not images:
         raise LimenError(f"{path}: holds {len(images)} images for {len(flags)} pairs, not two for each; fetch it again")
     return images, flags.astype(bool)
+
+
+def _check_sizes(data: bytes) -> None:
+    """Raises where the pickle would have memory set aside for more than it holds: a string, a frame, or a place in its memo."""
+    operations: Any = enumerate(pickletools.genops(data))  # which raises for strings beyond the end
+    for count, (code, value, place) in operations:
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and value > count:
+            raise pickle.UnpicklingError(f"it remembers its value {count} as number {value}")
+        if code.name == "FRAME" and value > len(data) - place:
+            raise pickle.UnpicklingError("it has a frame beyond its end")
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.value if isinstance(value, _Array) else value
+
+
+def _as_flags(same: Any) -> np.ndarray:
+    """The array of plain numbers, one deep; lists and arrays in a list could stand for far more than the file holds."""
+    is_plain = isinstance(same, list | tuple) and all(isinstance(item, bool | int | np.generic) for item in same)
+    return np.asarray(same if is_plain or isinstance(same, np.ndarray) else None)
 
 
 def _as_bytes(entry: Any) -> bytes:
@@ -71,11 +106,26 @@ class _PlainDtype(_Callable):
         return np.dtype(name)
 
 
-class _EmptyArray(_Callable):
-    """numpy's `_reconstruct`: an array that the pickle then fills through `__setstate__`, which checks what it is given."""
+class _Array:
+    """What numpy's `_reconstruct` makes, an array that the pickle then fills; numpy itself would set memory aside before it looks."""
 
-    def __call__(self, *_: Any) -> np.ndarray:
-        return np.empty(0, np.uint8)
+    __slots__ = ("value",)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, raw = state
+        if isinstance(raw, list):
+            if shape != (len(raw),):
+                raise pickle.UnpicklingError(f"it has {len(raw)} values for an array of {shape}")
+            self.value: Any = raw
+        else:
+            self.value = np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+class _EmptyArray(_Callable):
+    """numpy's `_reconstruct`."""
+
+    def __call__(self, *_: Any) -> _Array:
+        return _Array()
 
 
 class _Number(_Callable):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from limen.data.images import IMAGE_SUFFIXES, SIZE, check_on_other_size, read_image
+from limen.data.readers.people import each_person
 from limen.errors import LimenError
 
 
@@ -22,7 +23,7 @@ class FolderSource:
             without any image for a mistake.
 
     Raises:
-        LimenError: the folder is missing, has no people, or has a person without images.
+        LimenError: the folder is missing, has no people, has a person without images, or holds folders of people.
     """
 
     def __init__(self, path: str | PathLike[str], size: int = SIZE, on_other_size: str = "refuse", min_images: int | None = None) -> None:
@@ -35,11 +36,11 @@ class FolderSource:
         # into every worker as their reference counts are touched.
         names = bytearray()
         name_ends: list[int] = []
-        for person in _people(self.path):
-            files = _image_names(self.path / person)
+        for person, files in each_person(self.path):
             if not files and min_images is None:
                 raise LimenError(
-                    f"{self.path / person}: no images of this person; remove the folder, or train with --data.options.min_images 1"
+                    f"{self.path / person}: no images of this person (read are {', '.join(IMAGE_SUFFIXES)}); "
+                    "remove the folder, or train with --data.options.min_images 1"
                 )
             if len(files) < (min_images or 0):
                 continue
@@ -81,41 +82,3 @@ class FileSource:
 
     def locate(self, index: int) -> str:
         return self.paths[index]
-
-
-def list_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
-    """The image files among `paths`: a file stands for itself, a folder for all images below it, sorted.
-
-    Raises:
-        LimenError: a path does not exist, or a folder has no image below it.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_file():
-            found.append(path)
-        elif path.is_dir():
-            inside = sorted(Path(folder) / file for folder, _, files in os.walk(path) for file in files if _is_image_name(file))
-            if not inside:
-                raise LimenError(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
-            found += inside
-        else:
-            raise LimenError(f"{path}: no such file or folder; check the path")
-    return found
-
-
-def _people(root: Path) -> list[str]:
-    if not root.is_dir():
-        raise LimenError(f"{root}: no such folder; give the folder that holds one folder of images per person")
-    with os.scandir(root) as entries:
-        people = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    if not people:
-        raise LimenError(f"{root}: holds no folders; put the images of each person in a folder of their own")
-    return people
-
-
-def _image_names(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if _is_image_name(name))
-
-
-def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

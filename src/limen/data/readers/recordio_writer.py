@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from limen.data.images import SIZE
-from limen.data.readers.recordio import FIRST, FRAME, HEADER, LAST, LENGTH_BITS, MAGIC, MIDDLE, WHOLE, padded
+from limen.data.readers.recordio import HEADER, MOST_LABELS
+from limen.data.readers.recordio_file import FIRST, FRAME, LAST, LENGTH_BITS, MAGIC, MIDDLE, WHOLE, padded
 from limen.errors import LimenError
 
 
@@ -27,6 +28,10 @@ def write_recordio(folder: str | PathLike[str], images: Iterable[bytes], labels:
     steps = np.diff(labels, prepend=-1)
     if len(labels) == 0 or steps[0] != 1 or ((steps != 0) & (steps != 1)).any():
         raise LimenError("labels: must ascend from 0 without a gap, images of a person together; sort them first")
+    if labels[-1] >= MOST_LABELS:
+        raise LimenError(
+            f"labels: {labels[-1] + 1:,} people are more than the {MOST_LABELS:,} that a label in float32 tells apart; write several files"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     starts = np.flatnonzero(steps) + 1

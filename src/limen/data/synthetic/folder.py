@@ -31,7 +31,8 @@ def save_folder(source: SyntheticFaces, path: str | Path, progress: Callable[[in
         for index, label in enumerate(source.labels):
             person = source.class_names[label]
             name = f"{person}/{index % source.images_per_identity + 1:04d}.png"
-            cv2.imwrite(str(root / name), cv2.cvtColor(source.image(index), cv2.COLOR_RGB2BGR))
+            encoded = cv2.imencode(".png", cv2.cvtColor(source.image(index), cv2.COLOR_RGB2BGR))[1]
+            (root / name).write_bytes(encoded.tobytes())  # OpenCV's own writing ends in a signal where the path is not UTF-8
             rows.append([name, person, *(float(values[index]) for values in truths.values())])
             if progress is not None:
                 progress(index + 1, len(source))

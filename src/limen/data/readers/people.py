@@ -1,0 +1,101 @@
+"""Folders of people: one folder a person, with the images of the person in it. The one place that says what such a folder is."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from os import PathLike
+from pathlib import Path
+
+from limen.data.images import IMAGE_SUFFIXES, OTHER_SUFFIXES
+from limen.errors import LimenError, LimenWarning
+from limen.files import explain
+
+
+def each_person(root: Path, deep: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """The people of a folder in the order of their names, each with the file names of the images in that order, hidden ones left out.
+
+    With `deep`, images in folders inside that of a person who has others are the person's too, named "folder/file".
+    Warns, at the end, of pictures that are passed over. Raises LimenError for a folder that is missing, holds no folders, or holds folders
+    of people in place of people.
+    """
+    if not root.is_dir():
+        fault = "is a file, not a folder (a .rec file has the reader recordio)" if root.exists() else "no such folder"
+        raise LimenError(f"{root}: {fault}; give the folder that holds one folder of images per person")
+    folders, _ = _entries(root)
+    if not folders:
+        raise LimenError(f"{root}: holds no folders; put the images of each person in a folder of their own")
+    passed: Counter[str] = Counter()
+    for person in folders:
+        inside, files = _entries(root / person)
+        images = [name for name in files if is_image_name(name)]
+        if inside:
+            deeper = sum(is_image_name(name) for folder in inside for name in _entries(root / person / folder)[1])
+            if deeper and not images:
+                raise LimenError(
+                    f"{root}: this folder holds folders of people; name one, {root / person} say "
+                    f"(or, where {person} is one person, move the images out of its folders)"
+                )
+            if deep and deeper:
+                images = [os.path.relpath(file, root / person) for file in list_images([root / person])]
+            else:
+                passed["in folders inside those of people"] += deeper
+        passed.update(_other_suffixes(files))
+        yield person, images
+    warn_of_passed(root, passed)
+
+
+def is_image_name(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def list_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
+    """The image files among `paths`: a file stands for itself, a folder for all images below it, sorted.
+
+    Warns of pictures in folders that are passed over. Raises LimenError where a path does not exist, or a folder has no image below it.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files = [Path(folder) / file for folder, _, files in os.walk(path) for file in files]
+            inside = sorted(file for file in files if is_image_name(file.name))
+            if not inside:
+                raise LimenError(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
+            warn_of_passed(path, Counter(_other_suffixes(file.name for file in files)))
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise LimenError(f"{path}: no such file or folder; check the path")
+    return found
+
+
+def warn_of_passed(root: Path, passed: Counter[str]) -> None:
+    if passed.total():
+        each = ", ".join(f"{count:,} {kind}" for kind, count in sorted(passed.items()) if count)
+        warnings.warn(
+            f"{root}: {passed.total():,} pictures are passed over ({each}); convert those of formats that are not read to JPEG or PNG",
+            LimenWarning,
+            stacklevel=3,
+        )
+
+
+def _other_suffixes(names: Iterable[str]) -> Iterator[str]:
+    return (os.path.splitext(name)[1].lower() for name in names if name.lower().endswith(OTHER_SUFFIXES) and not name.startswith("."))
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """The folders and the files in a folder, hidden ones left out, in the order of their names."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise LimenError(f"{folder}: {explain(error)}") from error
+    return sorted(name for name, is_folder in seen if is_folder), sorted(name for name, is_folder in seen if not is_folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
