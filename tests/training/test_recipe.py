@@ -246,3 +246,10 @@ def test_a_reader_without_its_path_names_the_setting():
 def test_a_name_between_two_names_both():
     with pytest.raises(LimenError, match="did you mean 'ElasticArcFace' or 'ElasticCosFace'"):
         create_margin("ElasticFace", 3)
+
+
+@pytest.mark.parametrize("text", ["margin: {name: null}", "data: {reader: null}", "head: {sampler: {name: null}}", "epochs: null"])
+def test_null_is_no_value_of_a_setting_that_needs_one(tmp_path, text):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(LimenError, match=r"recipe\.yaml: [a-z.]+: null is no value of it; leave the key out"):
+        load_recipe(tmp_path / "recipe.yaml")

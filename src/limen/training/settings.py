@@ -32,6 +32,9 @@ def load_recipe(config: str | Path | None = None, overrides: Sequence[str] = (),
     _check_words(overrides)
     chosen = _parsed(_parser().parse_object, values, source=f"{config}: ", given=lambda key: _at(values, key))
     chosen = _parsed(_parser().parse_args, list(overrides), chosen, source="command line: ", given=lambda key: _word(overrides, key))
+    for key, kind in known_keys().items():
+        if _at(chosen, key) is None and not dataclasses.is_dataclass(kind) and NoneType not in get_args(kind):
+            raise LimenError(f"{config}: {key}: null is no value of it; leave the key out, and it has its default")
     for key in NAMES_OF_CLASSES:
         if ":" in _at(chosen, key) and not allow_code and _word(overrides, key) is None:
             raise LimenError(

@@ -134,7 +134,8 @@ def _start_worker(worker: int) -> None:
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    os.setpgid(0, 0)
+    if hasattr(os, "setpgid"):  # Windows has no process groups of this kind
+        os.setpgid(0, 0)
 
 
 def _unchanged(batch: Any) -> Any:
