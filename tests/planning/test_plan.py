@@ -15,7 +15,7 @@ from limen.heads import CenterSGD, Group
 from limen.heads.samplers import create_sampler
 from limen.margins import create_margin
 from limen.planning.constants import Constants, _backbone, _saved, measure_constants, measure_footprint
-from limen.planning.plan import Footprint, Setup, backbone_memory, head_memory, most_classes, traffic
+from limen.planning.plan import Footprint, Setup, backbone_memory, most_classes, traffic
 from limen.training.recipe import Backbone, Head, Margin, Optimiser, Recipe
 
 NO_BACKBONE = Footprint(0, 0, 0, 0, 0)
@@ -84,7 +84,7 @@ def test_memory_of_the_head_is_what_a_process_takes(classes, size, margin, sampl
     taken = int(subprocess.run([sys.executable, "-c", MEASURE, words], capture_output=True, text=True, check=True).stdout)
     chosen = None if sampler is None else create_sampler(sampler[0], **sampler[1])
     setup = setup_of(classes, size, 32, margin=margin, sampler=chosen, dtype=getattr(torch, dtype), momentum=momentum)
-    assert 0.9 <= sum(head_memory(setup).values()) / taken <= 1.3
+    assert 0.9 <= sum(setup.memory().values()) / taken <= 1.3
 
 
 @pytest.mark.parametrize("implementation", ["auto", "dense", "chunked"])
@@ -99,8 +99,10 @@ def test_logits_and_blocks_are_what_the_pass_asks_for(monkeypatch, implementatio
     head = MarginHead(9001, 4, create_margin("ArcFace", 9001), sampler=chosen, implementation=implementation)
     setup = setup_of(9001, 4, batch, sampler=chosen, implementation=implementation)
     head(torch.randn(batch, 4).requires_grad_(), torch.randint(9001, (batch,)))
-    scratch = [] if setup.kept == setup.active else [setup.block * batch * 4]
-    assert asked == [setup.kept * batch * 4, *scratch]
+    logits = 0 if setup.kept == setup.active else min(blocks.block_size(batch, 4, "cpu"), setup.active) * batch * 4
+    assert asked == [setup.kept * batch * 4, *([logits] if logits else [])]
+    rows = (0 if sampler is None else min(4096, setup.active)) + 2 * setup.strip
+    assert setup.memory()["blocks of classes"] == logits + rows * 4 * 4
 
 
 class CountingGroup(Group):
@@ -156,7 +158,7 @@ def test_saved_activations_grow_by_the_same_for_every_image(precision):
 
 
 def test_centres_of_a_hundred_million_people():
-    memory = head_memory(setup_of(100_000_000, size=512, batch=1024, ranks=64, dtype=torch.bfloat16, momentum=0.0))
+    memory = setup_of(100_000_000, size=512, batch=1024, ranks=64, dtype=torch.bfloat16, momentum=0.0).memory()
     assert memory["class centres"] == 1_562_500 * 512 * 2
     assert "momentum of the centres" not in memory
 
@@ -169,7 +171,7 @@ def test_most_classes_fit_and_one_more_does_not(sampler):
 
     def needs(classes):
         planned = dataclasses.replace(setup, classes=classes)
-        return sum(head_memory(planned).values()) + sum(backbone_memory(planned, backbone).values())
+        return sum(planned.memory().values()) + sum(backbone_memory(planned, backbone).values())
 
     limit = 2 << 30
     found = most_classes(setup, backbone, limit)

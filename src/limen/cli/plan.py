@@ -22,7 +22,7 @@ from limen.cli.train import ALLOW_CODE
 from limen.errors import LimenError
 from limen.models.embedder import usable_device
 from limen.planning.constants import Constants, measure_constants, measure_footprint
-from limen.planning.plan import Setup, backbone_memory, head_memory, most_classes, traffic
+from limen.planning.plan import Setup, backbone_memory, most_classes, traffic
 from limen.training import load_recipe
 from limen.training.run import CENTER_DTYPES, sampler_of
 
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         constants = measure_constants(setup, recipe, here)
     if options.save_constants is not None:
         constants.save(options.save_constants)
-    memory = {"head": head_memory(setup), "backbone": backbone_memory(setup, backbone)}
+    memory = {"head": setup.memory(), "backbone": backbone_memory(setup, backbone)}
     sent, seconds = traffic(setup, backbone), constants.step(setup)
     return {
         "classes": setup.classes,

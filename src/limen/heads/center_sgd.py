@@ -81,3 +81,9 @@ class CenterSGD:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         if self.velocity is not None:
             self.velocity.copy_(state["velocity"])
+
+
+def update_memory(strip: int, size: int, center_bytes: int, in_place: bool) -> int:
+    """Bytes of what an update of `strip` centres (n, size) makes: momenta where they are not changed in place; where centres are rounded,
+    noise and its exclusive-or with that of the rows."""
+    return ((not in_place) + 2 * (center_bytes < 4)) * strip * size * 4
