@@ -2,7 +2,8 @@
 
 import torch
 
-from limen.training.checkpoint.checkpoint import checkpoints, read_rows, read_shapes
+from limen.training.checkpoint.folder import checkpoints
+from limen.training.checkpoint.load import read_rows, read_shapes
 
 
 def saved_tensors(folder):

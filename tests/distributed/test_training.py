@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from limen.training import Recipe, read_log
-from limen.training.checkpoint.checkpoint import checkpoints, read_values
+from limen.training.checkpoint.folder import checkpoints
+from limen.training.checkpoint.load import read_values
 from limen.training.recipe import Backbone, Data, Margin, Optimiser, Quality, Sampling
 from saved_runs import assert_equal_runs
 

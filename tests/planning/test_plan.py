@@ -202,3 +202,17 @@ def test_constants_are_read_back_and_refused_for_other_settings(tmp_path):
     for name in ("bad.json", "absent.json"):
         with pytest.raises(LimenError, match="--save-constants"):
             Constants.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "9" * 5000, "[]", '"x"', "{changed}", "\xff"], ids=["nested", "digits", "list", "text", "kinds", "bytes"]
+)
+@pytest.mark.parametrize("value", ["many", None, -1, True, [1]], ids=str)
+def test_a_file_that_is_no_constants_is_refused(tmp_path, text, value):
+    path = tmp_path / "constants.json"
+    text = text.replace("{changed}", json.dumps(dataclasses.asdict(CONSTANTS) | {"seconds_kept": value}))
+    path.write_bytes(text.encode("latin1"))
+    with pytest.raises(LimenError, match="--save-constants") as caught:
+        Constants.load(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400

@@ -12,7 +12,7 @@ from limen.margins import class_margins
 from limen.models.bundle import load_bundle, save_bundle
 from limen.protocols import Result
 from limen.training import Recipe, loop, read_log, train
-from limen.training.checkpoint.checkpoint import checkpoints
+from limen.training.checkpoint.folder import checkpoints
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser
 from saved_runs import assert_equal_runs
 

@@ -26,7 +26,8 @@ from limen.models.bundle import load_bundle
 from limen.protocols import Result
 from limen.training import Recipe, load_recipe, monitor, read_log, step, train
 from limen.training import run as training_run
-from limen.training.checkpoint.checkpoint import checkpoints, read_values
+from limen.training.checkpoint.folder import checkpoints
+from limen.training.checkpoint.load import read_values
 from limen.training.recipe import Backbone, Data, Evaluation, Margin, Optimiser, Quality
 from saved_runs import assert_equal_runs, saved_tensors
 

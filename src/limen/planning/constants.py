@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import platform
 import statistics
 import time
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from limen.backbones import create_backbone
 from limen.errors import LimenError
-from limen.files import atomic_write, reason_and_remedy
+from limen.files import atomic_write, read_json
 from limen.functional import margin_softmax
 from limen.heads import CenterSGD, ClassCenters
 from limen.heads.samplers import ClassSampler
@@ -27,6 +28,7 @@ CHOSEN_FROM = 1 << 20  # classes a sampler is timed on
 IMAGES = {"cpu": 2}  # of the timed batch
 IMAGES_ELSEWHERE = 32
 ROUNDS = 3
+LARGEST_FILE = 100_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,21 @@ class Constants:
     @classmethod
     def load(cls, path: str | Path) -> "Constants":
         """Raises LimenError for a file that `save` did not write."""
+        remedy = f"`limen plan --save-constants {path}` writes one"
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise LimenError(f"{path}: {reason_and_remedy(error)[0]}; `limen plan --save-constants {path}` writes one") from error
-        except (ValueError, TypeError) as error:
-            raise LimenError(f"{path}: not a file of constants ({error}); `limen plan --save-constants {path}` writes one") from error
+            values = read_json(path, LARGEST_FILE)
+        except LimenError as error:
+            raise LimenError(f"{error}; {remedy}") from error
+        kinds = {item.name: item.type for item in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or values.keys() != kinds.keys():
+            raise LimenError(f"{path}: not a file of constants; {remedy}")
+        for name, kind in kinds.items():
+            value = values[name]
+            whole_or_not = isinstance(value, int | float) and not isinstance(value, bool)
+            fits = whole_or_not and 0 <= value < math.inf if kind is float else isinstance(value, kind)  # type: ignore[arg-type]
+            if not fits:
+                raise LimenError(f"{path}: {name} is {str(value)[:40]!r}, not as it was written; {remedy}")
+        return cls(**values)
 
     def check(self, path: str | Path, setup: Setup, recipe: Recipe) -> None:
         """Raises LimenError where they were measured with other settings, of which the seconds are no multiple."""

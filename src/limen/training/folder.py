@@ -5,7 +5,7 @@ from pathlib import Path
 
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, load_bundle, save_bundle
-from limen.training.checkpoint.checkpoint import checkpoints
+from limen.training.checkpoint.folder import checkpoints
 from limen.training.run import Run
 from limen.training.state import bundle_of
 

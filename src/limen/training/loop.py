@@ -7,7 +7,7 @@ from pathlib import Path
 from limen.data.feed.loader import readers_alive
 from limen.files import sole_use
 from limen.protocols import Verification
-from limen.training.checkpoint.checkpoint import remove_remains
+from limen.training.checkpoint.folder import remove_remains
 from limen.training.distributed import join_processes
 from limen.training.evaluation import evaluate, evaluation_is_due, open_protocols
 from limen.training.folder import finish, starting_point

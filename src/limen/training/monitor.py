@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limen.training.checkpoint.checkpoint import checkpoints
+from limen.training.checkpoint.folder import checkpoints
 from limen.training.log import RunLog
 from limen.training.run import Run
 from limen.training.step import Outcome

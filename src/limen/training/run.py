@@ -23,7 +23,7 @@ from limen.models.bundle import class_names_sha256
 from limen.models.embedder import usable_device
 from limen.parts import Part, Surroundings
 from limen.quality import QualityHead
-from limen.training.checkpoint.checkpoint import read_tensors, read_values, verify
+from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
 from limen.training.distributed import Processes, training_device
 from limen.training.optimisation import create_optimiser

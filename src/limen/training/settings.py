@@ -189,12 +189,12 @@ def _check_keys(config: Path, values: dict[str, Any], kind: Any, prefix: str) ->
     fields = {item.name: item for item in dataclasses.fields(kind)}
     for name, value in values.items():
         if name not in fields:
-            raise LimenError(f"{config}: unknown key '{prefix}{name}'; {did_you_mean(str(name), fields)}")
+            raise LimenError(f"{config}: unknown key '{prefix}{str(name)[:40]}'; {did_you_mean(str(name)[:40], fields)}")
         section = fields[name].type
         if dataclasses.is_dataclass(section):
             if value is None:
                 values[name] = {}  # `quality: null`
                 continue
             if not isinstance(value, dict):
-                raise LimenError(f"{config}: '{prefix}{name}' is a section with keys of its own, not {value!r}")
+                raise LimenError(f"{config}: '{prefix}{name}' is a section with keys of its own, not {str(value)[:40]!r}")
             _check_keys(config, value, section, f"{prefix}{name}.")

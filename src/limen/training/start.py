@@ -6,7 +6,8 @@ import torch
 
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
-from limen.training.checkpoint.checkpoint import checkpoints, read_class_names, read_rows, read_shapes, verify
+from limen.training.checkpoint.folder import checkpoints
+from limen.training.checkpoint.load import read_class_names, read_rows, read_shapes, verify
 from limen.training.run import Run
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle
-from limen.training.checkpoint.checkpoint import load_into, read_shapes, save_checkpoint
+from limen.training.checkpoint.load import load_into, read_shapes
+from limen.training.checkpoint.save import save_checkpoint
 from limen.training.checkpoint.tensors import Shard
 from limen.training.compatibility import plain
 from limen.training.monitor import remedy

@@ -17,6 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from limen.files import open_plain_file
+
 BLOCK = 64 * 2**20  # bytes
 OFFSETS = "DCP_SHARDING_INFO"  # PyTorch's name for where in the whole tensor a part begins
 KINDS = {
@@ -133,7 +135,7 @@ def copy_rows(folder: Path, name: str, rows: Tensor, target: Tensor) -> None:
 def checksum(path: Path) -> int:
     """CRC-32 of the bytes of a file: of one that was damaged it is another."""
     found = 0
-    with open(path, "rb") as file:
+    with open_plain_file(path) as file:
         while block := file.read(1 << 24):
             found = zlib.crc32(block, found)
     return found
