@@ -34,7 +34,7 @@ def verify(processes: Processes, path: Path) -> None:
 def read_values(path: Path) -> dict[str, Any]:
     """The plain values of a checkpoint."""
     with damage(path):
-        values = json.loads(read_plain_file(path / STATE))
+        values = json.loads(read_plain_file(_plain(path / STATE)))
         if not isinstance(values, dict) or values.pop("own_crc32", None) != sum_of(values):
             raise ValueError(f"{STATE} has changed")
         for name, kind in NEEDED.items():
@@ -43,13 +43,21 @@ def read_values(path: Path) -> dict[str, Any]:
         held = {file.name for file in path.glob("tensors-*")} | {CLASSES}
         if held != {CLASSES, *(file_name(rank, values["processes"]) for rank in range(len(held) - 1))} or held != values["crc32"].keys():
             raise ValueError("parts are missing")
+        for name in held:
+            _plain(path / name)
         return values
+
+
+def _plain(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing or no plain file")
+    return path
 
 
 def read_class_names(path: Path) -> list[str]:
     """The people of the checkpoint's centres, in the order of their labels."""
     with damage(path):
-        return json.loads(read_plain_file(path / CLASSES))
+        return json.loads(read_plain_file(_plain(path / CLASSES)))
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
