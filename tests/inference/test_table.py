@@ -246,20 +246,22 @@ def test_what_has_no_direction_is_not_kept(undirected, tmp_path):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill")
 def test_a_killed_run_leaves_what_it_had_computed(tmp_path):
     """Killed while it embeds the fourth block; the next one embeds what was not kept, and nothing else."""
+    file, cache = tmp_path / "model.safetensors", tmp_path / "cache"
+    make_embedder().save(file)
     script = f"""
         import os, signal, sys
         sys.path.insert(0, {os.path.dirname(__file__)!r})
-        from test_table import Source, Counting, make_embedder, embed_images
+        from test_table import Source, Counting, Embedder, embed_images
         class Killed(Counting):
             def embed(self, images, flip=None, batch_size=64):
                 if self.asked >= 12:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return super().embed(images, flip, batch_size)
-        embed_images(Killed(make_embedder()), Source(broken=()), cache={str(tmp_path)!r}, batch_size=4)
+        embed_images(Killed(Embedder.load({str(file)!r})), Source(broken=()), cache={str(cache)!r}, batch_size=4)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert killed.returncode == -signal.SIGKILL
-    model = Counting(make_embedder())
-    found = embed_images(model, Source(broken=()), cache=tmp_path, batch_size=4)
+    model = Counting(Embedder.load(file))
+    found = embed_images(model, Source(broken=()), cache=cache, batch_size=4)
     assert model.asked == COUNT - 12
-    np.testing.assert_allclose(found.vectors, embed_images(make_embedder(), Source(broken=())).vectors, atol=5e-6)
+    np.testing.assert_allclose(found.vectors, embed_images(Embedder.load(file), Source(broken=())).vectors, atol=5e-6)

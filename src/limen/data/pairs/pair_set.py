@@ -1,8 +1,8 @@
 """Pairs over the images of a source, and sources that hold images in memory or choose some of another's."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -10,22 +10,26 @@ from scipy.sparse.csgraph import connected_components
 
 from limen.data.images import SIZE, check_on_other_size, decode_image
 from limen.data.source import ImageSource
+from limen.data.templates import Templates
 
 FOLDS = 10
 
 
 @dataclass(frozen=True)
 class PairSet:
-    """P pairs over the images of a source, in which each image stands once however many pairs it is in.
+    """P pairs of images, or of templates, over a source in which each image stands once however many pairs it is in.
 
     Attributes:
         name: what to call the set in a report.
         source: the images.
-        first, second: (P,) int64 numbers of the images of each pair.
+        first, second: (P,) int64 numbers of the images of each pair; of the templates where there are any.
         same: (P,) bool, True for a mated pair.
-        subject: (len(source),) int64, the person in each image, for intervals that draw people and not pairs.
+        subject: (len(source),) int64, the person in each image, or (T,) in each template, for intervals that draw people and not pairs.
         folds: into how many contiguous folds the pairs fall.
         people: "named", or "joined" where the file names none and those whom a mated pair joins count as one.
+        templates: what the pairs compare, where that is not single images.
+        group: (P,) the group of people that each pair stands for, such as "African" in RFW, where the benchmark has groups.
+        switches: how it was read, for people.
     """
 
     name: str
@@ -36,6 +40,9 @@ class PairSet:
     subject: np.ndarray
     folds: int = FOLDS
     people: Literal["named", "joined"] = "named"
+    templates: Templates | None = None
+    group: np.ndarray | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.same)
