@@ -1,9 +1,11 @@
-"""Which margins train with the shipped recipe, and which collapse: features turned away from all centres.
+"""Which margins train with the shipped recipes, and which collapse: features turned away from all centres.
 
     python benchmarks/collapse.py --faces FACES --out runs/collapse [--only ArcFace] [--past_peak paper] [--set optimiser.lr=.05]
+    python benchmarks/collapse.py --people 90 --out runs/collapse
     python benchmarks/collapse.py --faces FACES --out runs/collapse --whole --pairs lfw_pairs.txt --images LFW
 
-Each run is recipes/small/faces.yaml with another margin, on its own schedule, as `limen train` runs it. It is stopped, and can be resumed,
+Each run is recipes/small/faces.yaml, or with --people recipes/small/synthetic.yaml on so many generated people, with another margin at its
+own defaults, on the recipe's own schedule, as `limen train` runs it. It is stopped, and can be resumed,
 as soon as it is decided: the mean cosine to the own centre has passed LEARNT, from where no run has turned back, or it is below -.3 and
 that to the nearest other too. --whole trains to the end and evaluates on pairs. One row a run in benchmarks/results/collapse.csv; a run
 whose row is there is not made again.
@@ -43,11 +45,16 @@ def rows_of(folder):
     return [row for row in read_log(folder / "log.jsonl") if "loss" in row]
 
 
+def recipe_of(options):
+    return RECIPE if options.faces else RECIPE.with_name("synthetic.yaml")
+
+
 def train(options, folder, seed, settings):
     """Runs `limen train` in a process of its own, resumed where it was stopped, until it is decided or, for --whole, done."""
     words = [f"--{key}={value}" for key, value in settings.items()]
-    words += [f"--data.path={options.faces}", f"--seed={seed}", f"--out={folder}", "--log_every=10", "--allow_collapse=true", "--threads=1"]
-    command = [sys.executable, "-m", "limen", "train", "--config", str(RECIPE), "--resume", "auto", *words]
+    words += [f"--data.path={options.faces}" if options.faces else f"--data.options.identities={options.people}"]
+    words += [f"--seed={seed}", f"--out={folder}", "--log_every=10", "--allow_collapse=true", "--threads=1"]
+    command = [sys.executable, "-m", "limen", "train", "--config", str(recipe_of(options)), "--resume", "auto", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         while process.poll() is None:
@@ -67,7 +74,9 @@ def train(options, folder, seed, settings):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", required=True, help="one folder of aligned images per person")
+    faces = parser.add_mutually_exclusive_group(required=True)
+    faces.add_argument("--faces", help="one folder of aligned images per person")
+    faces.add_argument("--people", type=int, help="so many generated people")
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=MARGINS, default=list(MARGINS), help="these margins alone")
@@ -77,7 +86,8 @@ def main():
     parser.add_argument("--pairs")
     parser.add_argument("--images")
     options = parser.parse_args()
-    people = sum(path.is_dir() for path in Path(options.faces).iterdir())
+    recipe = recipe_of(options).stem
+    people = options.people or sum(path.is_dir() for path in Path(options.faces).iterdir())
     further = dict(setting.split("=", 1) for setting in options.set)
     for seed in options.seeds:
         for margin in options.only:
@@ -85,12 +95,14 @@ def main():
             form = training_options(margin, given).get("past_peak", "")
             if options.past_peak and "past_peak" not in training_options(margin, {}):
                 continue
-            key = dict(margin=margin, past_peak=form, settings=" ".join(options.set), people=people, seed=seed, whole=options.whole)
+            key = dict(
+                recipe=recipe, margin=margin, past_peak=form, settings=" ".join(options.set), people=people, seed=seed, whole=options.whole
+            )
             path = RESULTS / "collapse.csv"
             made = list(csv.DictReader(path.open())) if path.exists() else []
             if any(all(row[name] == str(value) for name, value in key.items()) for row in made):
                 continue
-            folder = Path(options.out) / "-".join([margin, form, *options.set, str(people), str(seed)]).replace("/", "_")
+            folder = Path(options.out) / "-".join([recipe, margin, form, *options.set, str(people), str(seed)]).replace("/", "_")
             settings = {"margin.name": margin, **further} | ({"margin.options.past_peak": form} if form else {})
             train(options, folder, seed, settings)
             rows = rows_of(folder)
