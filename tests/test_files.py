@@ -241,8 +241,10 @@ def test_what_can_be_no_name_is_refused(name):
         (b"\xff\xfe", "is not JSON"),
         (b"{", "is not JSON"),
         (b"", "is not JSON"),
+        (b'{"size": 112, "a": [{"mean": 1, "mean": 2}]}', "'mean' stands twice; keep one of them"),
+        (b'{"size": 112, "siz\\u0065": 112}', "'size' stands twice"),
     ],
-    ids=["deep", "digits", "nan", "infinity", "bytes", "open", "empty"],
+    ids=["deep", "digits", "nan", "infinity", "bytes", "open", "empty", "twice", "twice, spelt otherwise"],
 )
 def test_json_bombs_are_refused_in_one_line(text, reason):
     with pytest.raises(LimenError, match=rf"^file\.json: .*{reason}.*") as caught:

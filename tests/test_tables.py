@@ -44,6 +44,7 @@ def test_numbers_stay_numbers(tmp_path, number):
     [
         (b"", "lacks the columns file and score"),
         (b"file\na\n", "lacks the column score"),
+        (b"file,score,score\na,1,2\n", "has the column score twice; take one of them out"),
         (b"file,score\na\n", r"line 2 is no file, score \(it has no score\)"),
         (b'file,score\n"' + b"a" * 200_000, r"line . is no file, score \(field larger"),
     ],

@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -117,7 +117,8 @@ def read_at(descriptor: int, length: int, offset: int) -> bytes:
 
 
 def read_json(path: str | PathLike[str], limit: int = JSON_LIMIT) -> Any:
-    """What a JSON file holds. Raises LimenError for anything but UTF-8 JSON: nested too deep, a number of thousands of digits, NaN."""
+    """What a JSON file holds. Raises LimenError for anything but UTF-8 JSON: nested too deep, a number of thousands of digits, NaN, and
+    for a key that stands twice."""
     return parse_json(read_plain_file(path, limit), path)
 
 
@@ -128,10 +129,23 @@ def parse_json(data: bytes | str, where: str | PathLike[str]) -> Any:
         raise ValueError(f"{name} is no number of JSON")
 
     try:
-        return json.loads(data.decode("utf-8") if isinstance(data, bytes) else data, parse_constant=refuse)
+        return json.loads(data.decode("utf-8") if isinstance(data, bytes) else data, object_pairs_hook=unique_keys, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise LimenError(f"{where}: is not JSON ({reason}); correct it or fetch it again") from error
+
+
+def unique_keys(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """`dict(pairs)`; ValueError where a key stands twice, of which a reader of JSON or YAML would silently take the last.
+
+    It is the `object_pairs_hook` of every `json.loads` of a file from outside, and what mappings of YAML are made by.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{str(key)[:40]!r} stands twice; keep one of them")
+        found[key] = value
+    return found
 
 
 def file_sha256(path: str | PathLike[str]) -> str:

@@ -33,7 +33,7 @@ def write_csv(path: str | PathLike[str], header: Sequence[str], rows: Iterable[S
 def read_csv(path: str | PathLike[str], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """The number of the line and the cells by column of every row of a CSV file that has `columns`; other columns are passed over.
 
-    Raises LimenError for no plain file, a file without the columns, and a row that lacks a cell.
+    Raises LimenError for no plain file, a file without the columns or with one of them twice, and a row that lacks a cell.
     """
     wanted = ", ".join(columns)
     try:
@@ -45,6 +45,9 @@ def read_csv(path: str | PathLike[str], columns: Sequence[str]) -> Iterator[tupl
         if missing := [column for column in columns if column not in (table.fieldnames or ())]:
             lacking = f"column{'s' * (len(missing) > 1)} {' and '.join(missing)}"
             raise LimenError(f"{path}: lacks the {lacking}; the first line is {','.join(columns)}")
+        for column in columns:
+            if list(table.fieldnames or ()).count(column) > 1:
+                raise LimenError(f"{path}: has the column {column} twice; take one of them out")
         for row in table:
             if short := [column for column in columns if row[column] is None]:
                 raise LimenError(f"{path}: line {table.line_num} is no {wanted} (it has no {short[0]}); correct it")

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from limen import MarginHead, margins
 from limen.functional.margin_softmax import blocks
+from limen.heads import HardPrototypeMining, PartialFC
 
 B, C, D, S = 16, 40, 8, 30.0
 MARGINS = {
@@ -76,6 +77,38 @@ def test_a_feature_of_zeros_spoils_nothing(name):
     assert features.grad[3].abs().max() == 0
     assert features.grad.isfinite().all()
     assert head.centers.weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
+@pytest.mark.parametrize("sampler", ["all", "PartialFC", "HardPrototypeMining"])
+@pytest.mark.parametrize("name", MARGINS)
+def test_nothing_that_lasts_learns_from_a_batch_that_is_not_finite(name, sampler, spoil):
+    """Its loss is NaN. Averages and margins are as before it to the bit, and a head that passes over it ends where one ends that never
+    saw it."""
+    samplers = {"PartialFC": lambda: PartialFC(0.6), "HardPrototypeMining": lambda: HardPrototypeMining(4, subset=0.6)}
+    torch.manual_seed(3)
+    head = MarginHead(C, D, MARGINS[name](), scale=S, sampler=samplers.get(sampler, lambda: None)())
+    features, labels = 20 * torch.randn(B, D), torch.randint(C, (B,))
+    head(features, labels)
+    before = {part: value.clone() for part, value in head.margin.state_dict().items()}
+    spoilt = features.clone()
+    spoilt[3, 2] = spoil
+    assert head(spoilt, labels).loss.isnan()
+    after = head.margin.state_dict()
+    assert all(torch.equal(after[part], value) for part, value in before.items())
+    assert all(value.isfinite().all() for value in head.state_dict().values())
+    assert head(features, labels).loss.isfinite()
+
+
+def test_adaface_takes_its_first_statistics_from_the_first_finite_batch():
+    margin = margins.AdaFace(init_from_first_batch=True)
+    cosine, norm, labels = torch.rand(B), 10 + 20 * torch.rand(B), torch.randint(C, (B,))
+    for spoil in (torch.nan, torch.inf):
+        margin(cosine, torch.cat([norm[1:], torch.tensor([spoil])]), labels)
+        assert (margin.norm_mean, margin.norm_std, margin.seen) == (20, 100, False)
+    margin(cosine, norm, labels)
+    torch.testing.assert_close(margin.norm_mean, norm.mean())
+    torch.testing.assert_close(margin.norm_std, norm.std())
 
 
 def test_nearest_negative_is_the_best_other_class():

@@ -164,6 +164,7 @@ DAMAGES = {
     "created": (lambda path: described(path, lambda d: d.update(created=None)), "damaged .*created"),
     "nested": (lambda path: rewritten(path, "[" * 100000 + "]" * 100000), "description is damaged"),
     "digits": (lambda path: rewritten(path, "1" * 5000), "description is damaged"),
+    "field twice": (lambda path: rewritten(path, '{"licence": "MIT", "licence": "CC0"}'), "damaged .*'licence' stands twice"),
     "no text": (lambda path: rewritten(path, "no JSON"), "description is damaged"),
     "no embedding size": (lambda path: described(path, lambda d: d["architecture"].update(embedding_size="8")), "whole number"),
 }  # fmt: skip

@@ -43,6 +43,10 @@ class MarginHead(nn.Module):
             global batch, features the rows of it that are theirs, and AdaFace's and CurricularFace's averages are the global batch's.
             ElasticFace draws for the global batch on every rank, for which torch's generators have to be in one state.
         dtype: of the centres, float32 or bfloat16.
+
+    A batch in which a feature is not finite has a loss of NaN, and nothing that lasts learns from it: neither the centres and momenta that
+    `update` moves, nor AdaFace's and CurricularFace's averages, and its spoilt rows enter no queue of a sampler. `limen train` ends there
+    and names the last checkpoint; a loop of one's own may pass over such a step.
     """
 
     def __init__(

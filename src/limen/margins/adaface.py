@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import keep_peak, sine
-from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, move_average, pass_gradient
 
 EPSILON = 1e-3  # the release's bound on |cos|, on the angle and on the standard deviation
 
@@ -19,7 +19,8 @@ class AdaFace(Margin):
 
     `norm_mean` and `norm_std` are moving averages of the batch's mean and unbiased standard deviation with weight t_alpha. They start at 20
     and 100, as released, so that the first steps (about 500 at t_alpha = .01) are practically CosFace(m): `init_from_first_batch` takes
-    the first batch's own statistics instead. They move in training only, and a batch without a standard deviation leaves it as it was.
+    the first batch's own statistics instead. They move in training only. A batch without a standard deviation leaves it as it was, and one
+    with a norm that is not finite leaves both.
 
     past_peak="keep" changes poor images, k < 0, whose turn g = -m k is positive: past theta = pi / 2 - g / 2 they have
     psi = cos(theta) - 2 sin(g / 2) - (m + m k), where the release's turned angle stops at pi, so that at theta = pi and k = -1 nothing is
@@ -50,9 +51,10 @@ class AdaFace(Margin):
         self.register_buffer("seen", torch.tensor(False))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
+        finite = norm.isfinite().all()
         norm = norm.detach().clamp(1e-3, 100)
         if self.training:
-            self._update(norm)
+            self._update(norm, finite)
         k = (self.h * (norm - self.norm_mean) / (self.norm_std + EPSILON)).clamp(-1, 1)
         cosine = target_cosine.clamp(-1 + EPSILON, 1 - EPSILON)
         turned = (torch.atan2(sine(cosine), cosine) - self.m * k).clamp(EPSILON, math.pi - EPSILON).cos()
@@ -62,10 +64,11 @@ class AdaFace(Margin):
         return pass_gradient(turned - (self.m + self.m * k), target_cosine, self.gradient)
 
     @torch.no_grad()
-    def _update(self, norm: Tensor) -> None:
+    def _update(self, norm: Tensor, finite: Tensor) -> None:
         first = self.init_from_first_batch & ~self.seen
         weight = torch.where(first, 1.0, self.t_alpha)
-        self.norm_mean.lerp_(norm.mean().to(self.norm_mean), weight.to(self.norm_mean))
+        known = torch.where(finite, norm, torch.nan)  # an infinite norm was clipped
+        move_average(self.norm_mean, known.mean(), weight)
         if len(norm) > 1:
-            self.norm_std.lerp_(norm.std().to(self.norm_std), weight.to(self.norm_std))
-        self.seen.fill_(True)
+            move_average(self.norm_std, known.std(), weight)
+        self.seen.logical_or_(finite)

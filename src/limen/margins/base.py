@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from limen.parts import Part
@@ -43,6 +44,14 @@ def pass_gradient(margined: Tensor, target_cosine: Tensor, gradient: str) -> Ten
     insightface and CVLface write the margined target without gradient, which loses the factor sin(theta + m) / sin(theta).
     """
     return margined if gradient == "exact" else target_cosine + (margined - target_cosine).detach()
+
+
+@torch.no_grad()
+def move_average(average: Tensor, found: Tensor, weight: Tensor | float) -> None:
+    """average += weight * (found - average), in place: a moving average of what each batch gives. Of a batch that gives no finite number
+    it stays as it was, for one NaN would make all later margins NaN (`MarginHead` says what else such a batch leaves alone)."""
+    found = found.to(average)
+    average.lerp_(torch.where(found.isfinite(), found, average), weight.to(average) if isinstance(weight, Tensor) else weight)
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:

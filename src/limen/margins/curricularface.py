@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import add_angle, sine
-from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, move_average, pass_gradient
 
 
 class CurricularFace(Margin):
@@ -29,6 +29,6 @@ class CurricularFace(Margin):
     def gate(self, target_cosine: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(threshold (B,), shift ()): called by the fused pass once a step, before the negatives are seen."""
         if self.training:
-            self.t.lerp_(target_cosine.mean().to(self.t), 0.01)
+            move_average(self.t, target_cosine.mean(), 0.01)
         angle = torch.tensor(self.m, dtype=target_cosine.dtype)
         return target_cosine * angle.cos() - sine(target_cosine) * angle.sin(), self.t.to(target_cosine)

@@ -20,7 +20,7 @@ from torch import nn
 
 from limen.backbones import create_backbone
 from limen.errors import LimenError
-from limen.files import atomic_write, explain, file_sha256, open_plain_file
+from limen.files import atomic_write, explain, file_sha256, open_plain_file, unique_keys
 from limen.models.preprocessing import Preprocessing
 from limen.names import name_bytes
 from limen.quality import Calibration, QualityHead
@@ -226,7 +226,7 @@ def _description_sha256(text: str, tensors: dict[str, torch.Tensor]) -> str:
 def _parse(text: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The fields of Bundle that the metadata holds, and its hashes; format 1 has none."""
     try:
-        description = json.loads(text)
+        description = json.loads(text, object_pairs_hook=unique_keys)
         version = description.pop("format")
         if version not in (1, FORMAT):
             remedy = "upgrade limen" if version > FORMAT else "save it again with the limen that made it, or train anew"

@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from limen.errors import LimenError
-from limen.files import read_plain_file
+from limen.files import read_plain_file, unique_keys
 from limen.lookup import did_you_mean
 from limen.training.recipe import Recipe
 
@@ -150,7 +150,11 @@ def _check_words(words: Sequence[str]) -> None:
     free = tuple(f"{name}." for name in known if name.endswith("options"))
     for word in words:
         key = word[2:].split("=")[0]
-        if not word.startswith("--") or key.startswith(free):
+        if not word.startswith("--"):
+            continue
+        if f"{key}.".startswith(free) and (value := _word(words, key) or "").lstrip().startswith(("{", "[")):
+            _loaded(value, f"command line: {key}")
+        if key.startswith(free):
             continue
         if key not in known:
             raise LimenError(f"--{key}: no such setting; {did_you_mean(key, known)}")
@@ -159,7 +163,8 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Without what makes much of a little: references to what stands elsewhere in the file, and nesting without end."""
+    """Without what makes much of a little: references to what stands elsewhere in the file, and nesting without end; and without keys that
+    stand twice."""
 
     depth = 0
 
@@ -173,12 +178,22 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            unique_keys((key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        return super().construct_mapping(node, deep)
+
+
+def _loaded(text: bytes | str, where: str | Path) -> Any:
+    """What the YAML of a recipe or of a mapping on the command line says. Raises LimenError that begins with `where` it stands."""
+    try:
+        return yaml.load(text.decode() if isinstance(text, bytes) else text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise LimenError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from error
+
 
 def _read(config: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(read_plain_file(config, LARGEST_FILE).decode(), _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise LimenError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from error
+    values = _loaded(read_plain_file(config, LARGEST_FILE), config)
     if not isinstance(values, dict):
         raise LimenError(f"{config}: a recipe is a mapping of settings, such as 'epochs: 26'")
     _check_keys(config, values, Recipe, "")

@@ -286,6 +286,22 @@ def test_unreadable_images_go_to_the_floor_and_do_not_fill_the_batches():
     assert np.mean(np.array(drawn[-200:]) == 7) < 0.02
 
 
+def test_an_outcome_that_is_not_finite_says_nothing_of_its_image():
+    """It is left out: the others' median and weights are as if it had not been looked at."""
+    one, other = (AdaptiveDataSampler(8, 4, 0, 8, period=2, start_accuracy=0.0) for _ in range(2))
+    right, cosine = torch.tensor([True, True, False, True]), torch.tensor([0.6, 0.5, 0.2, torch.nan])
+    for step in range(2):
+        one.observe(torch.arange(4), right, cosine if step else cosine.nan_to_num(torch.inf))
+        other.observe(torch.arange(3), right[:3], cosine[:3])
+    np.testing.assert_array_equal(one.images.values, other.images.values)
+    np.testing.assert_array_equal(one.images.scores, other.images.scores)
+    assert one.images.looks.tolist() == [2, 2, 2, 0, 0, 0, 0, 0]
+    spoilt = AdaptiveDataSampler(8, 4, 0, 8, period=1, start_accuracy=0.0)
+    spoilt.observe(torch.arange(4), right, torch.full((4,), torch.nan))
+    assert not spoilt.started
+    assert spoilt.images.values.tolist() == [1.0] * 8
+
+
 # ---- the table ----
 
 

@@ -160,7 +160,14 @@ def test_a_wrong_sidecar_is_refused_with_a_template_that_works(model, changes, r
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [(None, "needs this sidecar"), ("", "is not JSON"), ("{size: 112}", "is not JSON"), ("[]", "holds a list")]
+    ("text", "reason"),
+    [
+        (None, "needs this sidecar"),
+        ("", "is not JSON"),
+        ("{size: 112}", "is not JSON"),
+        ("[]", "holds a list"),
+        ('{"size": 112, "size": 128}', "'size' stands twice"),
+    ],
 )
 def test_a_sidecar_that_is_missing_or_no_object_is_refused_with_a_template_that_works(model, text, reason):
     sidecar = model.with_name("model.onnx.json")

@@ -47,7 +47,7 @@ def test_values_of_another_kind_are_refused(saved, values, said):
         verify(Processes(), saved)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '{"step": ' * 100_000, "[]", '"text"', "\xff"])
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '{"step": ' * 100_000, "[]", '"text"', "\xff", '{"step": 3, "step": 4}'])
 def test_text_that_is_no_state_is_refused(saved, text):
     (saved / "state.json").write_bytes(text.encode("latin1"))
     with pytest.raises(LimenError, match="damaged") as caught:
@@ -56,7 +56,7 @@ def test_text_that_is_no_state_is_refused(saved, text):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes by name")
-@pytest.mark.parametrize("name", ["state.json", "tensors-00000-of-00001.safetensors"])
+@pytest.mark.parametrize("name", ["state.json", "classes.json", "tensors-00000-of-00001.safetensors"])
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(saved, name):
     (saved / name).unlink()
     os.mkfifo(saved / name)

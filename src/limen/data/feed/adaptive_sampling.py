@@ -169,10 +169,11 @@ class AdaptiveDataSampler(BatchOrder):
     def _end_period(self) -> None:
         indices, correct, cosine = self._outcomes.take()
         far_enough = self.step >= self.start_epoch * self.steps_per_epoch
-        self.started = self.started or bool(far_enough and correct.mean() >= self.start_accuracy)
+        self.started = self.started or bool(far_enough and correct.size and correct.mean() >= self.start_accuracy)
         ended = self.step // self.period - 1
         self._drawn.pop(ended, None)
         if self.started:
-            self.images.learn(indices, correct, cosine)
+            if indices.size:
+                self.images.learn(indices, correct, cosine)
             rng = np.random.default_rng((DRAW, self.seed, ended + 2))
             self._drawn[ended + 2] = rng.permutation(self.images.table.draw(self.period * self.batch_size, rng))

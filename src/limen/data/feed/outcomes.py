@@ -37,7 +37,12 @@ class Outcomes:
         self._waiting, self._gathered = [], state
 
     def take(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Indices int64, correct bool and cosine float32, (n,) each, which are then forgotten. Every rank calls it."""
-        indices, correct, bits = self.state().T
+        """Indices int64, correct bool and cosine float32, (n,) each, which are then forgotten. Every rank calls it.
+
+        Left out is what has a cosine that is not finite: it says nothing of its image, and would spoil the median of all.
+        """
+        state = self.state()
+        cosine = state[:, 2].astype(np.int32).view(np.float32)
         self.load(np.empty((0, 3), np.int64))
-        return indices, correct.astype(bool), bits.astype(np.int32).view(np.float32)
+        known = np.isfinite(cosine)
+        return state[known, 0], state[known, 1].astype(bool), cosine[known]

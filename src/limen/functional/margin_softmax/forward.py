@@ -47,7 +47,7 @@ def forward_pass(
     own = blocks.own()  # (B, D)
     target_cosine = (direction * direction_of(own, own.norm(dim=1, keepdim=True))).sum(1) * (labels >= 0)
     whole_target = target_cosine if options.complete is None else options.complete(target_cosine)
-    threshold, shift = (None, None) if options.gate is None else options.gate(whole_target)
+    threshold, shift = (None, None) if options.gate is None else options.gate(whole_target.masked_fill(unsound, torch.nan))
 
     inverse_norm = features.new_empty(blocks.count)
     nearest = torch.full_like(scale, absent(scale.dtype))  # running maximum of x

@@ -45,7 +45,7 @@ def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
 
 def add_calibration(path: Path, calibration: Calibration) -> None:
     """Writes the calibration into the sidecar, in place of an earlier one."""
-    stated = json.loads(path.read_text(encoding="utf-8")) | {"calibration": asdict(calibration)}
+    stated = read_json(path, LARGEST) | {"calibration": asdict(calibration)}
 
     def write(temporary: Path) -> None:
         temporary.write_text(json.dumps(stated, indent=1), encoding="utf-8")

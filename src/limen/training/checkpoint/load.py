@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from limen.files import read_plain_file
+from limen.files import read_plain_file, unique_keys
 from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.save import CLASSES, STATE, sum_of
 from limen.training.checkpoint.tensors import Tensors, checksum, copy_rows, file_name, load_tensors, read_whole, tensor_shapes
@@ -34,7 +34,7 @@ def verify(processes: Processes, path: Path) -> None:
 def read_values(path: Path) -> dict[str, Any]:
     """The plain values of a checkpoint."""
     with damage(path):
-        values = json.loads(read_plain_file(_plain(path / STATE)))
+        values = json.loads(read_plain_file(_plain(path / STATE)), object_pairs_hook=unique_keys)
         if not isinstance(values, dict) or values.pop("own_crc32", None) != sum_of(values):
             raise ValueError(f"{STATE} has changed")
         for name, kind in NEEDED.items():

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from limen.files import open_plain_file
+from limen.files import open_plain_file, unique_keys
 
 BLOCK = 64 * 2**20  # bytes
 OFFSETS = "DCP_SHARDING_INFO"  # PyTorch's name for where in the whole tensor a part begins
@@ -149,7 +149,7 @@ def _stored(folder: Path) -> Iterator[tuple[Any, str, int]]:
     """Every tensor of every file in `folder`: what to slice it out of, its name, and its first row in the whole tensor."""
     for path in sorted(folder.glob("tensors-*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            for name, entry in json.loads(file.metadata()[OFFSETS]).items():
+            for name, entry in json.loads(file.metadata()[OFFSETS], object_pairs_hook=unique_keys).items():
                 first, *others = entry["saved_offsets"] or [0]
                 if any(others):
                     raise ValueError(f"{name} is split along more than its rows")
