@@ -167,7 +167,8 @@ def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):
         (["random", "--replicates", "1"], "--replicates: 1 give no interval"),
     ):
         assert message in failure(capsys, evaluating(folder, tmp_path, "--quality", *quality))
-    assert "add --quality, or leave them out" in failure(capsys, evaluating(folder, tmp_path))
+    assert "add --quality, or leave it out" in failure(capsys, evaluating(folder, tmp_path, "--edc-threshold", "fixed"))
+    assert "give --fmr" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--far", "0.1"))
     assert "give rates between 0 and 1" in failure(capsys, evaluating(folder, tmp_path, "--quality", "sharpness", "--fmr", "2"))
 
 

@@ -1,5 +1,6 @@
-"""Judge a model on pairs of images: k-fold accuracy, TAR@FAR and EER with subject-bootstrap intervals, as JSON and one HTML page.
+"""Judge a model on benchmarks or pairs of images: accuracy, TAR@FAR and more, with subject-bootstrap intervals, as JSON and one HTML page.
 
+limen evaluate model.safetensors --on lfw:data/lfw cfp-fp:data/cfp_fp.bin --out report/       # limen protocols lists the names
 limen evaluate model.safetensors --pairs lfw.bin cfp_fp.bin --out report/
 limen evaluate model.safetensors --pairs pairs.txt --images lfw/ --out report/
 limen evaluate runs/adaface/model.safetensors runs/arcface/model.safetensors --pairs lfw.bin --out report/
@@ -35,7 +36,10 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_measure, file_of, model_name
 from limen.models.model import open_model
-from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result, Verification, random_orders, read_quality_csv
+from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result, random_orders, read_quality_csv
+from limen.protocols.layouts import open_benchmark
+from limen.protocols.runners import Runner, runner_of
+from limen.protocols.task import Task
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
 
 FMR = (1e-2, 1e-3, 1e-4)
@@ -43,10 +47,13 @@ FMR = (1e-2, 1e-3, 1e-4)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="bundles that limen wrote, or ONNX files; several are set side by side")
-    parser.add_argument("--pairs", nargs="+", required=True, metavar="FILE", help=".bin files, or text lists in LFW's format")
-    parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
+    parser.add_argument("--on", nargs="+", default=[], metavar="NAME:PATH", help="benchmarks, each with its folder or file")
+    parser.add_argument("--pairs", nargs="+", default=[], metavar="FILE", help=".bin files, or text lists in LFW's format")
+    parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists of --pairs name")
     parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
-    parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="of --quality (0.01 0.001 0.0001)")
+    parser.add_argument("--far", nargs="+", type=float, metavar="RATE", help="of the TAR printed (the benchmark's own, or 0.001 0.01)")
+    parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="the same; of --quality (0.01 0.001 0.0001)")
+    parser.add_argument("--lookup", choices=["conservative", "nearest"], help="of the TAR; nearest: as published IJB tables (conservative)")
     parser.add_argument(
         "--edc-threshold",
         choices=["fixed", "per_step"],
@@ -62,43 +69,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     out, paths = Path(options.out), [Path(model) for model in options.models]
-    protocols = _protocols(options)  # before the models: a wrong path should not cost their loading
+    runners = _runners(options)  # before the models: a wrong path should not cost their loading
     models = distinct([model_name(path) for path in paths], paths)
-    check_earlier(out, {(protocol.pair_set.name, model) for protocol in protocols for model in models})
+    check_earlier(out, {(runner.name, model) for runner in runners for model in models})
     results: list[Result] = []
     for model, path in zip(models, paths, strict=True):
         embedder = open_model(path, **model_options(options))
-        for protocol in protocols:
-            with progress_bar(protocol.pair_set.name) as progress:
-                found = protocol.run(embedder, model, progress, **inference_options(options))
+        for runner in runners:
+            with progress_bar(runner.name) as progress:
+                found = runner.run(embedder, model, progress, **inference_options(options))
             results += found if isinstance(found, list) else [found]
-    title = f"{', '.join(models)} on {', '.join(protocol.pair_set.name for protocol in protocols)}"
+    title = f"{', '.join(models)} on {', '.join(runner.name for runner in runners)}"
     return write_evaluation(out, title, results) | result_summary(results)
 
 
-def _protocols(options: argparse.Namespace) -> list[Verification | ErrorVersusDiscard]:
-    """One for each set of pairs."""
-    paths = [Path(pairs) for pairs in options.pairs]
-    pair_sets = [open_pairs(path, options.images) for path in paths]
+def _tasks(options: argparse.Namespace) -> list[Task]:
+    """Those of --on and --pairs, each with a name of its own."""
+    pairs = [replace(open_pairs(path, options.images), switches={"pairs_sha256": file_sha256(path)}) for path in options.pairs]
+    tasks = [*(open_benchmark(spec) for spec in options.on), *pairs]
+    if not tasks:
+        raise LimenError("nothing to judge on: name benchmarks (--on lfw:PATH) or files of pairs (--pairs lfw.bin)")
+    paths = [Path(place) for place in [*(spec.partition(":")[2] for spec in options.on), *options.pairs]]
     if options.subjects:
-        pair_sets = [with_subjects(pairs, options.subjects) for pairs in pair_sets]
-    names = distinct([pairs.name for pairs in pair_sets], paths)
-    pair_sets = [replace(pairs, name=name) for pairs, name in zip(pair_sets, names, strict=True)]
-    hashes = [{"pairs_sha256": file_sha256(path)} for path in paths]
-    common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
+        tasks = [with_subjects(task, options.subjects) if isinstance(task, PairSet) and task.people == "joined" else task for task in tasks]
+    names = distinct([task.name for task in tasks], paths)
+    return [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
+
+
+def _runners(options: argparse.Namespace) -> list[Runner]:
+    """One for each task."""
     if options.replicates < 2:
         raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
-    if not options.quality and (options.fmr or options.edc_threshold):
-        raise LimenError("--fmr and --edc-threshold are of error versus discard; add --quality, or leave them out")
+    if not options.quality and options.edc_threshold:
+        raise LimenError("--edc-threshold is of error versus discard; add --quality, or leave it out")
+    if options.quality and (options.far or options.lookup):
+        raise LimenError("--far and --lookup are of the TAR, which is not printed with --quality; give --fmr")
+    tasks = _tasks(options)
+    common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
     if not options.quality:
-        return [Verification(pairs, switches=sha256, **common) for pairs, sha256 in zip(pair_sets, hashes, strict=True)]
+        rates = {"far": tuple(options.far or options.fmr or ()) or None, "lookup": options.lookup or "conservative"}
+        return [runner_of(task, common, rates) for task in tasks]
+    pair_sets = [_of_images(task) for task in tasks]
     qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))
     files = [None if spec == "random" else file_of(spec) for spec in options.quality]
     quality_hashes = [{"quality_sha256": file_sha256(file) if file else "no file"} for file in files]
     common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
     common |= {"quality_switches": dict(zip(qualities[0], quality_hashes, strict=True))}
-    judged = zip(pair_sets, qualities, hashes, strict=True)
-    return [ErrorVersusDiscard(pairs, named, switches=sha256, **common) for pairs, named, sha256 in judged]
+    return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
+
+
+def _of_images(task: Task) -> PairSet:
+    if isinstance(task, PairSet) and task.templates is None:
+        return task
+    raise LimenError(f"{task.name}: error versus discard needs pairs of single images; leave --quality or this benchmark out")
 
 
 def _qualities(specs: list[str], pair_sets: list[PairSet], seed: int, **model: Any) -> list[dict[str, QualityMeasure | np.ndarray]]:

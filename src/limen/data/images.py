@@ -67,6 +67,17 @@ def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str =
     return decode_image(encoded, str(path), size, on_other_size)
 
 
+def image_size(path: str | PathLike[str]) -> tuple[int, int]:
+    """(width, height) in the head of an image file, which is not decoded. Raises UnreadableImage."""
+    from PIL import Image  # here, for most images are JPEG
+
+    try:
+        with Image.open(io.BytesIO(read_plain_file(path, LARGEST_FILE))) as head:
+            return head.size
+    except Exception as error:  # the readers of damaged heads raise what they like
+        raise UnreadableImage(f"{path}: is not an image, or a damaged one") from error
+
+
 def check_on_other_size(on_other_size: str) -> str:
     """`on_other_size` itself if decode_image knows it, so that a reader refuses a misspelt one before the first image."""
     if on_other_size not in ("refuse", "resize"):

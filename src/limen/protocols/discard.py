@@ -73,6 +73,10 @@ class ErrorVersusDiscard:
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
         self._scored: dict[str, ImageQuality] = {}
 
+    @property
+    def name(self) -> str:
+        return self.pair_set.name
+
     def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> list[Result]:
         """One result for each quality; equals `judge` of the scores that `Verification` gives."""
         scores = Verification(self.pair_set, flip=self.flip).score(embedder, progress, **inference)
@@ -146,6 +150,7 @@ class ErrorVersusDiscard:
             "area": AREAS[self.threshold],
             "bootstrap": "over subjects, of all qualities at once" if fixed else "none",
             **(people_switch(self.pair_set) | self._bootstrap.switches if fixed else {}),
+            **self.pair_set.switches,
             **self.switches,
             **self.quality_switches.get(quality, {}),
         }

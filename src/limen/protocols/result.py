@@ -50,11 +50,17 @@ class Metric:
     interval: Interval | None = None
     events: int | None = None
     """Impostors accepted at its threshold: what the number rests on."""
+    threshold: float | None = None
+    """The score from which a pair is accepted where the number holds."""
+    threshold_interval: Interval | None = None
+    """Of the threshold, found again in every replicate."""
+    needed: int | None = None
+    """Of a number that is unresolved: how many impostors it takes to resolve it."""
     key: str = ""
     """Its name within a Result: "tar@far=0.001", made of the fields above where none is given."""
 
     def __post_init__(self) -> None:
-        self.value = _finite(self.value)
+        self.value, self.threshold = _finite(self.value), _finite(self.threshold)
         ends = self.interval
         if ends and (self.value is None or not math.isfinite(ends.low) or not math.isfinite(ends.high)):
             self.interval = None
@@ -67,8 +73,8 @@ class Metric:
 
 @dataclass
 class Curve:
-    """Points to draw, by axis. "roc": far, tar; "histogram": edges (K+1), mated (K), non_mated (K); "edc": discard, fnmr, mated_left;
-    "fm-edc": discard, fmr, non_mated_left. What is not finite becomes None."""
+    """Points to draw, by axis. "roc": far, tar, threshold, false_matches; "histogram": edges (K+1), mated (K), non_mated (K);
+    "edc": discard, fnmr, mated_left; "fm-edc": discard, fmr, non_mated_left. What is not finite becomes None."""
 
     kind: str
     points: dict[str, list[float | int | None]]

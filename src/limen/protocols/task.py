@@ -54,3 +54,22 @@ class SearchSet:
 
 
 Task = PairSet | SearchSet
+
+
+def task_counts(task: Task) -> dict[str, int]:
+    """What a task holds, by the words of `Layout.expected`: "images", "people" where they are named, "templates"; of pairs "pairs" and
+    "mated"; of searches "galleries", and "entries NAME" and "probes NAME" of each gallery."""
+    counts = {"images": len(task.source)}
+    if isinstance(task, PairSet):
+        people = task.subject if task.people == "named" else None
+        counts |= {"pairs": len(task), "mated": int(task.same.sum())}
+    else:
+        people = task.templates.person
+        counts["galleries"] = len(task.galleries)
+        for gallery in task.galleries:
+            counts |= {f"entries {gallery.name}".rstrip(): len(gallery.gallery), f"probes {gallery.name}".rstrip(): len(gallery.probe)}
+    if people is not None:
+        counts["people"] = len(np.unique(people[people >= 0])) + int((people < 0).sum())
+    if task.templates is not None:
+        counts["templates"] = len(task.templates)
+    return counts | (dict(task.counts) if isinstance(task, SearchSet) else {})

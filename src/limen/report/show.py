@@ -6,7 +6,17 @@ from pathlib import Path
 from limen.names import visible
 from limen.protocols import Metric, Result
 
-NAMES = {"tar": "TAR", "far": "FAR", "val": "VAL", "eer": "EER", "auc": "AUC", "pauc": "pAUC", "fnmr": "FNMR", "fmr": "FMR"}
+NAMES = {
+    "tar": "TAR",
+    "far": "FAR",
+    "val": "VAL",
+    "eer": "EER",
+    "auc": "AUC",
+    "pauc": "pAUC",
+    "fnmr": "FNMR",
+    "fmr": "FMR",
+    "threshold_cosine": "Threshold of the accuracy",
+}
 
 
 def metric_title(metric: Metric) -> str:
@@ -42,6 +52,14 @@ def interval_text(metric: Metric) -> str:
     if metric.interval is None:
         return ""
     return f"{metric_text(metric, metric.interval.low, unit=False)} to {metric_text(metric, metric.interval.high, unit=False)}"
+
+
+def threshold_text(metric: Metric) -> str:
+    """ "threshold 0.312 [0.301 to 0.325]", or nothing where there is none."""
+    if metric.threshold is None:
+        return ""
+    ends = metric.threshold_interval
+    return f"threshold {metric.threshold:.4f}" + (f" [{ends.low:.4f} to {ends.high:.4f}]" if ends else "")
 
 
 def short_labels(results: Sequence[Result]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`.bin` files of pairs, as insightface hands around LFW, CFP-FP, AgeDB and others."""
+"""`.bin` files of pairs, as insightface hands around LFW, CFP-FP, AgeDB and others, and the same packed as `.xz`."""
 
 from pathlib import Path
 

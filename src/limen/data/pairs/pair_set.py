@@ -25,10 +25,12 @@ class PairSet:
         first, second: (P,) int64 numbers of the images of each pair; of the templates where there are any.
         same: (P,) bool, True for a mated pair.
         subject: (len(source),) int64, the person in each image, or (T,) in each template, for intervals that draw people and not pairs.
-        folds: into how many contiguous folds the pairs fall.
+        folds: into how many contiguous folds the pairs fall, or the fold of each pair (P,); None where the benchmark has none and
+            reports TAR@FAR alone.
         people: "named", or "joined" where the file names none and those whom a mated pair joins count as one.
         templates: what the pairs compare, where that is not single images.
         group: (P,) the group of people that each pair stands for, such as "African" in RFW, where the benchmark has groups.
+        far: false accept rates that the benchmark's tables print; empty where it has none of its own.
         switches: how it was read, for people.
     """
 
@@ -38,10 +40,11 @@ class PairSet:
     second: np.ndarray
     same: np.ndarray
     subject: np.ndarray
-    folds: int = FOLDS
+    folds: int | np.ndarray | None = FOLDS
     people: Literal["named", "joined"] = "named"
     templates: Templates | None = None
     group: np.ndarray | None = None
+    far: tuple[float, ...] = ()
     switches: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:

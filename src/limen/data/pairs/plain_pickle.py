@@ -1,6 +1,7 @@
 """The pickles that verification sets are handed around in, read without running anything that stands in them."""
 
 import io
+import lzma
 import pickle
 import pickletools
 import re
@@ -16,7 +17,7 @@ LARGEST = 8 << 30  # bytes; LFW has 60 MB
 
 
 def read_pair_pickle(path: Path) -> tuple[list[bytes], np.ndarray]:
-    """The encoded images, 2P of them, and the flags (P,) bool in a `.bin` file of Python 2 or 3.
+    """The encoded images, 2P of them, and the flags (P,) bool in a `.bin` file of Python 2 or 3, or in one packed as `.xz`.
 
     Reading takes a small multiple of the file's size in memory, whatever stands in it.
 
@@ -25,6 +26,8 @@ def read_pair_pickle(path: Path) -> tuple[list[bytes], np.ndarray]:
     """
     data = read_plain_file(path, LARGEST)
     try:
+        if path.suffix.lower() == ".xz":
+            data = _unpacked(data)
         _check_sizes(data)
         # Only the strings of Python 2 are concerned by the encoding.
         entries, same = (_unwrapped(part) for part in _PlainUnpickler(io.BytesIO(data), encoding="bytes").load())
@@ -44,6 +47,15 @@ def read_pair_pickle(path: Path) -> tuple[list[bytes], np.ndarray]:
     if len(images) != 2 * len(flags) or not images:
         raise LimenError(f"{path}: holds {len(images)} images for {len(flags)} pairs, not two for each; fetch it again")
     return images, flags.astype(bool)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What an .xz file holds, of whose size it is asked no more than a pack can have."""
+    unpacking = lzma.LZMADecompressor(memlimit=LARGEST)
+    unpacked = unpacking.decompress(data, max_length=LARGEST)
+    if not unpacking.eof:
+        raise ValueError("it is cut short, or larger than any pack")
+    return unpacked
 
 
 def _check_sizes(data: bytes) -> None:

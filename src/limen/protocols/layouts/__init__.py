@@ -1,0 +1,39 @@
+"""Benchmarks as people hold them: a folder on disk -> a Task. One file each, whose records stand in LAYOUTS.
+
+The rules that all share: `layout.py` (the record, missing files, counts), `tree.py` (folders and images), `text.py` (lists).
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+
+from limen.errors import LimenError
+from limen.lookup import did_you_mean
+from limen.protocols.layouts.layout import Layout
+from limen.protocols.task import Task
+
+LAYOUTS = {
+    "lfw": "limen.protocols.layouts.lfw:LFW",
+    "lfw-dev-train": "limen.protocols.layouts.lfw:LFW_DEV_TRAIN",
+    "lfw-dev-test": "limen.protocols.layouts.lfw:LFW_DEV_TEST",
+    "vgg2-fp": "limen.protocols.layouts.packs:VGG2_FP",
+}
+
+
+def layout_of(name: str) -> Layout:
+    """The record of a benchmark. Raises LimenError for an unknown name; the nearest known one is named."""
+    if name not in LAYOUTS:
+        raise LimenError(f"{name}: no such benchmark; {did_you_mean(name, LAYOUTS)} (`limen protocols` lists them)")
+    module, _, attribute = LAYOUTS[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def all_layouts() -> Iterator[Layout]:
+    return (layout_of(name) for name in LAYOUTS)
+
+
+def open_benchmark(spec: str) -> Task:
+    """The task of "NAME:PATH", such as "lfw:/data/lfw.bin"; the path may hold colons. Raises LimenError as `Layout.open`."""
+    name, colon, path = spec.partition(":")
+    if not colon or not path:
+        raise LimenError(f"{spec}: name the benchmark and its folder as NAME:PATH, lfw:data/lfw say; `limen protocols` lists the names")
+    return layout_of(name).open(path)

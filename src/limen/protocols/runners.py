@@ -1,0 +1,28 @@
+"""The one place that tells which runner judges a task."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from limen.data.pairs import PairSet
+from limen.errors import LimenError
+from limen.inference.table import Progress
+from limen.protocols.result import Result
+from limen.protocols.task import Task
+from limen.protocols.verification import Verification
+from limen.recogniser import Recogniser
+
+
+class Runner(Protocol):
+    """A task and how it is judged."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result | list[Result]: ...
+
+
+def runner_of(task: Task, common: Mapping[str, Any], of_pairs: Mapping[str, Any]) -> Runner:
+    """`Verification` of pairs; `common` are arguments of every runner, `of_pairs` those of Verification alone."""
+    if isinstance(task, PairSet):
+        return Verification(task, **common, **of_pairs)
+    raise LimenError(f"{task.name}: nothing judges a {type(task).__name__}")
