@@ -122,6 +122,10 @@ def test_evaluate_writes_json_and_a_report(capsys, folder, model, tmp_path):
     assert "<svg" in (tmp_path / "out" / "report.html").read_text()
     assert main(words) == 0
     assert "Accuracy" in capsys.readouterr().out
+    shutil.copy(tmp_path / "pairs.txt", tmp_path / "again.txt")
+    several = [*words[:3], str(tmp_path / "again.txt"), *words[3:-1], str(tmp_path / "both"), "--replicates", "50"]
+    found = answer(capsys, *several)
+    assert [json.loads((tmp_path / "both" / "tables.json").read_text())[0]["columns"][-1], len(found["results"])] == ["mean", 2]
 
 
 def test_data_synthesize_and_inspect(capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: result.json, report.html and, where qualities are judged, edc.csv."""
+"""The folder of an evaluation: result.json, report.html; of several models or sets tables.*, and where qualities are judged edc.csv."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from limen.errors import LimenError
 from limen.protocols import Result, load_results, save_results
 from limen.report.curves import write_edc_csv
 from limen.report.html import Section, write_report
+from limen.report.paper_tables import paper_tables, write_paper_tables
 
 
 def check_earlier(out: Path, judged: set[tuple[str, str]]) -> None:
@@ -23,11 +24,13 @@ def check_earlier(out: Path, judged: set[tuple[str, str]]) -> None:
 
 
 def write_evaluation(out: Path, title: str, results: Sequence[Result], sections: Sequence[Section] = ()) -> dict[str, str]:
-    """What was written, by what it is: "report", "result" and, where there are any, "curves"."""
+    """What was written, by what it is: "report", "result" and, where there are any, "tables" and "curves"."""
     out.mkdir(parents=True, exist_ok=True)
     files = {"report": out / "report.html", "result": out / "result.json"}
     save_results(results, files["result"])
     write_report(files["report"], title, results, sections)
+    if tables := paper_tables(results):
+        files |= write_paper_tables(out, tables)
     if any(result.discarding for result in results):
         files["curves"] = out / "edc.csv"
         write_edc_csv(files["curves"], results)

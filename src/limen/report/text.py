@@ -5,6 +5,7 @@ from typing import Any
 
 from limen.names import visible
 from limen.protocols import Metric, Result
+from limen.report.paper_tables import paper_tables, table_lines
 from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, working_point
 
 
@@ -23,7 +24,8 @@ def result_summary(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def result_lines(results: Sequence[Result]) -> list[str]:
-    """A block for each verification; those that judge qualities of the same pairs and model share one, see `discard_lines`."""
+    """A block for each verification; those that judge qualities of the same pairs and model share one, see `discard_lines`. Behind them
+    the papers' tables, where there are several models, sets or qualities."""
     lines = []
     groups = groups_of_qualities(results)
     for result in results:
@@ -34,6 +36,7 @@ def result_lines(results: Sequence[Result]) -> list[str]:
             lines += discard_lines(group)
         if result.switches.get("collapsed") and (group is None or result is group[0]):
             lines.append("  the features of this model turned away from all centres in training: it has collapsed")
+    lines += [line for table in paper_tables(results) for line in ("", *table_lines(table))]
     return [visible(line) for line in lines]
 
 
