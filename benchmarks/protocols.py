@@ -2,6 +2,7 @@
 of the same definition.
 
     python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap ijb1n tinyface blufr megaface
+    python benchmarks/protocols.py --lfw PATH --model MODEL        LFW end to end, beside the bare inference of its images in memory
 
 Bounds and ratios are of CPU seconds: with OMP_NUM_THREADS=1 they are what a machine without other work takes, whatever else runs here;
 the time that passed stands beside them. The plain version of a large row runs on a share of its data, and its time is scaled up to the
@@ -11,12 +12,17 @@ whole. Peak memory is above that before the call, which holds the features.
 import argparse
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 from machine import append_row, peak_memory_mib
 from scipy import sparse
 
-from limen import metrics
+from limen import evaluate, metrics
+from limen.inference.reading import BLOCK
+from limen.models.model import open_model
+from limen.protocols import Verification
+from limen.protocols.layouts import open_benchmark
 
 FAR = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
 SIZE = 512
@@ -235,6 +241,29 @@ def megaface():
     measured("megaface", "3530 x 1000000 (plain: the bare product)", call, product, mib=4096, ratio=2)
 
 
+def lfw(path, model):
+    """Wall seconds of `limen evaluate` on LFW as layouts find it (decode, embed, judge with 1,000 replicates), and of its images' embedding
+    alone, from memory."""
+    embedder, pairs = open_model(model), open_benchmark(f"lfw:{path}")
+    used = np.unique(np.r_[pairs.first, pairs.second])
+    images = np.stack([pairs.source.image(number) for number in used])
+    seconds = {"bare": [], "whole": []}
+    for _ in range(2):
+        start = time.perf_counter()
+        for first in range(0, len(images), BLOCK):
+            embedder.embed(images[first : first + BLOCK], True)
+        seconds["bare"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        evaluate(embedder, Verification(open_benchmark(f"lfw:{path}")))
+        seconds["whole"].append(time.perf_counter() - start)
+    bare, whole = min(seconds["bare"]), min(seconds["whole"])
+    missed = "" if bare / whole >= 0.9 else "share of bare inference below 0.9"
+    print(f"lfw        {whole:.1f} s, bare inference {bare:.1f} s: {bare / whole:.3f} of it  {missed or 'ok'}")
+    row = {"row": "lfw", "size": f"{len(used)} images, {Path(model).name}", "cpu_seconds": "", "passed": round(whole, 2), "peak_mib": ""}
+    row |= {"plain_cpu_seconds": round(bare, 2), "ratio": round(whole / bare, 4), "missed": missed}
+    append_row("protocols", row | {"threads": os.environ.get("OMP_NUM_THREADS", "all"), "load": round(os.getloadavg()[0], 1)})
+
+
 ROWS = {
     "kfold": kfold, "pooling": pooling, "ijb11": ijb11, "bootstrap": lambda: ijb11(bootstrap=True),
     "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
@@ -244,7 +273,13 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", default=list(ROWS), choices=[*ROWS, []], metavar="ROW")
-    for name in parser.parse_args().rows:
+    parser.add_argument("--lfw", metavar="PATH", help="LFW's aligned images and pairs.txt")
+    parser.add_argument("--model", help="of --lfw")
+    options = parser.parse_args()
+    if options.lfw:
+        lfw(options.lfw, options.model)
+        return
+    for name in options.rows:
         ROWS[name]()
 
 
