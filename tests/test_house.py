@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "limen"
 FLOORS = [
     {"errors", "files", "lookup", "names", "tables", "parts", "recogniser"},  # below the house: what every room may use
-    {"functional", "metrics"},
+    {"functional", "metrics", "align"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
     {"models"},

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from limen.align import SIZE
 from limen.errors import LimenError, UnreadableImage
 from limen.files import MIB, read_plain_file
 
-SIZE = 112
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".gif", ".jp2", ".avif", ".ppm", ".pgm")
 # Pictures that are not read: whoever passes over some says so.
 OTHER_SUFFIXES = (".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw", ".tga", ".ico", ".exr", ".hdr")

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from limen.align import SIZE
 from limen.errors import LimenError
 
 KINDS: dict[str, type] = {"size": int, "colour": str, "alignment": str, "fusion": str, "flip": bool}
@@ -18,7 +19,7 @@ class Preprocessing:
     flip     whether the mirror image is fused in where the caller does not say
     """
 
-    size: int = 112
+    size: int = SIZE
     colour: Literal["RGB", "BGR"] = "RGB"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # in the order of `colour`
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -6,11 +6,10 @@ from os import PathLike
 
 import numpy as np
 
+from limen.align import SIZE as ALIGNED
 from limen.data.image_table import ImageTable
 from limen.errors import LimenError
 from limen.recogniser import check_images
-
-ALIGNED = 112
 
 
 class FaceSize:

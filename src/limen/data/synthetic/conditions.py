@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 
-SIDE = 112
+from limen.align import SIZE as SIDE
 
 
 class Occlusion(IntEnum):

@@ -5,6 +5,7 @@ from math import cos, sin
 import cv2
 import numpy as np
 
+from limen import align
 from limen.data.synthetic.canvas import DENSITY, blend
 from limen.data.synthetic.conditions import SIDE, Conditions, Occlusion
 from limen.data.synthetic.features import disc, paint_features
@@ -13,8 +14,7 @@ from limen.data.synthetic.identity import Identity
 from limen.data.synthetic.layers import background, dye, illuminate, lay, put_on_hat, raise_hand
 from limen.data.synthetic.sitter import sitter
 
-# eyes, nose and mouth corners of the 112 x 112 alignment that ArcFace made common, as x + iy
-TEMPLATE = np.array([38.2946 + 51.6963j, 73.5318 + 51.5014j, 56.0252 + 71.7366j, 41.5493 + 92.3655j, 70.7299 + 92.2041j])
+TEMPLATE = align.TEMPLATE @ (1, 1j)  # as x + iy
 GRID = np.arange(SIDE, dtype=np.float32)
 EAR = disc(0, 0, 1) @ np.array([4.5, 8.5j]) + 6j
 
