@@ -179,7 +179,7 @@ def load_results(path: str | PathLike[str]) -> list[Result]:
         if isinstance(stored["format"], int) and stored["format"] > FORMAT:
             raise LimenError(f"{path}: has the format {stored['format']}, and this limen reads up to {FORMAT}; update limen")
         return msgspec.convert(stored, ResultFile).results
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, msgspec.ValidationError) as error:
         reason = f" ({error})" if isinstance(error, msgspec.ValidationError) else ""
         raise LimenError(f"{path}: not a result of an evaluation{reason}; name a result.json that `limen evaluate` wrote") from error
 

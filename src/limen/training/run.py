@@ -23,6 +23,7 @@ from limen.models.bundle import class_names_sha256
 from limen.models.embedder import usable_device
 from limen.parts import Part, Surroundings
 from limen.quality import QualityHead
+from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
 from limen.training.distributed import Processes, training_device
@@ -98,9 +99,10 @@ class Run:
         if self.checkpoint is not None:
             verify(processes, self.checkpoint)
             self.saved = read_values(self.checkpoint)
-            check_compatible(self.checkpoint, self.saved, recipe, self.data_sha256)
-            learnt = self.saved["sampling"] | read_tensors(self.checkpoint, "sampling.")
-            self.order.load_state_dict({"step": self.saved["step"]} | learnt)
+            with damage(self.checkpoint):
+                check_compatible(self.checkpoint, self.saved, recipe, self.data_sha256)
+                learnt = self.saved["sampling"] | read_tensors(self.checkpoint, "sampling.")
+                self.order.load_state_dict({"step": self.saved["step"]} | learnt)
 
     def _create_networks(self) -> None:
         recipe, network, classes = self.recipe, self.recipe.backbone, len(self.source.class_names)
@@ -136,7 +138,8 @@ def _with_training_margin(recipe: Recipe, checkpoint: Path | None) -> Recipe:
     """`recipe` with all options of its margin that training chooses; what it chooses today is not what an older run began with."""
     options = training_options(recipe.margin.name, recipe.margin.options)
     if checkpoint is not None:
-        began_with = read_values(checkpoint)["recipe"]["margin"]["options"]
+        with damage(checkpoint):
+            began_with = set(read_values(checkpoint)["recipe"]["margin"]["options"])
         options = {key: value for key, value in options.items() if key in began_with or key in recipe.margin.options}
     return dataclasses.replace(recipe, margin=dataclasses.replace(recipe.margin, options=options))
 

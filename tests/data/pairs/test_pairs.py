@@ -248,6 +248,14 @@ def test_a_list_of_paths_with_a_flag(tmp_path, faces):
         open_pairs(write_list(tmp_path, "Ann/Ann_0001.jpg Ann/Ann_2.png 1\nAnn 1 2\n"), faces)
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "../" * 2000 + "x", "\ud800"])
+@pytest.mark.parametrize("line", ["{}.png Ann/Ann_2.png 1", "{} 1 2", "Ann 1 {} 2", "Ann {}.png 2.png"])
+def test_a_name_that_no_file_can_have_is_missing(tmp_path, faces, name, line):
+    (tmp_path / "pairs.txt").write_bytes(line.format(name).encode("utf-8", "surrogatepass"))
+    with pytest.raises(LimenError, match=r"images in pairs\.txt are missing"):
+        open_pairs(tmp_path / "pairs.txt", faces)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="names of bytes are POSIX")
 def test_a_saved_list_of_names_that_are_not_utf8_reads_back(tmp_path):
     for person in (os.fsdecode(b"Jos\xe9"), "a\u2028b", " x", "=1+1"):

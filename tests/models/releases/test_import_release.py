@@ -1,6 +1,7 @@
 """A release's weights, in the wrapping its authors publish them in, give the release's embeddings, norms and quality."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -136,6 +137,28 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         limen.import_release(tmp_path / "absent.pth", "insightface")
     with pytest.raises(LimenError, match="did you mean 'adaface'"):
         limen.import_release(tmp_path / "absent.pth", "adface")
+
+
+def test_every_flipped_bit_of_published_weights_is_told(tmp_path):
+    """By the checksums that torch.save writes, and torch.load does not look at."""
+    path = saved(tmp_path, "insightface_mbf")
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    for place in random.integers(len(whole) // 4, len(whole) * 3 // 4, 20):  # among the weights, which are most of it
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        with pytest.raises(LimenError, match=r"it is damaged: .*data/\d+ is not what its checksum says; download it again"):
+            limen.import_release(path, "insightface")
+
+
+def test_compressed_parts_are_not_unpacked(tmp_path):
+    """A small file could fill the memory."""
+    path = saved(tmp_path, "insightface_mbf")
+    with zipfile.ZipFile(path) as before, zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name))
+    with pytest.raises(LimenError, match="its parts are compressed"):
+        limen.import_release(tmp_path / "packed.pth", "insightface")
 
 
 def test_objects_of_a_trainer_beside_the_tensors_are_passed_over(tmp_path, monkeypatch):

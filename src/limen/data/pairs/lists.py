@@ -1,6 +1,7 @@
 """Lists of pairs: names and numbers as in LFW's pairs.txt, or paths with a flag."""
 
 import math
+import os
 import re
 import warnings
 from os import PathLike
@@ -130,7 +131,7 @@ def _find_image(folders: Folders, face: Face) -> Path | None:
     if face.person is None:
         path = folders.root / str(face.image)
         *parts, last = Path(str(face.image)).parts
-        return path if path.exists() else folders.find(parts, [last])
+        return path if os.path.exists(path) else folders.find(parts, [last])
     if isinstance(face.image, str):
         return folders.find([face.person], [face.image])
     name, number = face

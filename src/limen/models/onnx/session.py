@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,14 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DEPENDS = 0.01  # of a vector's length: rounding is below, networks quantised on the fly are near, BatchNorm in training mode far above
 
 
+class Argument(NamedTuple):
+    """An input or output of a network."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
 class Session:
     """The network of an ONNX file. `external`: SHA-256 of each file beside it that holds weights of it.
 
@@ -22,8 +30,7 @@ class Session:
 
     def __init__(self, path: Path, device: str, threads: int | None):
         self.path = path
-        self._session, self.external = _open(path, device, threads)
-        self._inputs, self._outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._session, self._inputs, self._outputs, self.external = _open(path, device, threads)
         first = self._inputs[0].shape[:1] if self._inputs else []
         self.fixed_batch = first[0] if first and isinstance(first[0], int) else None  # None where it takes any number of images
 
@@ -85,8 +92,8 @@ class Session:
         return output
 
 
-def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, str]]:
-    """ONNX Runtime's session, and the SHA-256 of each file beside the model that holds weights of it."""
+def _open(path: Path, device: str, threads: int | None) -> tuple[Any, list[Argument], list[Argument], dict[str, str]]:
+    """ONNX Runtime's session, its inputs and outputs, and the SHA-256 of each file beside the model that holds weights of it."""
     try:
         import onnx
         import onnxruntime
@@ -106,7 +113,10 @@ def _open(path: Path, device: str, threads: int | None) -> tuple[Any, dict[str, 
     try:
         external = {name: _weights_file(path, name) for name in sorted(_external_names(onnx.load(path, load_external_data=False)))}
         session = onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[device]])
-        return session, {name: file_sha256(file) for name, file in external.items()}
+        inputs, outputs = (  # read here, for names that are not UTF-8 are refused only now
+            [Argument(one.name, one.type, one.shape) for one in found] for found in (session.get_inputs(), session.get_outputs())
+        )
+        return session, inputs, outputs, {name: file_sha256(file) for name, file in external.items()}
     except LimenError:
         raise
     except OSError as error:
@@ -139,7 +149,7 @@ def _weights_file(model: Path, name: str) -> Path:
     return file
 
 
-def _listed(arguments: list[Any]) -> str:
+def _listed(arguments: list[Argument]) -> str:
     return ", ".join(f"{argument.name} {argument.type} [{', '.join(map(str, argument.shape))}]" for argument in arguments)
 
 

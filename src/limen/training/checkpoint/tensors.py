@@ -33,7 +33,7 @@ KINDS = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-DAMAGE = (SafetensorError, ValueError, KeyError, TypeError, IndexError, RecursionError, OSError)
+DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, OSError)
 
 
 class Shard(NamedTuple):
