@@ -35,7 +35,6 @@ from limen.models.releases.mobilefacenet import rename
 from limen.planning.constants import Constants
 from limen.protocols import load_results, read_quality_csv
 from limen.quality import FaceSize
-from limen.report import result_lines
 from limen.tables import read_csv
 from limen.training import load_recipe
 from limen.training.checkpoint.load import read_class_names
@@ -367,8 +366,7 @@ def recipes() -> Kind:
 
 def results() -> Kind:
     def read(folder: Path) -> str:
-        found = load_results(folder / "result.json")
-        return repr((found, result_lines(found)))
+        return repr(load_results(folder / "result.json"))
 
     seeds = [
         (BEFORE / "result.json").read_bytes(),
