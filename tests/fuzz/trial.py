@@ -1,5 +1,6 @@
 """Opens inputs in a process of its own, and says what became of each."""
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -50,7 +51,8 @@ class Opener:
     def open(self, folder: Path, expected: str | None = None) -> Trial:
         if self.process is None:
             self.end, other = self.context.Pipe()
-            self.process = self.context.Process(target=_serve, args=(other, self.open_input, self.warm), daemon=True)
+            self.home = tempfile.TemporaryDirectory()
+            self.process = self.context.Process(target=_serve, args=(other, self.open_input, self.warm, Path(self.home.name)), daemon=True)
             self.process.start()
             other.close()
             self.end.recv()
@@ -75,11 +77,12 @@ class Opener:
             self.process.kill()
             self.process.join()
             self.end.close()
+            self.home.cleanup()
             self.process = None
 
 
-def _serve(end: Any, open_input: Callable[[Path], str], warm: Path | None) -> None:
-    home = Path(tempfile.mkdtemp())
+def _serve(end: Any, open_input: Callable[[Path], str], warm: Path | None, home: Path) -> None:
+    faulthandler.disable()  # the parent says what killed it
     os.chdir(home)
     (home / "canary.py").write_text(CANARY)
     sys.path.insert(0, str(home))

@@ -94,6 +94,8 @@ DAMAGED = [
     '{"nome": 1}',
     '{"name":1,"kind":2,"headline":3,"metrics":4}',
     '{"results": {"a": 1}}',
+    '{"name": "x", "kind": "y", "headline": "eer", "metrics": {"eer": 0.1}, "intervals": {"eer": [0.1]}}',
+    '{"format": 2, "format": 2, "results": []}',
     '{"format": 2, "results": [{"name": "x", "kind": "y", "headline": "z", "metrics": []}]}',
     '{"format": 2, "results": [{"name": "x", "kind": "y", "headline": "z", "metrics": [{"quantity": "z", "value": "1"}]}]}',
     '{"format": 2, "results": [{"name": "x", "kind": "y", "headline": "z", "metrics": [{"quantity": "z", "value": NaN}]}]}',

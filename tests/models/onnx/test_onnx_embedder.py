@@ -185,6 +185,16 @@ def refused_with_a_template(model, reason):
     assert OnnxEmbedder(model).preprocessing == Preprocessing()
 
 
+@pytest.mark.parametrize("name", [b"image", b"batch", b"embedding"])
+def test_names_that_are_not_utf8_are_damage(tmp_path, name):
+    save_sidecar(tmp_path / "model.onnx")
+    path = save_network(tmp_path / "model.onnx")
+    path.write_bytes(path.read_bytes().replace(name, b"\xce" + name[1:]))
+    with pytest.raises(LimenError, match=r"cannot load .*model\.onnx: it is not an ONNX model, or a damaged one") as caught:
+        Embedder.load(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("network", "found"),
     [

@@ -128,6 +128,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         "empty.pth": b"",
         "text.pth": b"not a checkpoint",
         "protocol2.pth": pickle.dumps({"a": 1}),
+        "number cut short.pth": b"\x80\x02}r\x00",
         "x.safetensors": b"12345678",
     }.items():
         (tmp_path / name).write_bytes(content)

@@ -2,15 +2,19 @@
 
 import json
 import os
+import tarfile
+from pathlib import Path
 
 import pytest
 import torch
 
 from limen import LimenError
+from limen.training import load_recipe, train
 from limen.training.checkpoint.load import read_class_names, read_values, verify
 from limen.training.checkpoint.save import save_checkpoint, sum_of
 from limen.training.distributed import Processes
 
+BEFORE = Path(__file__).parents[2] / "fixtures" / "before"
 VALUES = {"recipe": {}, "data_sha256": "", "seconds": 0.0, "unreadable": []}
 
 
@@ -52,6 +56,30 @@ def test_text_that_is_no_state_is_refused(saved, text):
     (saved / "state.json").write_bytes(text.encode("latin1"))
     with pytest.raises(LimenError, match="damaged") as caught:
         read_values(saved)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"recipe": {}},
+        {"recipe": {"margin": []}},
+        {"recipe": {"margin": {"options": 3}}},
+        {"sampling": {}},
+        {"sampling": None},
+        {"sampling": [1]},
+        {"unreadable": [[1]]},
+        {"unreadable": [3]},
+    ],
+    ids=str,
+)
+def test_a_state_that_lacks_what_a_run_needs_is_damaged(tmp_path, values):
+    """As someone would write it who knows of the checksum: wherever in resuming it shows."""
+    with tarfile.open(BEFORE / "checkpoint-00000004.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    changed(tmp_path / "checkpoint-00000004", **values)
+    with pytest.raises(LimenError, match=r"checkpoint-00000004: (damaged \(|the run had )") as caught:
+        train(load_recipe(BEFORE / "recipe.yaml", ["--out", str(tmp_path)]), resume="auto", quiet=True)
     assert "\n" not in str(caught.value)
 
 
