@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm, rankdata
 
 from limen.protocols import Discarding, Interval, Metric, Result
+from limen.report.html import write_report
 from limen.report.paper_tables import paper_tables, table_lines, write_paper_tables
 
 
@@ -100,3 +101,10 @@ def test_the_files(tmp_path):
     assert r"a\_b \& 50\% & \textbf{98.00}" in latex
     assert "\x1b" not in latex
     assert latex.count(r"\\") == 3
+
+
+def test_the_page_shows_them(tmp_path):
+    write_report(tmp_path / "report.html", "two models", MODELS)
+    page = (tmp_path / "report.html").read_text()
+    assert "<th>lfw Accuracy</th><th>cfp Accuracy</th><th>mean</th>" in page
+    assert '<b>98.00</b><span class="aside">97.00 to 99.00</span>' in page

@@ -16,6 +16,7 @@ from limen.files import atomic_write
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.figures import figure_edc, figure_histogram, figure_roc, to_svg
+from limen.report.paper_tables import cell_text, paper_tables
 from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text
 
 
@@ -41,10 +42,11 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         loader=PackageLoader("limen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     labels = distinct([result.label for result in results])
-    environment.filters |= {"number": metric_text, "interval": interval_text, "threshold": threshold_text}
+    environment.filters |= {"cell": cell_text, "number": metric_text, "interval": interval_text, "threshold": threshold_text}
     page = environment.get_template("report.html.j2").render(
         title=title,
         cards=[_Card(result, label) for result, label in zip(results, labels, strict=True)],
+        tables=paper_tables(results),
         numbers=_numbers(results),
         switches=_switches(results),
         axis=_headline_axis(results),

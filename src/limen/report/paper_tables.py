@@ -58,7 +58,7 @@ def paper_tables(results: Sequence[Result]) -> list[PaperTable]:
 
 def table_lines(table: PaperTable) -> list[str]:
     """The table for a terminal."""
-    cells = [["", *table.columns], *([name, *map(_shown, row)] for name, row in table.rows)]
+    cells = [["", *table.columns], *([name, *map(cell_text, row)] for name, row in table.rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     aligned = ([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))] for row in cells)
     return [table.title, *(visible("  " + "  ".join(row)).rstrip() for row in aligned)]
@@ -133,7 +133,8 @@ def _ranks(rows: Sequence[Sequence[Metric | None]]) -> list[Metric]:
     return [Metric("rank", row.mean() if len(row) else None, "number") for row in ranks]
 
 
-def _shown(cell: Metric | None) -> str:
+def cell_text(cell: Metric | None) -> str:
+    """A cell as it is shown, without its interval."""
     if cell is None:
         return ""
     return f"{cell.value:.2f}" if cell.quantity == "rank" and cell.value is not None else metric_text(cell, unit=False)
@@ -157,7 +158,8 @@ def _latex(table: PaperTable) -> str:
     lines += [" & ".join(["", *map(_escaped, table.columns)]) + r" \\", r"\midrule"]
     for row, (name, cells) in enumerate(table.rows):
         shown = [
-            rf"\textbf{{{_escaped(_shown(cell))}}}" if row in best[place] else _escaped(_shown(cell)) for place, cell in enumerate(cells)
+            rf"\textbf{{{_escaped(cell_text(cell))}}}" if row in best[place] else _escaped(cell_text(cell))
+            for place, cell in enumerate(cells)
         ]
         lines.append(" & ".join([_escaped(name), *shown]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
