@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "limen"
 FLOORS = [
-    {"errors", "files", "lookup", "names", "tables", "parts", "recogniser"},  # below the house: what every room may use
+    {"devices", "errors", "files", "lookup", "names", "tables", "parts", "recogniser"},  # below the house: what every room may use
     {"functional", "metrics", "align"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
@@ -20,6 +20,7 @@ FLOORS = [
 ]
 # Neighbours on one floor that may meet, in this direction alone.
 NEIGHBOURS = {
+    ("devices", "errors"),
     ("files", "errors"),
     ("lookup", "errors"),
     ("names", "errors"),

@@ -175,15 +175,17 @@ def test_a_device_that_is_not_there_is_named(device):
     assert "\n" not in str(caught.value)
 
 
-def test_threads_are_set_and_checked():
+def test_threads_are_those_of_embed_alone(images):
     before = torch.get_num_threads()
-    try:
-        Embedder(make_bundle(), threads=1)
-        assert torch.get_num_threads() == 1
-        with pytest.raises(LimenError, match="threads: 0"):
-            Embedder(make_bundle(), threads=0)
-    finally:
-        torch.set_num_threads(before)
+    asked = before + 1
+    embedder, seen = Embedder(make_bundle(), threads=asked), []
+    embedder.backbone.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    assert torch.get_num_threads() == before
+    embedder.embed(images)
+    assert set(seen) == {asked}
+    assert torch.get_num_threads() == before
+    with pytest.raises(LimenError, match="threads: 0"):
+        Embedder(make_bundle(), threads=0)
 
 
 def test_bf16_is_near_float32_and_said(judge, images):

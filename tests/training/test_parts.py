@@ -11,11 +11,11 @@ from scipy.stats import rankdata
 
 from limen import Embedder, LimenError
 from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.devices import training_device
 from limen.models.bundle import load_bundle
 from limen.training import Recipe, read_log, train
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.checkpoint.load import read_class_names
-from limen.training.distributed import training_device
 from limen.training.recipe import Backbone, Data, Head, Margin, Optimiser, Quality, Sampler, Sampling
 from saved_runs import assert_equal_runs, saved_tensors
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from limen.cli.train import ALLOW_CODE
+from limen.devices import usable_device
 from limen.errors import LimenError
-from limen.models.embedder import usable_device
 from limen.planning.constants import Constants, measure_constants, measure_footprint
 from limen.planning.plan import Setup, backbone_memory, most_classes, traffic
 from limen.training import load_recipe
@@ -55,8 +55,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     here = usable_device("cuda" if recipe.device != "cpu" and torch.cuda.is_available() else "cpu")
     automatic = here.type if constants is None else constants.device_type
     kind = automatic if recipe.device == "auto" else recipe.device.split(":")[0]
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
     sampler = sampler_of(recipe, total_steps=1)
     setup = Setup.of(
         recipe, 2 if options.classes is None else options.classes, options.gpus, sampler, CENTER_DTYPES[recipe.head.dtype], kind

@@ -7,11 +7,11 @@ has one entry, `limen`: the JSON of every other field of Bundle, and of two hash
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,7 @@ from limen.models.preprocessing import Preprocessing
 from limen.names import name_bytes
 from limen.quality import Calibration, QualityHead
 
+Module = TypeVar("Module", bound=nn.Module)
 FORMAT = 2  # 2 added the hashes that tell damage; 1 is read without them
 COPY_REMEDY = "copy or download it again"
 TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves, or an .onnx file"
@@ -63,6 +64,14 @@ def source_sha256() -> str:
 def class_names_sha256(names: Iterable[str]) -> str:
     """SHA-256 of the training classes' names, in label order, each ended by a newline: tells whose centres these are, not who they are."""
     return hashlib.sha256(name_bytes("".join(f"{name}\n" for name in names))).hexdigest()
+
+
+def _filled(build: Callable[[], Module], weights: dict[str, torch.Tensor]) -> Module:
+    """What `build` makes, with these weights. No weights are drawn for it before, so torch's random state stays as it is."""
+    with torch.device("meta"):
+        module = build()
+    module.to_empty(device="cpu").load_state_dict(weights)
+    return module
 
 
 def _now() -> str:
@@ -129,9 +138,7 @@ class Bundle:
 
     def backbone(self) -> nn.Module:
         """The network with the bundle's weights, in eval mode."""
-        backbone = self.architecture.build()
-        backbone.load_state_dict(self.group("backbone"))
-        return backbone.eval()
+        return _filled(self.architecture.build, self.group("backbone")).eval()
 
     @property
     def margin(self) -> str | None:
@@ -144,9 +151,7 @@ class Bundle:
         """The quality head with the bundle's weights, None where the bundle has none."""
         if not (weights := self.group("quality")):
             return None
-        head = QualityHead(self.architecture.embedding_size)
-        head.load_state_dict(weights)
-        return head
+        return _filled(lambda: QualityHead(self.architecture.embedding_size), weights)
 
 
 ADDED = ("calibration",)  # fields that files of earlier versions lack: left out of the file where they are None

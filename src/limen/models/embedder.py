@@ -1,5 +1,6 @@
 """From a bundle and aligned images to embeddings: nobody types RGB or BGR, mean or flip at inference."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from limen.devices import WithoutTF32, computing_on, usable_device
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, save_bundle
 from limen.models.model import BATCH, Model, is_onnx, open_model
@@ -20,8 +22,9 @@ PRECISIONS = ("float32", "bf16")
 class Embedder:
     """A bundle ready for inference on `device`, in eval mode: an embedding does not depend on its batch, rounding apart.
 
-    `threads` sets PyTorch's number of CPU threads, which is one for the whole process; None leaves it. `precision` "bf16" runs the
-    network in bfloat16 where PyTorch can, which moves a cosine by about 0.01; everything after the network is float32 either way.
+    `threads` is PyTorch's number of CPU threads while `embed` runs; None leaves it. It is one for the whole process, so two threads of a
+    program that embed at once should not ask for two numbers. `precision` "bf16" runs the network in bfloat16 where PyTorch can, which
+    moves a cosine by about 0.01; everything after the network is float32 either way.
     """
 
     def __init__(
@@ -36,10 +39,9 @@ class Embedder:
             raise LimenError(f"precision: {precision!r} is not known; choose from {', '.join(PRECISIONS)}")
         self.bundle, self.path, self.precision = bundle, path, precision
         self.device = usable_device(device)
-        if threads is not None:
-            if threads < 1:
-                raise LimenError(f"threads: {threads} is not a whole number above 0")
-            torch.set_num_threads(threads)
+        if threads is not None and threads < 1:
+            raise LimenError(f"threads: {threads} is not a whole number above 0")
+        self.threads = threads
         self.backbone = bundle.backbone().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.quality_head = bundle.quality_head()
         self._mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
@@ -120,7 +122,8 @@ class Embedder:
         """
         check_images(images, self.preprocessing.size)
         flip = self.preprocessing.flip if flip is None else flip
-        features = [self._features(images[start : start + batch_size], flip) for start in range(0, len(images), batch_size)]
+        with computing_on(self.threads):
+            features = [self._features(images[start : start + batch_size], flip) for start in range(0, len(images), batch_size)]
         feature = torch.cat(features).numpy() if features else np.zeros((0, self.bundle.architecture.embedding_size), np.float32)
         return embeddings_of(feature, flip, self._quality(feature / 2 if flip else feature))
 
@@ -139,17 +142,8 @@ class Embedder:
             pixels = pixels.flip(1)
         inputs = (pixels / 255 - self._mean) / self._std
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        with autocast, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 is PyTorch's default for convolutions
+        with autocast, WithoutTF32() if self.device.type == "cuda" else nullcontext():
             features = self.backbone(inputs).float()
             if flip:
                 features = features + self.backbone(inputs.flip(3)).float()
         return features.cpu()
-
-
-def usable_device(device: str | torch.device) -> torch.device:
-    """The device, tried out. Raises LimenError where it is not to be had."""
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a build of PyTorch without that device's support
-        raise LimenError(f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
-    return torch.device(device)

@@ -21,6 +21,7 @@ from limen.functional import margin_softmax
 from limen.heads import CenterSGD, ClassCenters
 from limen.heads.samplers import ClassSampler
 from limen.planning.plan import Footprint, Setup
+from limen.training.process import own_settings
 from limen.training.recipe import Recipe
 
 CLASSES, SAMPLES = 65536, 1 << 24  # of the head that is timed: so many active classes, or fewer where the batch is large
@@ -103,16 +104,17 @@ def _settings(setup: Setup, recipe: Recipe) -> dict[str, Any]:
 
 def measure_constants(setup: Setup, recipe: Recipe, device: torch.device) -> Constants:
     """The seconds of this machine: medians of a few steps each."""
-    kept, recomputed = (_time_head(setup, recipe, device, implementation) for implementation in ("dense", "chunked"))
-    return Constants(
-        machine=_name(device),
-        device_type=device.type,
-        **_settings(setup, recipe),
-        seconds_kept=kept,
-        seconds_recomputed=recomputed,
-        seconds_choosing=0.0 if setup.sampler is None else _time_choice(setup.sampler, setup.batch, device),
-        seconds_image=_time_backbone(recipe, setup.images, device),
-    )
+    with own_settings(recipe):
+        kept, recomputed = (_time_head(setup, recipe, device, implementation) for implementation in ("dense", "chunked"))
+        return Constants(
+            machine=_name(device),
+            device_type=device.type,
+            **_settings(setup, recipe),
+            seconds_kept=kept,
+            seconds_recomputed=recomputed,
+            seconds_choosing=0.0 if setup.sampler is None else _time_choice(setup.sampler, setup.batch, device),
+            seconds_image=_time_backbone(recipe, setup.images, device),
+        )
 
 
 def _time_head(setup: Setup, recipe: Recipe, device: torch.device, implementation: str) -> float:
@@ -154,10 +156,11 @@ def _time_backbone(recipe: Recipe, images: int, device: torch.device) -> float:
 
 def measure_footprint(recipe: Recipe, device: torch.device) -> Footprint:
     """What the backbone of a recipe takes, counted exactly on batches of two and three images."""
-    network = _backbone(recipe, device)
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    tensors = [*network.parameters(), *network.buffers()]
-    two, three = (_saved(network, tensors, images, recipe.precision, device) for images in (2, 3))
+    with own_settings(recipe):
+        network = _backbone(recipe, device)
+        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        tensors = [*network.parameters(), *network.buffers()]
+        two, three = (_saved(network, tensors, images, recipe.precision, device) for images in (2, 3))
     per_image = sum(three) - sum(two)
     return Footprint(
         weights=sum(map(_bytes, trainable)),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from limen.data import Batch
+from limen.devices import training_device
 from limen.errors import LimenError
 from limen.training.checkpoint.tensors import Shard
 
@@ -125,19 +126,6 @@ class Processes:
     def shard(self, rows: Tensor, total: int) -> Shard:
         """`rows` of this process as a part of a tensor of `total` rows, as torch.chunk splits it."""
         return Shard(rows, min(self.rank * -(-total // self.world_size), total), total)
-
-
-def training_device(setting: str) -> str:
-    """What `device` of a recipe means here: "auto" is cuda where there is one, and under torchrun each process has one of its own.
-
-    Raises LimenError for a GPU by number under torchrun.
-    """
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if setting == "auto" else setting
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not kind.startswith("cuda"):
-        return kind
-    if kind != "cuda":
-        raise LimenError(f"device: {kind} would put all processes on one GPU; say cuda, and each has one of its own")
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from limen.training.distributed import training_device
+from limen.devices import computing_on, training_device
 from limen.training.recipe import Recipe
 
 SAME_REQUEST = 1.0  # seconds: torchrun passes a Ctrl-C on that a process may have had already
@@ -21,16 +21,10 @@ ENDED = 130  # the exit status of a program that Ctrl-C ends
 @contextmanager
 def own_settings(recipe: Recipe) -> Iterator[None]:
     """Until the block is left torch computes on `recipe.threads`, and draws from a random state that the caller's own survives."""
-    threads = torch.get_num_threads()
     device = training_device(recipe.device)
     devices = [torch.device(device)] if device.startswith("cuda") and torch.cuda.is_available() else []
-    try:
-        if recipe.threads is not None:
-            torch.set_num_threads(recipe.threads)
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with computing_on(recipe.threads), torch.random.fork_rng(devices):
+        yield
 
 
 @contextmanager

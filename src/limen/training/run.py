@@ -15,18 +15,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from limen.backbones import create_backbone
 from limen.data import AdaptiveDataSampler, Batch, BatchOrder, FaceSource, create_augmentation, make_loader, open_source
+from limen.devices import training_device, usable_device
 from limen.errors import LimenError
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, HeadOutput, MarginHead, create_sampler, default_group
 from limen.lookup import call, find
 from limen.margins import create_margin, training_options
 from limen.models.bundle import class_names_sha256
-from limen.models.embedder import usable_device
 from limen.parts import Part, Surroundings
 from limen.quality import QualityHead
 from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
-from limen.training.distributed import Processes, training_device
+from limen.training.distributed import Processes
 from limen.training.optimisation import create_optimiser
 from limen.training.recipe import Recipe
 
