@@ -2,7 +2,7 @@
 
 from limen.metrics.blufr import blufr_identification, blufr_summary, blufr_verification
 from limen.metrics.bootstrap import (
-    Interval,
+    BootstrapInterval,
     Statistic,
     bootstrap_interval,
     subject_weights,
@@ -30,10 +30,10 @@ from limen.metrics.verification import KFold, contiguous_folds, kfold_verificati
 
 __all__ = [
     "AUC_LIMIT",
+    "BootstrapInterval",
     "DiscardCurve",
     "EqualErrorRate",
     "FnmrCurve",
-    "Interval",
     "KFold",
     "MegaFace",
     "OpenSet",

@@ -13,20 +13,22 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Interval:
+class BootstrapInterval:
+    """K numbers, the ends of their intervals, and what they are read off; a `limen.protocols.Interval` is what a Result keeps of one."""
+
     value: np.ndarray  # (K,) the statistic of the pairs as they are
     low: np.ndarray  # (K,)
     high: np.ndarray  # (K,)
     replicates: np.ndarray  # (R, K)
 
-    def minus(self, other: "Interval", level: float = 0.95) -> "Interval":
+    def minus(self, other: "BootstrapInterval", level: float = 0.95) -> "BootstrapInterval":
         """The paired difference from another model: both intervals are of the same pairs, people, replicates and seed."""
         return percentile_interval(self.value - other.value, self.replicates - other.replicates, level)
 
 
 def bootstrap_interval(
     statistic: Statistic, first: np.ndarray, second: np.ndarray, replicates: int = 1000, level: float = 0.95, seed: int = 0
-) -> Interval:
+) -> BootstrapInterval:
     """Percentile interval of a statistic over resampled subjects.
 
     Every replicate draws as many subjects as there are, with replacement; a subject drawn w_i times gives its mated pairs the
@@ -58,7 +60,7 @@ def check_bootstrap(replicates: int, level: float) -> None:
         raise ValueError(f"level={level} must lie between 0 and 1, and replicates={replicates} must be at least 2")
 
 
-def percentile_interval(value: np.ndarray, replicates: np.ndarray, level: float = 0.95) -> Interval:
+def percentile_interval(value: np.ndarray, replicates: np.ndarray, level: float = 0.95) -> BootstrapInterval:
     """Of values (K,) and their replicates (R, K), of which those that are NaN are left out."""
     low, high = np.full((2, *value.shape), np.nan)
     for k, column in enumerate(replicates.T):
@@ -66,7 +68,7 @@ def percentile_interval(value: np.ndarray, replicates: np.ndarray, level: float 
             # nothing lies between minus infinity and a number
             method: Literal["linear", "inverted_cdf"] = "linear" if np.isfinite(usable).all() else "inverted_cdf"
             low[k], high[k] = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2], method=method)
-    return Interval(value, low, high, replicates)
+    return BootstrapInterval(value, low, high, replicates)
 
 
 def subject_weights(first: np.ndarray, second: np.ndarray, replicates: int, seed: int = 0) -> Iterator[np.ndarray]:

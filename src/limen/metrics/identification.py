@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from limen.metrics.bootstrap import Interval
+from limen.metrics.bootstrap import BootstrapInterval
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.rates import allowed_events, checked_rates, lowest_above, refused_scores
 from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers
@@ -44,7 +44,7 @@ class Search:
         """(K,) share of the mated probes with a mate among the k best entries."""
         return (self._mated_ranks() < _checked_ranks(ranks)[:, None]).mean(1)
 
-    def rank_interval(self, ranks: Sequence[int], replicates: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
+    def rank_interval(self, ranks: Sequence[int], replicates: int = 1000, level: float = 0.95, seed: int = 0) -> BootstrapInterval:
         """Interval of `rank_rates` over the probes' people, the gallery as it is."""
         score = np.where(self._mated_ranks() == NEVER, -np.inf, -self._mated_ranks().astype(float))
         person = self.person[self.mated]

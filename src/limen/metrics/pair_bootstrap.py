@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 from scipy import sparse
 
-from limen.metrics.bootstrap import Interval, check_bootstrap, percentile_interval, subject_draws, subject_numbers
+from limen.metrics.bootstrap import BootstrapInterval, check_bootstrap, percentile_interval, subject_draws, subject_numbers
 from limen.metrics.rates import checked_rates
 from limen.metrics.roc import checked_pairs
 
@@ -22,8 +22,8 @@ STEP, STEPS_AT_ONCE = 256, 8  # pairs whose weights are summed, and sums of one 
 
 @dataclass(frozen=True)
 class TarIntervals:
-    tar: Interval  # of F true accept rates
-    refused: Interval  # of F scores, the highest that is refused: the threshold lies right above it
+    tar: BootstrapInterval  # of F true accept rates
+    refused: BootstrapInterval  # of F scores, the highest that is refused: the threshold lies right above it
 
 
 def tar_at_far_interval(
@@ -67,7 +67,7 @@ def tar_at_far_interval(
 
 def refused_interval(
     impostor: np.ndarray, first: np.ndarray, second: np.ndarray, rates: np.ndarray, replicates: int, level: float, seed: int
-) -> Interval:
+) -> BootstrapInterval:
     """Interval of the highest score that is refused at each of the false match rates (F,)."""
     count, left, right = subject_numbers(first, second, len(impostor))
     pairs = RankedPairs(impostor, left, right, count)
@@ -82,7 +82,7 @@ def rate_interval(
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> Interval:
+) -> BootstrapInterval:
     """Interval of the share of pairs with `score >= threshold` at F fixed thresholds: FMR of non-mated, 1 - FNMR of mated pairs.
 
     It equals `bootstrap_interval` of `weighted_mean(score >= threshold)`, for millions of pairs; arguments as there.
@@ -175,7 +175,7 @@ class RankedPairs:
 
 def _intervals(
     judged: Callable[[np.ndarray], np.ndarray], parts: int, subjects: int, replicates: int, level: float, seed: int
-) -> list[Interval]:
+) -> list[BootstrapInterval]:
     """The intervals of the `parts` that `judged` finds, one after the other, of weights (S + 1, R): (parts * F, R)."""
     check_bootstrap(replicates, level)
 
