@@ -1,6 +1,7 @@
 """A file is the whole old one or the whole new one: after a refusal, a full disk, or a killed process."""
 
 import errno
+import math
 import os
 import signal
 import socket
@@ -8,13 +9,15 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from limen.errors import LimenError
-from limen.files import atomic_write, explain, open_plain_file, parse_json, read_json, read_plain_file, sole_use
+from limen.files import atomic_write, explain, open_plain_file, parse_json, read_json, read_plain_file, sole_use, write_json
 
 FULL_DISK = """
 import resource, sys, torch
@@ -282,3 +285,18 @@ def test_limen_needs_no_module_that_only_some_systems_have():
         "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_json_is_strict_whatever_it_is_made_of(tmp_path):
+    value = {
+        1: np.float32("nan"),
+        "inf": [math.inf, -1.5],
+        "array": np.array([1.0, np.nan]),
+        "count": np.int64(3),
+        "path": Path("a"),
+        "yes": True,
+    }
+    write_json(tmp_path / "value.json", value)
+    expected = {"1": None, "inf": [None, -1.5], "array": [1.0, None], "count": 3, "path": "a", "yes": True}
+    assert read_json(tmp_path / "value.json") == expected
+    assert read_json(tmp_path / "value.json")["yes"] is True

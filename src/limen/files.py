@@ -6,6 +6,7 @@ Nothing here needs a module that only some systems have, and nothing changes the
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -177,7 +178,7 @@ def _open_descriptor(path: str | PathLike[str], limit: int | None) -> tuple[int,
 # ---- writing ----
 
 
-def atomic_write(path: str | PathLike[str], write: Callable[[Path], None]) -> None:
+def atomic_write(path: str | PathLike[str], write: Callable[[Path], object]) -> None:
     """Equals `write(path)`, except that `path` changes all at once, when its new content is safely on the disk, or not at all.
 
     `write` is given a temporary sibling of `path`, which no other process or thread is given and which is gone afterwards whatever
@@ -206,6 +207,34 @@ def atomic_write(path: str | PathLike[str], write: Callable[[Path], None]) -> No
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | PathLike[str], text: str, errors: str = "strict", newline: str | None = None) -> None:
+    """`atomic_write` of a text in UTF-8; `errors` and `newline` as of `open`."""
+    atomic_write(path, lambda temporary: temporary.write_text(text, "utf-8", errors, newline))
+
+
+def write_json(path: str | PathLike[str], value: Any) -> None:
+    """`write_text` of `strict_json(value)`."""
+    write_text(path, strict_json(value) + "\n")
+
+
+def strict_json(value: Any) -> str:
+    """`plain(value)` as JSON that every reader of JSON takes, on several lines."""
+    return json.dumps(plain(value), indent=2, allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """`value` in types that strict JSON knows: arrays are lists, NaN and infinity None, what it knows nothing of text."""
+    if hasattr(value, "tolist"):  # an array or number of numpy's
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _check_replaceable(path: Path) -> None:

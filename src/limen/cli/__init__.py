@@ -1,7 +1,6 @@
 """Floor 7: the `limen` command. One file per command; each says what it needs in `add_arguments` and does it in `run`."""
 
 import argparse
-import json
 import os
 import sys
 import traceback
@@ -13,7 +12,7 @@ from typing import Any
 
 import limen
 from limen.errors import LimenError, LimenWarning
-from limen.files import explain
+from limen.files import explain, strict_json
 from limen.names import visible
 
 COMMANDS = {
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"limen: {visible(_said(error))}", file=sys.stderr)
         return 1
     try:
-        print(_json(result) if options.json else visible(command_module.text(result), keep="\n\t"), flush=True)
+        print(strict_json(result) if options.json else visible(command_module.text(result), keep="\n\t"), flush=True)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stdout = None
     failed = getattr(command_module, "failed", None)  # whether what was found is a failure, as unreadable images are
@@ -98,9 +97,3 @@ def _warnings_in_one_line() -> Iterator[None]:
         warnings.showwarning = say
         warnings.simplefilter("always", LimenWarning)
         yield
-
-
-def _json(result: Any) -> str:
-    from limen.protocols.result import plain  # here, for `limen --help` would wait for what it imports
-
-    return json.dumps(plain(result), indent=2, allow_nan=False)

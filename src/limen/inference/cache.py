@@ -74,11 +74,7 @@ class EmbeddingCache:
         content = io.BytesIO()
         np.save(content, rows, allow_pickle=False)
         name = hashlib.sha256(content.getvalue()).hexdigest()
-
-        def write(path: Path) -> None:
-            path.write_bytes(content.getvalue())
-
-        atomic_write(self.folder / f"{name}.npy", write)
+        atomic_write(self.folder / f"{name}.npy", lambda path: path.write_bytes(content.getvalue()))
         self._learn(rows)
 
     def _learn(self, rows: np.ndarray) -> None:

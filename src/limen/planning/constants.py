@@ -1,7 +1,6 @@
 """What a plan measures: a backbone's footprint, and the seconds that a step of head and backbone takes on the machine at hand."""
 
 import dataclasses
-import json
 import math
 import platform
 import statistics
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from limen.backbones import create_backbone
 from limen.errors import LimenError
-from limen.files import atomic_write, read_json
+from limen.files import read_json, write_json
 from limen.functional import margin_softmax
 from limen.heads import CenterSGD, ClassCenters
 from limen.heads.samplers import ClassSampler
@@ -50,8 +49,7 @@ class Constants:
     seconds_image: float  # of an image forward and backward through the backbone
 
     def save(self, path: str | Path) -> None:
-        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-        atomic_write(Path(path), lambda temporary: _write(temporary, text))
+        write_json(path, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: str | Path) -> "Constants":
@@ -85,10 +83,6 @@ class Constants:
         logits = setup.kept * self.seconds_kept + (setup.active - setup.kept) * self.seconds_recomputed
         head = setup.batch * logits + setup.held * self.seconds_choosing
         return {"head": head, "backbone": setup.images * self.seconds_image}
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _settings(setup: Setup, recipe: Recipe) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
 from limen.protocols.image_quality import ImageQuality, random_orders, read_quality_csv, score_images
 from limen.protocols.protocol import EvaluationProtocol, Found
-from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_json, save_results
+from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
 from limen.protocols.verification import PairScores, Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
@@ -33,7 +33,6 @@ __all__ = [
     "random_orders",
     "read_quality_csv",
     "result_schema",
-    "save_json",
     "save_results",
     "score_images",
 ]

@@ -1,11 +1,9 @@
 """What a protocol found: numbers that know their unit, their interval and the events behind them, and the switches they hold for."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -13,7 +11,7 @@ import numpy as np
 
 import limen
 from limen.errors import LimenError
-from limen.files import atomic_write, read_json
+from limen.files import plain, read_json, write_json
 from limen.protocols.older_results import upgraded
 
 FORMAT = 2
@@ -60,7 +58,7 @@ class Metric:
     """Its name within a Result: "tar@far=0.001", made of the fields above where none is given."""
 
     def __post_init__(self) -> None:
-        self.value, self.threshold = _finite(self.value), _finite(self.threshold)
+        self.value, self.threshold = plain(self.value), plain(self.threshold)
         ends = self.interval
         if ends and (self.value is None or not math.isfinite(ends.low) or not math.isfinite(ends.high)):
             self.interval = None
@@ -81,7 +79,7 @@ class Curve:
     at: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.points = {axis: [_finite(value) for value in np.asarray(values).tolist()] for axis, values in self.points.items()}
+        self.points = {axis: plain(np.asarray(values)) for axis, values in self.points.items()}
 
 
 @dataclass
@@ -167,7 +165,7 @@ class ResultFile:
 
 def save_results(results: Sequence[Result], path: str | PathLike[str]) -> None:
     """Writes strict JSON of the schema docs/schema/result.json, all at once. Raises LimenError where the system refuses."""
-    save_json(asdict(ResultFile(list(results))), path)
+    write_json(path, asdict(ResultFile(list(results))))
 
 
 def load_results(path: str | PathLike[str]) -> list[Result]:
@@ -187,30 +185,3 @@ def load_results(path: str | PathLike[str]) -> list[Result]:
 def result_schema() -> dict[str, Any]:
     """The JSON schema of a file of results, made of these dataclasses: docs/schema/result.json."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(ResultFile)}
-
-
-def save_json(value: Any, path: str | PathLike[str]) -> None:
-    """Writes strict JSON, all at once; NaN becomes null. Raises LimenError where the system refuses."""
-    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    atomic_write(Path(path), write)
-
-
-def plain(value: Any) -> Any:
-    """`value` in types that strict JSON knows; NaN and infinity become None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return _finite(value)
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _finite(value: float | int | None) -> float | int | None:
-    return value if isinstance(value, int) or value is None else float(value) if math.isfinite(value) else None

@@ -4,7 +4,6 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from limen.files import atomic_write
+from limen.files import write_text
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.figures import figure_edc, figure_histogram, figure_roc, to_svg
@@ -57,11 +56,7 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         edc=_edc_figures(results),
         sections=sections,
     )
-
-    def write(file: Path) -> None:
-        file.write_text("\n".join(map(visible, page.split("\n"))), encoding="utf-8")
-
-    atomic_write(Path(path), write)
+    write_text(path, "\n".join(map(visible, page.split("\n"))))
 
 
 def face_grid(images: Sequence[np.ndarray], captions: Sequence[str]) -> Markup:

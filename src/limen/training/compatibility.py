@@ -16,7 +16,7 @@ FREE_DATA_KEYS = {"data.workers", "data.max_unreadable", "data.path"}  # people 
 
 def check_compatible(checkpoint: Path, values: dict[str, Any], recipe: Recipe, data_sha256: str) -> None:
     """Raises LimenError where the checkpoint, whose plain `values` these are, belongs to another run."""
-    differing = differences(values["recipe"], plain(recipe))
+    differing = differences(values["recipe"], recipe_values(recipe))
     if differing:
         raise LimenError(f"{checkpoint}: the run had {', '.join(differing)}; use its settings, or start afresh in another --out")
     if values["data_sha256"] != data_sha256:
@@ -25,7 +25,7 @@ def check_compatible(checkpoint: Path, values: dict[str, Any], recipe: Recipe, d
         )
 
 
-def plain(recipe: Recipe) -> dict[str, Any]:
+def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON reads it back."""
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
 

@@ -133,10 +133,7 @@ class RunLog:
         self.note(f"{self.path} was removed while training: written again with all its rows")
 
     def _write_anew(self, rows: bytes) -> None:
-        def write(path: Path) -> None:
-            path.write_bytes(rows)
-
-        atomic_write(self.path, write)
+        atomic_write(self.path, lambda path: path.write_bytes(rows))
         self.file = self.path.open("ab+", buffering=0)  # nothing is left to be flushed when the disk is full
 
     @contextmanager

@@ -15,7 +15,7 @@ from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import load_into, read_shapes
 from limen.training.checkpoint.save import save_checkpoint
 from limen.training.checkpoint.tensors import Shard
-from limen.training.compatibility import plain
+from limen.training.compatibility import recipe_values
 from limen.training.monitor import remedy
 from limen.training.run import Run
 
@@ -28,7 +28,7 @@ def save(run: Run, folder: Path) -> Path:
                 raise LimenError(f"{name} is no longer finite at step {run.step}; {remedy(folder)}")
     learnt = run.order.state_dict()
     values = {
-        "recipe": plain(run.recipe),
+        "recipe": recipe_values(run.recipe),
         "data_sha256": run.data_sha256,
         "seconds": run.seconds,
         "unreadable": list(run.unreadable.items()),
@@ -60,7 +60,7 @@ def bundle_of(run: Run) -> Bundle:
     return Bundle(
         architecture=Architecture(config.name, config.embedding_size, config.options),
         tensors={name: tensor.detach().cpu().clone() for name, tensor in weights.state_dict().items()},
-        recipe=plain(run.recipe),
+        recipe=recipe_values(run.recipe),
         training={
             "steps": run.step,
             "images": len(run.source),

@@ -15,7 +15,7 @@ from limen.data.pairs.drawing import make_pairs
 from limen.data.pairs.pair_set import FOLDS, PairSet, joined_subjects
 from limen.data.readers.folder import FileSource, FolderSource
 from limen.errors import LimenError, LimenWarning
-from limen.files import MIB, atomic_write, read_plain_file
+from limen.files import MIB, read_plain_file, write_text
 from limen.names import Folders
 
 LARGEST = 256 * MIB
@@ -77,12 +77,7 @@ def save_pairs(path: str | PathLike[str], source: FolderSource, count: int, seed
             if re.search("[\t\r\n]", name):
                 raise LimenError(f"{source.path}: the name {name!r} holds a tab or the end of a line, which a list cannot; rename it")
         lines.append("\t".join([*faces[0], *(faces[1][1:] if mated else faces[1])]))
-    text = "\n".join([*lines, ""])
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
-
-    atomic_write(path, write)
+    write_text(path, "\n".join([*lines, ""]), "surrogateescape", "\n")
 
 
 def _read_list(path: Path) -> _List:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limen.errors import LimenError
-from limen.files import atomic_write, read_json
+from limen.files import read_json, write_text
 from limen.lookup import did_you_mean
 from limen.models.preprocessing import KINDS, Preprocessing
 from limen.quality import Calibration
@@ -46,11 +46,7 @@ def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
 def add_calibration(path: Path, calibration: Calibration) -> None:
     """Writes the calibration into the sidecar, in place of an earlier one."""
     stated = read_json(path, LARGEST) | {"calibration": asdict(calibration)}
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(json.dumps(stated, indent=1), encoding="utf-8")
-
-    atomic_write(path, write)
+    write_text(path, json.dumps(stated, indent=1))
 
 
 def _calibration(path: Path, stated: Any) -> Calibration | None:
