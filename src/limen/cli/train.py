@@ -24,7 +24,8 @@ from typing import Any
 import yaml
 
 from limen.backbones import BACKBONES
-from limen.data import AdaptiveDataSampler, BatchOrder
+from limen.data import BatchOrder
+from limen.data.feed import ORDERS
 from limen.errors import LimenError
 from limen.heads import SAMPLERS, ClassSampler
 from limen.lookup import find
@@ -62,15 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _choices() -> Iterator[tuple[str, str, Any]]:
-    for section, table, base in (("margin", MARGINS, Margin), ("head.sampler", SAMPLERS, ClassSampler)):
+    tables = (("margin", MARGINS, Margin), ("head.sampler", SAMPLERS, ClassSampler), ("data.sampling", ORDERS, BatchOrder))
+    for section, table, base in tables:
         for name in table:
             yield section, name, find(section, name, table, base)
-    yield "data.sampling", "adaptive", AdaptiveDataSampler
 
 
 def _options(kind: Any) -> str:
     """What a recipe may set of it: `m .4, h .333`."""
-    given = {*inspect.signature(BatchOrder).parameters, "gather", "num_classes", "embedding_size", "total_steps"}
+    given = {*inspect.signature(BatchOrder).parameters, "num_classes", "embedding_size", "total_steps"}
     parameters = inspect.signature(kind).parameters.values()
     return ", ".join(f"{p.name} {p.default}" for p in parameters if p.name not in given and p.default is not p.empty) or "has none"
 

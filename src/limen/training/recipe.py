@@ -29,7 +29,7 @@ else:  # the name of a type is what an error message says of it
 class Sampling:
     """Which images stand in a batch."""
 
-    name: Literal["shuffled", "adaptive"] = "shuffled"  # shuffled: every image once an epoch; adaptive: limen.data.AdaptiveDataSampler
+    name: str = "shuffled"  # shuffled: every image once an epoch; adaptive: limen.data.AdaptiveDataSampler; or package.module:Class
     options: dict[str, Any] = field(default_factory=dict)
 
 

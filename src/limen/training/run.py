@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import inspect
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from limen.backbones import create_backbone
-from limen.data import AdaptiveDataSampler, Batch, BatchOrder, FaceSource, create_augmentation, make_loader, open_source
+from limen.data import Batch, FaceSource, create_augmentation, make_loader, open_source
+from limen.data.feed import create_order
 from limen.devices import training_device, usable_device
 from limen.errors import LimenError
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, HeadOutput, MarginHead, create_sampler, default_group
-from limen.lookup import call, find
+from limen.lookup import find
 from limen.margins import create_margin, training_options
 from limen.models.bundle import class_names_sha256
 from limen.parts import Part, Surroundings
@@ -88,11 +88,9 @@ class Run:
         recipe, processes = self.recipe, self.processes
         self.steps_per_epoch = len(self.source) // recipe.batch_size
         self.total_steps = round(recipe.epochs * self.steps_per_epoch)
+        group, sampling = default_group(), recipe.data.sampling
         given = (len(self.source), recipe.batch_size, recipe.seed, self.total_steps, 0, processes.rank, processes.world_size)
-        group = default_group()
-        build = partial(AdaptiveDataSampler, *given, None if group is None else group.gather)
-        adaptive = recipe.data.sampling.name == "adaptive"
-        self.order: BatchOrder = call("data.sampling adaptive", build, recipe.data.sampling.options) if adaptive else BatchOrder(*given)
+        self.order = create_order(sampling.name, sampling.options, *given, None if group is None else group.gather)
         if not self.total_steps:
             raise LimenError(f"epochs: {recipe.epochs} of {self.steps_per_epoch} steps each is no step at all; raise it")
         self.saved: dict[str, Any] = {}

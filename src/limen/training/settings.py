@@ -18,7 +18,7 @@ from limen.lookup import did_you_mean
 from limen.training.recipe import Recipe
 
 LARGEST_FILE, DEEPEST = 100_000, 32  # bytes and levels of a recipe: a small file must not unfold to a large one
-NAMES_OF_CLASSES = ("data.reader", "margin.name", "head.sampler.name")  # which may be package.module:Class
+NAMES_OF_CLASSES = ("data.reader", "data.sampling.name", "margin.name", "head.sampler.name")  # which may be package.module:Class
 
 
 def load_recipe(config: str | Path | None = None, overrides: Sequence[str] = (), allow_code: bool = False) -> Recipe:
@@ -61,8 +61,6 @@ def check(recipe: Recipe) -> None:
             raise LimenError(_message(key, value))
     if recipe.freeze and recipe.init is None:
         raise LimenError("freeze: a backbone that was never trained would stay so; name a trained model with --init")
-    if recipe.data.sampling.name == "shuffled" and recipe.data.sampling.options:
-        raise LimenError("data.sampling.options: shuffling takes none; set data.sampling.name to adaptive")
     if recipe.head.sampler.name == "all" and recipe.head.sampler.options:
         raise LimenError("head.sampler.options: all classes take none; set head.sampler.name to PartialFC or HardPrototypeMining")
     if recipe.optimiser.warmup_epochs > recipe.epochs:

@@ -1,7 +1,11 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 
-from limen.data import BatchOrder
+from limen.data import AdaptiveDataSampler, BatchOrder
+from limen.data.feed import ORDERS, create_order
 from limen.errors import LimenError
 
 
@@ -44,3 +48,31 @@ def test_the_seed_decides():
 def test_a_batch_that_cannot_be_drawn_is_refused(arguments):
     with pytest.raises(LimenError, match=r"^batch_size: .*choose"):
         BatchOrder(23, seed=1, total_steps=12, **arguments)
+
+
+class Backwards(BatchOrder):
+    """One of the user's own."""
+
+    def __init__(self, *given, first: int = 0):
+        super().__init__(*given)
+        self.first = first
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [("shuffled", BatchOrder, {}), ("adaptive", AdaptiveDataSampler, {"period": 7}), ("own:Backwards", Backwards, {"first": 3})],
+)
+def test_an_order_is_made_by_its_name(name, kind, options, monkeypatch):
+    monkeypatch.setitem(sys.modules, "own", types.SimpleNamespace(Backwards=Backwards))
+    order = create_order(name, options, 40, 8, 3, 10, 0, 1, 2, lambda tensor: tensor)
+    assert type(order) is kind
+    assert {option: getattr(order, option) for option in options} == options
+    assert indices(order) == indices(BatchOrder(40, 8, 3, 10, 0, 1, 2))
+
+
+def test_a_name_or_option_of_an_order_that_is_not_known_is_refused():
+    with pytest.raises(LimenError, match=r"data\.sampling\.name: 'adaptiv' is not known; did you mean 'adaptive'"):
+        create_order("adaptiv", {}, 40, 8, 3, 10)
+    for name in ORDERS:  # what the run itself says is none of them
+        with pytest.raises(LimenError, match=f"data.sampling {name}: 'count' is not one of its options"):
+            create_order(name, {"count": 3}, 40, 8, 3, 10, 0, 0, 1, None)

@@ -38,9 +38,8 @@ class AdaptiveDataSampler(BatchOrder):
     `BatchOrder` until the start; the drawn indices of two periods.
 
     Args:
-        count, batch_size, seed, total_steps, start_step, rank, world_size: as of `BatchOrder`; period p is drawn by numpy's
-            default_rng((DRAW, seed, p)).
-        gather: every rank's tensor, stacked or concatenated in the order of ranks; needed where there are several.
+        count, batch_size, seed, total_steps, start_step, rank, world_size, gather: as of `BatchOrder`; period p is drawn by numpy's
+            default_rng((DRAW, seed, p)); `gather` is needed where there are several ranks.
         period: steps between two draws; more than the loader reads ahead (workers * BATCHES_AHEAD).
         start_epoch, start_accuracy: both have to be reached.
         lowering, raising, noise_lowering: the factors.
@@ -71,7 +70,7 @@ class AdaptiveDataSampler(BatchOrder):
         floor: float = 0.01,
         ceiling: float = 4.0,
     ) -> None:
-        super().__init__(count, batch_size, seed, total_steps, start_step, rank, world_size)
+        super().__init__(count, batch_size, seed, total_steps, start_step, rank, world_size, gather)
         ranges = {
             "period": (period, 1, 1e9),
             "start_epoch": (start_epoch, 0, 1e9),

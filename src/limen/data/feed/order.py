@@ -1,6 +1,6 @@
 """Which images stand in which batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +33,22 @@ class BatchOrder(Part):
         seed: epoch e is permuted by numpy's default_rng((ORDER, seed, e)).
         total_steps, start_step: the steps to make, and how many of them are done.
         rank, world_size: which of the processes this is, and how many there are.
+        gather: every rank's tensor, stacked or concatenated in the order of ranks; for orders that learn from what is observed.
 
     Raises:
         LimenError: `batch_size` is no multiple of `world_size`, or larger than `count`.
     """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, total_steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        total_steps: int,
+        start_step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        gather: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if batch_size % world_size:
             raise LimenError(
@@ -56,6 +65,7 @@ class BatchOrder(Part):
         """How many steps are done."""
         self.rank = rank
         self.world_size = world_size
+        self.gather = gather
         self.steps_per_epoch = count // batch_size
 
     def __len__(self) -> int:
