@@ -1,11 +1,14 @@
 """Measures by name: each spelling gives its measure, each mistake one line with the remedy; and scores of sources with bad images."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from limen import create_measure
 from limen.errors import LimenError, UnreadableImage
+from limen.inference.measures import create_qualities, file_of, random_orders
 from limen.models.bundle import Architecture, Bundle, Preprocessing, save_bundle
 from limen.models.embedder import Embedder
 from limen.protocols import score_images
@@ -144,3 +147,42 @@ def test_an_image_to_which_a_measure_gives_no_quality_is_named(images):
     measure = OwnMeasure()
     measure.score = lambda images, files: np.array([1, 2, np.nan, 4, 5])
     assert score_images([measure], Source(images, []))[0].failures == {2: "2.jpg: has no own"}
+
+
+class Files:
+    def __init__(self, *names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def locate(self, index):
+        return self.names[index]
+
+
+def test_qualities_of_several_sources(models, tmp_path):
+    """A measure is one for all, scores from a file and random orders are of each."""
+    (tmp_path / "scores.csv").write_text("file,quality\na.png,1\nb.png,\nc.png,3\n")
+    sources = [Files("a.png", "b.png"), Files("c.png")]
+    name, (one, other) = create_qualities(str(tmp_path / "scores.csv"), sources)
+    np.testing.assert_array_equal(one, [1, np.nan])
+    np.testing.assert_array_equal(other, [3])
+    assert name == "scores"
+    name, (one, other) = create_qualities("random", sources, seed=4)
+    assert (name, one.shape, other.shape) == ("random order", (10, 2), (10, 1))
+    np.testing.assert_array_equal(one, random_orders(2, seed=4))
+    name, (one, other) = create_qualities(models["judge"], sources)
+    assert name == "quality of judge"
+    assert one is other
+
+
+def test_the_file_of_a_quality(models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("scores.csv", "random", "sharpness"):
+        (tmp_path / name).write_text("")
+    judge = models["judge"]
+    found = {
+        spec: file_of(spec) for spec in ("scores.csv", "face_size:scores.csv", judge, f"norm:{judge}", "random", "sharpness", "own:Measure")
+    }
+    csv, model = Path("scores.csv"), Path(judge)
+    assert list(found.values()) == [csv, csv, model, model, None, None, None]

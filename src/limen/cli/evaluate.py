@@ -22,7 +22,6 @@ names the person in each image ("lfw.bin image 7"). A report of other models or 
 """
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,9 @@ from limen.cli.progress import progress_bar
 from limen.data.pairs import PairSet, open_pairs, with_subjects
 from limen.errors import LimenError
 from limen.files import file_sha256
-from limen.inference.measures import create_measure, file_of, model_name
-from limen.models.model import open_model
-from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result, random_orders, read_quality_csv
+from limen.inference.measures import create_qualities, file_of
+from limen.models.model import model_name, open_model
+from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result
 from limen.protocols.layouts import open_benchmark
 from limen.protocols.runners import Runner, runner_of
 from limen.protocols.task import Task
@@ -111,7 +110,7 @@ def _runners(options: argparse.Namespace) -> list[Runner]:
         return [runner_of(task, common, rates) for task in tasks]
     pair_sets = [_of_images(task) for task in tasks]
     qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))
-    files = [None if spec == "random" else file_of(spec) for spec in options.quality]
+    files = [file_of(spec) for spec in options.quality]
     quality_hashes = [{"quality_sha256": file_sha256(file) if file else "no file"} for file in files]
     common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
     common |= {"quality_switches": dict(zip(qualities[0], quality_hashes, strict=True))}
@@ -127,15 +126,8 @@ def _of_images(task: Task) -> PairSet:
 def _qualities(specs: list[str], pair_sets: list[PairSet], seed: int, **model: Any) -> list[dict[str, QualityMeasure | np.ndarray]]:
     """What `--quality` names, for each set of pairs; a measure is made once."""
     named: list[dict[str, QualityMeasure | np.ndarray]] = [{} for _ in pair_sets]
-    found: Sequence[QualityMeasure | np.ndarray]
     for spec in specs:
-        if spec == "random":
-            name, found = "random order", [random_orders(len(pairs.source), seed=seed) for pairs in pair_sets]
-        elif spec.lower().endswith(".csv") and not spec.startswith("face_size:"):
-            name, found = Path(spec).stem, [read_quality_csv(spec, pairs.source) for pairs in pair_sets]
-        else:
-            measure = create_measure(spec, **model)
-            name, found = measure.name, [measure] * len(pair_sets)
+        name, found = create_qualities(spec, [pairs.source for pairs in pair_sets], seed, **model)
         if name in named[0]:
             raise LimenError(f"--quality: {spec} is the second one called {name!r}; rename its file or leave it out")
         for qualities, quality in zip(named, found, strict=True):

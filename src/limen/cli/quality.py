@@ -23,9 +23,9 @@ import numpy as np
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
-from limen.inference.measures import OF_A_MODEL, create_measure, measure_identity, model_name
+from limen.inference.measures import OF_A_MODEL, create_measure, measure_identity
 from limen.inference.table import embed_images, without_quality
-from limen.models.model import Model, open_model
+from limen.models.model import Model, model_name, open_model
 from limen.report.quality_sheet import COLUMNS, calibration_text, percent, percents, quality_rows, write_quality_csv, write_quality_sheet
 
 LISTED = 20  # lines of the text; --csv and --json have them all

@@ -53,6 +53,12 @@ def is_onnx(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".onnx"
 
 
+def model_name(path: str | Path) -> str:
+    """What to call a model file: a run's folder says more than "model"."""
+    path = Path(path)
+    return path.resolve().parent.name if path.stem == "model" else path.stem
+
+
 def open_model(path: str | Path, device: Any = "cpu", threads: int | None = None, precision: str = "float32") -> Model:
     """The model in a bundle file, or in an .onnx file beside its sidecar.
 

@@ -3,9 +3,10 @@
 from os import PathLike
 from typing import overload
 
+from limen.inference.measures import random_orders, read_quality_csv
 from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
-from limen.protocols.image_quality import ImageQuality, random_orders, read_quality_csv, score_images
+from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
 from limen.protocols.verification import PairScores, Verification
