@@ -23,7 +23,8 @@ from typing import Any
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
 from limen.data import FileSource, list_images
-from limen.decision.enrolment import enrol, people_of, reference_of
+from limen.data.readers.people import people_of
+from limen.decision.enrolment import enrol, reference_of
 from limen.errors import LimenError
 from limen.inference.measures import create_measure
 from limen.models.model import open_model

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from limen.data import FileSource
-from limen.data.readers.people import each_person, is_image_name
 from limen.errors import LimenError
 from limen.files import atomic_write
 from limen.inference.measures import measure_identity
@@ -119,27 +118,3 @@ def reference_of(embedder: Model, spec: str, measure: QualityMeasure) -> np.ndar
         if model.calibration is not None and model.calibration.measure == name:
             return np.array(model.calibration.quantiles, np.float32)  # as the scores are, so that equal ones are equal
     return None
-
-
-def people_of(folders: Sequence[str]) -> dict[str, list[Path]]:
-    """Person -> images, none for an empty folder: each folder in one of `folders` is a person (see each_person), else that folder itself.
-
-    Raises LimenError for a path that is no folder, for images beside the folders of people, and for two people of one name.
-    """
-    people: dict[str, list[Path]] = {}
-    homes: dict[str, Path] = {}
-    for given in map(Path, folders):
-        if not given.is_dir():
-            raise LimenError(f"{given}: no such folder; --templates takes folders of people")
-        files = sorted(path.name for path in given.iterdir() if is_image_name(path.name) and not path.is_dir())
-        inside = any(path.is_dir() and not path.name.startswith(".") for path in given.iterdir())
-        if inside and files:
-            raise LimenError(f"{given}: holds images beside folders; move them into the folder of their person")
-        found = each_person(given, deep=True) if inside else [(given.resolve().name, files)]
-        for name, images in found:
-            home = given / name if inside else given
-            if name in homes:
-                raise LimenError(f"{homes[name]} and {home}: two people of one name; rename one, or embed them apart")
-            homes[name] = home
-            people[name] = [home / image for image in images]
-    return people

@@ -45,6 +45,30 @@ def each_person(root: Path, deep: bool = False) -> Iterator[tuple[str, list[str]
     warn_of_passed(root, passed)
 
 
+def people_of(folders: Iterable[str | PathLike[str]]) -> dict[str, list[Path]]:
+    """Person -> images, none for an empty folder: each folder in one of `folders` is a person (see each_person), else that folder itself.
+
+    Raises LimenError for a path that is no folder, for images beside the folders of people, and for two people of one name.
+    """
+    people: dict[str, list[Path]] = {}
+    homes: dict[str, Path] = {}
+    for given in map(Path, folders):
+        if not given.is_dir():
+            raise LimenError(f"{given}: no such folder; --templates takes folders of people")
+        inside, names = _entries(given)
+        files = [name for name in names if is_image_name(name)]
+        if inside and files:
+            raise LimenError(f"{given}: holds images beside folders; move them into the folder of their person")
+        found = each_person(given, deep=True) if inside else [(given.resolve().name, files)]
+        for name, images in found:
+            home = given / name if inside else given
+            if name in homes:
+                raise LimenError(f"{homes[name]} and {home}: two people of one name; rename one, or embed them apart")
+            homes[name] = home
+            people[name] = [home / image for image in images]
+    return people
+
+
 def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
