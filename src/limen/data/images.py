@@ -16,6 +16,7 @@ from limen.align import SIZE
 from limen.errors import LimenError, UnreadableImage
 from limen.files import MIB, read_plain_file
 
+MEAN, STD = 0.5, 0.5  # a network is fed (image / 255 - MEAN) / STD, where nothing else is stated
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".gif", ".jp2", ".avif", ".ppm", ".pgm")
 # Pictures that are not read: whoever passes over some says so.
 OTHER_SUFFIXES = (".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw", ".tga", ".ico", ".exr", ".hdr")

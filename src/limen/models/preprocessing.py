@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from limen.align import SIZE
+from limen.data.images import MEAN, STD
 from limen.errors import LimenError
 
 KINDS: dict[str, type] = {"size": int, "colour": str, "alignment": str, "fusion": str, "flip": bool}
@@ -15,14 +16,16 @@ LARGEST = 4096  # pixels of a side: more is damage, and would be asked of the me
 class Preprocessing:
     """What turns an image into the network's input, `(image / 255 - mean) / std`, and its output into an embedding.
 
+    The defaults are what `limen train` feeds its networks (`limen.data.normalise`).
+
     colour   the channel order the network was trained with; callers hand in RGB whatever it is
     flip     whether the mirror image is fused in where the caller does not say
     """
 
     size: int = SIZE
     colour: Literal["RGB", "BGR"] = "RGB"
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # in the order of `colour`
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[float, float, float] = (MEAN, MEAN, MEAN)  # in the order of `colour`
+    std: tuple[float, float, float] = (STD, STD, STD)
     alignment: str = "arcface 5-point 112x112"
     fusion: str = "sum of raw features of image and mirror, then L2"
     flip: bool = True

@@ -8,6 +8,7 @@ import torch
 
 from limen.data import BatchOrder, BatchPlan, BatchReader, create_augmentation, make_loader, normalise
 from limen.errors import LimenError, UnreadableImage
+from limen.models.preprocessing import Preprocessing
 
 
 class NumberedFaces:
@@ -128,6 +129,8 @@ def test_workers_use_one_thread_each():
 def test_normalise_is_its_formula_in_channels_last_memory():
     images = torch.randint(0, 256, (2, 112, 112, 3), dtype=torch.uint8)
     normalised = normalise(images)
+    fed = Preprocessing()
+    assert (fed.size, fed.mean, fed.std) == (112, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert torch.equal(normalised, (images.float().permute(0, 3, 1, 2) / 255 - 0.5) / 0.5)
     assert normalised.is_contiguous(memory_format=torch.channels_last)
     assert (normalised.min(), normalised.max()) == (-1, 1)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from limen.data.augment import Augmentation
 from limen.data.feed.order import AUGMENTATION, BatchOrder, BatchPlan
+from limen.data.images import MEAN, STD
 from limen.data.source import FaceSource
 from limen.errors import LimenError, UnreadableImage
 
@@ -122,8 +123,8 @@ def make_loader(
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
-    """(x / 255 - 0.5) / 0.5 of (B, H, W, 3) uint8: (B, 3, H, W) float32 in [-1, 1], in channels-last memory."""
-    return images.permute(0, 3, 1, 2).float().div_(255).sub_(0.5).div_(0.5)
+    """(x / 255 - MEAN) / STD of (B, H, W, 3) uint8: (B, 3, H, W) float32 in [-1, 1], in channels-last memory."""
+    return images.permute(0, 3, 1, 2).float().div_(255).sub_(MEAN).div_(STD)
 
 
 def _start_worker(worker: int) -> None:
