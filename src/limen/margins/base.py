@@ -27,6 +27,13 @@ class Margin(nn.Module, Part, ABC):
         """A scale per row (B,) that takes the place of the head's."""
         return None
 
+    past_peak: str = "keep"
+    """Whether its cost is kept beyond the angle where it is largest: see `limen.functional.add_angle`. Margins that are no angle keep it."""
+
+    def remedy_of_collapse(self) -> str:
+        """What to train with instead, where the features have turned away from all centres."""
+        return "a lower optimiser.lr or more warm-up" if self.past_peak == "keep" else "margin.options.past_peak keep"
+
     per_class: tuple[str, ...] = ()
     """Names of parameters with an entry for each class. Ranks that share the classes hold their own entries, psi of a class is asked of the
     rank that holds it, and the regulariser is summed over ranks: it has to be a sum over classes."""

@@ -113,9 +113,7 @@ class Monitor:
             "the features have turned away from all centres, and will stay there"
         )
         if not run.recipe.allow_collapse:
-            keeps = getattr(run.margin, "past_peak", "keep") == "keep"
-            remedy = "a lower optimiser.lr or more warm-up" if keeps else "margin.options.past_peak keep"
-            run.processes.fail(f"{found}; start again with {remedy}; allow_collapse: true would train on")
+            run.processes.fail(f"{found}; start again with {run.margin.remedy_of_collapse()}; allow_collapse: true would train on")
         run.collapsed = True
         if self.log is not None:
             self.log.note(f"{found}; the model will be marked as collapsed")
