@@ -37,7 +37,7 @@ ONLY_HERE = {  # package -> the only places that may import it
     "jsonargparse": {"training/recipe.py", "training/settings.py"},
     "onnx": {"models/onnx/session.py"},
     "onnxruntime": {"models/onnx/session.py"},
-    "safetensors": {"models/bundle.py", "models/releases/checkpoint.py", "files.py", "training/checkpoint/tensors.py"},
+    "safetensors": {"models/bundle.py", "models/releases/published_file.py", "files.py", "training/checkpoint/tensors.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},
     "sklearn": {"metrics/roc.py", "metrics/verification.py", "decision/calibration.py"},

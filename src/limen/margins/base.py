@@ -28,7 +28,7 @@ class Margin(nn.Module, Part, ABC):
         return None
 
     past_peak: str = "keep"
-    """Whether its cost is kept beyond the angle where it is largest: see `limen.functional.add_angle`. Margins that are no angle keep it."""
+    """Whether its cost is kept beyond the angle where it is largest: `limen.functional.add_angle`. Margins that are no angle keep it."""
 
     def remedy_of_collapse(self) -> str:
         """What to train with instead, where the features have turned away from all centres."""

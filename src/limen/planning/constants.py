@@ -20,8 +20,8 @@ from limen.functional import margin_softmax
 from limen.heads import CenterSGD, ClassCenters
 from limen.heads.samplers import ClassSampler
 from limen.planning.plan import Footprint, Setup
-from limen.training.process import own_settings
 from limen.training.recipe import Recipe
+from limen.training.threads_and_signals import own_settings
 
 CLASSES, SAMPLES = 65536, 1 << 24  # of the head that is timed: so many active classes, or fewer where the batch is large
 CHOSEN_FROM = 1 << 20  # classes a sampler is timed on

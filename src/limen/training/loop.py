@@ -10,16 +10,16 @@ from limen.protocols import Verification
 from limen.training.checkpoint.folder import remove_remains
 from limen.training.distributed import join_processes
 from limen.training.evaluation import evaluate, evaluation_is_due, open_protocols
-from limen.training.folder import finish, starting_point
+from limen.training.init_from_model import init_from_model
 from limen.training.log import RunLog
 from limen.training.monitor import Monitor
-from limen.training.process import own_settings, stop_requests
 from limen.training.recipe import Recipe
 from limen.training.run import Run
+from limen.training.run_folder import finish, starting_point
 from limen.training.settings import check
-from limen.training.start import start_from_model
 from limen.training.state import restore, save
 from limen.training.step import Step
+from limen.training.threads_and_signals import own_settings, stop_requests
 
 
 def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False) -> Path:
@@ -52,7 +52,7 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
         restore(run)
         with processes.together():
             if start_from is None and recipe.init is not None:
-                started = start_from_model(run, Path(recipe.init))
+                started = init_from_model(run, Path(recipe.init))
                 if processes.first and not quiet:
                     print(started, file=sys.stderr)
             log = _open_log(run, out, resume, quiet) if processes.first else None

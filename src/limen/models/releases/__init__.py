@@ -13,7 +13,7 @@ from limen.lookup import did_you_mean
 from limen.models.bundle import Architecture, Bundle
 from limen.models.embedder import Embedder
 from limen.models.releases import curricularface, insightface, ir, magface, mobilefacenet
-from limen.models.releases.checkpoint import colour_beside, read_checkpoint
+from limen.models.releases.published_file import colour_beside, read_checkpoint
 from limen.models.releases.release import Release
 
 RELEASES: Mapping[str, Release] = {

@@ -11,7 +11,7 @@ from limen.training.checkpoint.load import read_class_names, read_rows, read_sha
 from limen.training.run import Run
 
 
-def start_from_model(run: Run, path: Path) -> str:
+def init_from_model(run: Run, path: Path) -> str:
     """Gives `run` the backbone of the bundle in `path`, its quality head where both have one, and from the newest checkpoint beside it the
     centres and class margins of the people whose names it knows; all others stay as they were drawn. Returns what was found, in a line.
 
