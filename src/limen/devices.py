@@ -34,6 +34,13 @@ def training_device(setting: str) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
+def check_threads(threads: int | None) -> int | None:
+    """`threads`. Raises LimenError where it is no number of them."""
+    if threads is not None and threads < 1:
+        raise LimenError(f"threads: {threads} is not a whole number above 0")
+    return threads
+
+
 @contextmanager
 def computing_on(threads: int | None) -> Iterator[None]:
     """Until the block is left torch computes on so many CPU threads; None leaves their number. It is one number for the whole process."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from limen.devices import check_threads
 from limen.errors import LimenError
 from limen.files import explain, file_sha256, open_plain_file
 from limen.models.onnx.sidecar import sidecar_of, wrong_sidecar
@@ -101,14 +102,12 @@ def _open(path: Path, device: str, threads: int | None) -> tuple[Any, list[Argum
         raise LimenError(f"{path}: an ONNX file needs onnxruntime ({error}); pip install 'limen[export]'") from error
     if device not in PROVIDERS or PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise LimenError(f"device {device!r} cannot be used here with an ONNX file (this onnxruntime has no provider for it); try cpu")
-    if threads is not None and threads < 1:
-        raise LimenError(f"threads: {threads} is not a whole number above 0")
     try:
         open_plain_file(path).close()
     except LimenError as error:
         raise LimenError(f"cannot load {error}") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = check_threads(threads) or 0
     options.log_severity_level = 4  # its refusals are raised as well as printed
     try:
         external = {name: _weights_file(path, name) for name in sorted(_external_names(onnx.load(path, load_external_data=False)))}
