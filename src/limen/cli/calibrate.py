@@ -20,7 +20,7 @@ import numpy as np
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
 from limen.data import open_pairs
-from limen.decision.calibration import calibrate
+from limen.decision.fit_calibration import calibrate
 from limen.inference.measures import create_measure, measure_identity
 from limen.models.model import open_model
 from limen.quality import Calibration

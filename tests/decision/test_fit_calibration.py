@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from limen.decision.calibration import fit_calibration
+from limen.decision.fit_calibration import fit_calibration
 from limen.errors import LimenError
 from limen.quality import Calibration
 
