@@ -6,7 +6,6 @@ whose payload held MAGIC at a multiple of 4, where it was cut) and whose lower 2
 
 import os
 import struct
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +107,9 @@ def read_index(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Keys, ascending, and offsets of an .idx file, whose lines are `key offset`. Raises LimenError where a key or an offset is doubled."""
     remedy = "remove it to have the records found without one"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an empty file is an error below
-            table = np.loadtxt(read_plain_file(path, LARGEST_INDEX).decode("ascii").splitlines(), dtype=np.int64, ndmin=2)
+        lines = read_plain_file(path, LARGEST_INDEX).decode("ascii").splitlines()
+        # numpy warns of a file without numbers, which is an error below
+        table = np.loadtxt(lines, dtype=np.int64, ndmin=2) if any(map(str.strip, lines)) else np.empty((0, 0), np.int64)
     except (ValueError, OverflowError) as error:
         raise LimenError(f"{path}: is not an index ({error}); {remedy}") from error
     if table.shape[1:] != (2,):
