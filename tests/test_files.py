@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from limen.errors import LimenError
-from limen.files import atomic_write, explain, open_plain_file, parse_json, read_json, read_plain_file, sole_use, write_json
+from limen.files import atomic_write, explain, open_plain_file, parse_json, read_json, read_plain_file, write_json
 
 FULL_DISK = """
 import resource, sys, torch
@@ -167,15 +167,6 @@ def test_threads_that_write_one_file_leave_it_whole(tmp_path):
     assert not failures
     assert path.read_text() in contents
     assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_start_that_fails_leaves_no_folder_behind(tmp_path):
-    with pytest.raises(ValueError), sole_use(tmp_path / "out"):
-        raise ValueError
-    assert not (tmp_path / "out").exists()
-    with sole_use(tmp_path / "out"):
-        (tmp_path / "out" / "log.jsonl").write_text("")
-    assert (tmp_path / "out" / "log.jsonl").exists()
 
 
 # ---- special files ----

@@ -5,7 +5,6 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from limen.data.feed.loader import readers_alive
-from limen.files import sole_use
 from limen.protocols import Verification
 from limen.training.checkpoint.folder import remove_remains
 from limen.training.distributed import join_processes
@@ -15,7 +14,7 @@ from limen.training.log import RunLog
 from limen.training.monitor import Monitor
 from limen.training.recipe import Recipe
 from limen.training.run import Run
-from limen.training.run_folder import finish, starting_point
+from limen.training.run_folder import finish, sole_use, starting_point
 from limen.training.settings import check
 from limen.training.state import restore, save
 from limen.training.step import Step
