@@ -68,6 +68,7 @@ def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path):
         (OSError(errno.ENOSPC, "No space left on device"), LimenError),
         (KeyboardInterrupt(), KeyboardInterrupt),
         (ValueError(), ValueError),
+        (RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed."), RuntimeError),
     ],
 )
 def test_an_exception_leaves_the_old_file_and_no_temporary(tmp_path, raised, seen):

@@ -200,12 +200,20 @@ def atomic_write(path: str | PathLike[str], write: Callable[[Path], object]) -> 
             os.chmod(temporary, mode)
         os.replace(temporary, path)
     except REFUSALS as error:
+        if not _is_refusal(error):
+            raise
         reason, remedy = reason_and_remedy(error)
         unchanged = "the earlier file there is unchanged; " if path.exists() else ""
         raise LimenError(f"cannot save {path}: {reason}; {unchanged}{remedy}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """A RuntimeError may be of anything, a reading process that was killed for one, which torch raises wherever the main process is."""
+    of_torch_save = isinstance(error.__context__, OSError) or "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
+    return not isinstance(error, RuntimeError) or of_torch_save
 
 
 def write_text(path: str | PathLike[str], text: str, errors: str = "strict", newline: str | None = None) -> None:
