@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from limen.files import atomic_write
+from limen.files import atomic_write, write_json
 from limen.metrics import AUC_LIMIT
 from limen.names import visible
-from limen.protocols import Interval, Metric, Result, save_json
+from limen.protocols import Interval, Metric, Result
 from limen.report.show import groups_of_qualities, metric_text, metric_title
 from limen.tables import write_csv
 
@@ -67,7 +67,7 @@ def table_lines(table: PaperTable) -> list[str]:
 def write_paper_tables(out: Path, tables: Sequence[PaperTable]) -> dict[str, Path]:
     """tables.json with every cell's interval and events, tables.csv and tables.tex (booktabs) in the folder `out`."""
     files = {"tables": out / "tables.json", "tables_csv": out / "tables.csv", "tables_latex": out / "tables.tex"}
-    save_json([asdict(table) | {"mean": MEAN} for table in tables], files["tables"])
+    write_json(files["tables"], [asdict(table) | {"mean": MEAN} for table in tables])
     header = ("table", "row", "column", "value", "low", "high", "events")
     write_csv(files["tables_csv"], header, (row for table in tables for row in _csv_rows(table)))
     _write_text(files["tables_latex"], "\n".join(map(_latex, tables)))
