@@ -27,7 +27,8 @@ from limen.training import read_log
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.checkpoint.load import read_tensors
 
-STEPS, WAIT = 120, 1.5  # seconds at most from the step aimed at to the kill, or from the start where that is step 0: about 30 steps
+STEPS = 120
+LONGEST = 0.1  # of the time of the run left alone: from the step aimed at to the kill, or from the start where that is step 0
 TIMES = {"images_per_second", "seconds_left"}
 SETTINGS = {
     "batch_size": 16,
@@ -66,7 +67,7 @@ def killed_at(words, out, step, wait):
     """Starts the run and kills it `wait` seconds after it has logged `step`; False where it had ended before."""
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while step and process.poll() is None and logged(out) < step:
-        time.sleep(0.002)
+        time.sleep(0.005)
     try:
         process.wait(wait)
     except subprocess.TimeoutExpired:
@@ -112,14 +113,15 @@ def main():
     whole, killed = out / "whole", out / "killed"
     start = time.perf_counter()
     subprocess.run(command(faces, pairs, whole), check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    longest = LONGEST * (time.perf_counter() - start)
     print(f"left alone: {time.perf_counter() - start:.0f} s", flush=True)
 
     rng, words, moments = np.random.default_rng(options.seed), command(faces, pairs, killed), []
     for step in np.sort(rng.integers(0, STEPS + 1, options.kills)).tolist():
-        wait = rng.random() * WAIT
+        wait = rng.random() * longest
         # one that ended before its kill goes on, with nothing to do, and is killed while it begins or ends
         while not killed_at(words, killed, step, wait):
-            step, wait = 0, rng.random() * WAIT
+            step, wait = 0, rng.random() * longest
         saved = checkpoints(killed)
         moments.append({"step": logged(killed), "lost": logged(killed) - (int(saved[-1].name.split("-")[1]) if saved else 0)})
         print(f"kill {len(moments):2d} at step {moments[-1]['step']:3d}, {moments[-1]['lost']} steps lost", flush=True)

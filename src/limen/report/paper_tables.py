@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limen.files import atomic_write, write_json
+from limen.files import write_json, write_text
 from limen.metrics import AUC_LIMIT
 from limen.names import visible
 from limen.protocols import Interval, Metric, Result
@@ -70,7 +69,7 @@ def write_paper_tables(out: Path, tables: Sequence[PaperTable]) -> dict[str, Pat
     write_json(files["tables"], [asdict(table) | {"mean": MEAN} for table in tables])
     header = ("table", "row", "column", "value", "low", "high", "events")
     write_csv(files["tables_csv"], header, (row for table in tables for row in _csv_rows(table)))
-    _write_text(files["tables_latex"], "\n".join(map(_latex, tables)))
+    write_text(files["tables_latex"], "\n".join(map(_latex, tables)))
     return files
 
 
@@ -167,13 +166,6 @@ def _latex(table: PaperTable) -> str:
 
 def _escaped(text: str) -> str:
     return visible(text).translate(LATEX)
-
-
-def _write_text(path: str | PathLike[str], text: str) -> None:
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    atomic_write(Path(path), write)
 
 
 def _distinct(items: Any) -> list[Any]:
