@@ -1,7 +1,7 @@
 """Seconds and peak memory of the protocols' metrics on simulated features at the benchmarks' real sizes, each beside a plain numpy version
 of the same definition.
 
-    python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap ijb1n tinyface blufr megaface
+    python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap judged labels ijb1n tinyface blufr megaface
     python benchmarks/protocols.py --lfw PATH --model MODEL        LFW end to end, beside the bare inference of its images in memory
 
 Bounds and ratios are of CPU seconds: with OMP_NUM_THREADS=1 they are what a machine without other work takes, whatever else runs here;
@@ -11,6 +11,7 @@ whole. Peak memory is above that before the call, which holds the features.
 
 import argparse
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,10 +20,14 @@ from machine import append_row, peak_memory_mib
 from scipy import sparse
 
 from limen import evaluate, metrics
+from limen.data.pairs import PairSet
+from limen.data.templates import Templates
 from limen.inference.reading import BLOCK
 from limen.models.model import open_model
 from limen.protocols import Verification
 from limen.protocols.layouts import open_benchmark
+from limen.protocols.layouts.text import number_table
+from limen.protocols.pair_scores import PairScores, pooled
 
 FAR = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
 SIZE = 512
@@ -146,6 +151,46 @@ def ijb11(bootstrap=False):
     print("  TAR", *(f"{v:.4f} ({low:.4f} to {high:.4f})" for v, low, high in zip(found.value, found.low, found.high, strict=True)))
 
 
+def ijbc_judged():
+    """All of the runner but the network: templates pooled, pairs scored, TAR, thresholds, curves, intervals, the Result."""
+    person, template, media, features = ijb_images()
+    first, second, mated = ijb_pairs(person)
+    names = [f"template {number}" for number in range(23124)]
+    templates = Templates(np.arange(len(template)), template, media, person[:23124], names)
+    pairs = PairSet("ijbc", range(len(template)), first, second, mated, person[:23124], folds=None, templates=templates, far=tuple(FAR))
+    norms = np.ones(len(features), np.float32)
+
+    def call():
+        score = metrics.pair_scores(pooled(features, norms, templates), first, second).astype(float)
+        return Verification(pairs).judge(PairScores(2 - 2 * score, {}), {})
+
+    def weighing_all_pairs():
+        score = metrics.pair_scores(pooled(features, norms, templates), first, second)
+        metrics.bootstrap_interval(metrics.weighted_tar_at_far(score, mated, FAR), person[first], person[second], replicates=2)
+
+    size = f"{len(first)} pairs of 23124 templates of {len(template)} images, 1000 replicates"
+    measured("judged", size, call, weighing_all_pairs, 2 / 1000, seconds=90, mib=6144)
+
+
+def pair_labels():
+    """Reading IJB-C's list of pairs: 15,658,489 lines of three numbers."""
+    rows = RANDOM.integers(1, 23125, size=(15_658_489, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ijbc_template_pair_label.txt"
+        with open(path, "w") as file:
+            for start in range(0, len(rows), 1_000_000):
+                file.writelines(f"{a} {b} {c}\n" for a, b, c in rows[start : start + 1_000_000].tolist())
+        some = b"\n".join(path.read_bytes().split(b"\n", 1_000_000)[:1_000_000])
+        measured(
+            "labels",
+            f"{len(rows)} lines",
+            lambda: number_table(path, 3),
+            lambda: np.array(some.split(), np.int64),
+            1e6 / len(rows),
+            mib=1536,
+        )
+
+
 # ---------------------------------------------------------------- one to many
 def plain_search(probe, probe_id, gallery, gallery_id, every=1):
     """The whole matrix, sorted."""
@@ -266,7 +311,7 @@ def lfw(path, model):
 
 ROWS = {
     "kfold": kfold, "pooling": pooling, "ijb11": ijb11, "bootstrap": lambda: ijb11(bootstrap=True),
-    "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
+    "judged": ijbc_judged, "labels": pair_labels, "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
 }  # fmt: skip
 
 

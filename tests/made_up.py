@@ -1,5 +1,7 @@
 """Small trees of benchmarks, made in the tests: people who do not exist, drawn by limen itself, and a model that knows nobody."""
 
+import functools
+
 import cv2
 import numpy as np
 import torch
@@ -14,7 +16,10 @@ NAMES = ["Ann_Example", "Bo_Sample", "Cy_Madeup_Jr", "Di_O'Test", "Ed_Nobody", "
 
 def face(person, number):
     """(112, 112, 3) uint8 RGB of a made-up person, images from 1."""
-    return FACES.image(person % PEOPLE * EACH + (number - 1) % EACH)
+    return drawn(person % PEOPLE * EACH + (number - 1) % EACH)
+
+
+drawn = functools.cache(FACES.image)
 
 
 def write_image(path, image):

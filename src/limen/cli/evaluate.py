@@ -24,7 +24,7 @@ names the person in each image ("lfw.bin image 7"). A report of other models or 
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -52,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
     parser.add_argument("--far", nargs="+", type=float, metavar="RATE", help="of the TAR printed (the benchmark's own, or 0.001 0.01)")
     parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="the same; of --quality (0.01 0.001 0.0001)")
+    parser.add_argument("--fpir", nargs="+", type=float, metavar="RATE", help="of searches in an open set (the benchmark's own)")
+    parser.add_argument("--group-threshold", choices=["global", "per_group"], help="of groups; per_group: as RFW's tables (global)")
+    parser.add_argument("--no-norms", action="store_true", help="pool templates of unit vectors, not of features as long as they are")
+    parser.add_argument("--no-detector-scores", action="store_true", help="pool templates without the weights of the benchmark")
     parser.add_argument("--lookup", choices=["conservative", "nearest"], help="of the TAR; nearest: as published IJB tables (conservative)")
     parser.add_argument(
         "--edc-threshold",
@@ -90,7 +94,7 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
         raise LimenError("nothing to judge on: name benchmarks (--on lfw:PATH) or files of pairs (--pairs lfw.bin)")
     paths = [Path(place) for place in [*(spec.partition(":")[2] for spec in options.on), *options.pairs]]
     if options.subjects:
-        tasks = [with_subjects(task, options.subjects) if isinstance(task, PairSet) and task.people == "joined" else task for task in tasks]
+        tasks = [with_subjects(task, options.subjects) if _names_nobody(task) else task for task in tasks]
     names = distinct([task.name for task in tasks], paths)
     return [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
 
@@ -101,13 +105,16 @@ def _runners(options: argparse.Namespace) -> list[Runner]:
         raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
     if not options.quality and options.edc_threshold:
         raise LimenError("--edc-threshold is of error versus discard; add --quality, or leave it out")
-    if options.quality and (options.far or options.lookup):
-        raise LimenError("--far and --lookup are of the TAR, which is not printed with --quality; give --fmr")
+    if options.quality and (options.far or options.fpir or options.lookup):
+        raise LimenError("--far, --fpir and --lookup are of rates that are not printed with --quality; give --fmr")
     tasks = _tasks(options)
     common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
     if not options.quality:
-        rates = {"far": tuple(options.far or options.fmr or ()) or None, "lookup": options.lookup or "conservative"}
-        return [runner_of(task, common, rates) for task in tasks]
+        templates = {"norms": not options.no_norms, "weights": not options.no_detector_scores}
+        of_pairs: dict[str, Any] = {"far": tuple(options.far or options.fmr or ()) or None, "lookup": options.lookup or "conservative"}
+        of_pairs["threshold"] = options.group_threshold or "global"
+        of_searches = {"fpir": tuple(options.fpir)} if options.fpir else {}
+        return [runner_of(task, common | templates, of_pairs, of_searches) for task in tasks]
     pair_sets = [_of_images(task) for task in tasks]
     qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))
     files = [file_of(spec) for spec in options.quality]
@@ -115,6 +122,10 @@ def _runners(options: argparse.Namespace) -> list[Runner]:
     common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
     common |= {"quality_switches": dict(zip(qualities[0], quality_hashes, strict=True))}
     return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
+
+
+def _names_nobody(task: Task) -> TypeGuard[PairSet]:
+    return isinstance(task, PairSet) and task.people == "joined" and task.templates is None
 
 
 def _of_images(task: Task) -> PairSet:

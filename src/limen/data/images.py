@@ -41,10 +41,7 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
         UnreadableImage: not an image, empty, cut short, damaged as far as its format can tell, of more than 67 million pixels, or of
             another size; the text starts with `where`.
     """
-    data = encoded.tobytes() if isinstance(encoded, np.ndarray) else bytes(encoded)
-    if not data:
-        raise UnreadableImage(f"{where}: is empty")
-    image = _decode_jpeg(data, where) if data.startswith(b"\xff\xd8") else _decode_other(data, where)
+    image = decode_photo(encoded, where)
     height, width = image.shape[:2]
     if (height, width) == (size, size):
         return image
@@ -61,11 +58,27 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
 
 def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str = "refuse") -> np.ndarray:
     """decode_image of a file; one that cannot be opened, or is no plain file, is an UnreadableImage too."""
+    return decode_image(_encoded(path), str(path), size, on_other_size)
+
+
+def _encoded(path: str | PathLike[str]) -> bytes:
     try:
-        encoded = read_plain_file(path, LARGEST_FILE)
+        return read_plain_file(path, LARGEST_FILE)
     except LimenError as error:
         raise UnreadableImage(str(error)) from error
-    return decode_image(encoded, str(path), size, on_other_size)
+
+
+def decode_photo(encoded: bytes | np.ndarray, where: str) -> np.ndarray:
+    """The picture in `encoded` as (H, W, 3) uint8 RGB, as large as it is; otherwise as `decode_image`."""
+    data = encoded.tobytes() if isinstance(encoded, np.ndarray) else bytes(encoded)
+    if not data:
+        raise UnreadableImage(f"{where}: is empty")
+    return _decode_jpeg(data, where) if data.startswith(b"\xff\xd8") else _decode_other(data, where)
+
+
+def read_photo(path: str | PathLike[str]) -> np.ndarray:
+    """decode_photo of a file; one that cannot be opened, or is no plain file, is an UnreadableImage too."""
+    return decode_photo(_encoded(path), str(path))
 
 
 def image_size(path: str | PathLike[str]) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from limen.inference.measures import random_orders, read_quality_csv
 from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
 from limen.protocols.image_quality import ImageQuality, score_images
+from limen.protocols.pair_scores import PairScores
 from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
-from limen.protocols.verification import PairScores, Verification
+from limen.protocols.verification import Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 

@@ -13,8 +13,9 @@ from limen.inference.table import Progress, without_quality
 from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, area, mated_left, paired_areas, unresolved
 from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.intervals import Bootstrap
+from limen.protocols.pair_scores import PairScores, check_both_kinds, pair_counts, people_switch
 from limen.protocols.result import Discarding, Result
-from limen.protocols.verification import PairScores, Verification, check_both_kinds, pair_counts, people_switch
+from limen.protocols.verification import Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
 
@@ -63,6 +64,8 @@ class ErrorVersusDiscard:
         if isinstance(self.pairs, str | PathLike):
             self.pairs = open_pairs(self.pairs, self.images)
         self.pair_set: PairSet = self.pairs
+        if self.pair_set.templates is not None:
+            raise LimenError(f"{self.pair_set.name}: compares templates, and error versus discard needs pairs of single images")
         if not self.qualities:
             raise LimenError(f"{self.pair_set.name}: no quality to judge; name a measure, a model with a quality head or a CSV file")
         if self.threshold not in THRESHOLDS:

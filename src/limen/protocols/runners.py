@@ -21,8 +21,8 @@ class Runner(Protocol):
     def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result | list[Result]: ...
 
 
-def runner_of(task: Task, common: Mapping[str, Any], of_pairs: Mapping[str, Any]) -> Runner:
-    """`Verification` of pairs; `common` are arguments of every runner, `of_pairs` those of Verification alone."""
+def runner_of(task: Task, common: Mapping[str, Any], of_pairs: Mapping[str, Any], of_searches: Mapping[str, Any]) -> Runner:
+    """`Verification` of pairs. `common` are arguments of every runner, the others those of one kind alone."""
     if isinstance(task, PairSet):
         return Verification(task, **common, **of_pairs)
     raise LimenError(f"{task.name}: nothing judges a {type(task).__name__}")

@@ -1,12 +1,13 @@
 """Results as lines of text for a terminal."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.paper_tables import paper_tables, table_lines
-from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, working_point
+from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text, working_point
 
 
 def result_summary(results: Sequence[Result]) -> dict[str, Any]:
@@ -49,9 +50,23 @@ def _lines(result: Result) -> list[str]:
     resolved = [metric for metric in shown if metric.value is not None]
     width = max((len(metric_title(metric)) for metric in resolved), default=0)
     for metric in resolved:
-        impostors = "" if metric.events is None else f"   {metric.events} impostors"
-        lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{impostors}")
-    return [*lines, *_unresolved(result, shown, "  ")]
+        rests_on = ["", *filter(None, (threshold_text(metric), "" if metric.events is None else f"{metric.events:,} impostors"))]
+        lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
+    return [*lines, *_of_groups(result), *_unresolved(result, shown, "  ")]
+
+
+def _of_groups(result: Result) -> list[str]:
+    """A line for each group of people: its accuracy, and its FMR and FNMR at the thresholds of the TAR."""
+    groups = dict.fromkeys(metric.variant[0] for metric in result.metrics if metric.quantity in ("fmr", "fnmr") and metric.variant)
+    if not groups:
+        return []
+    names = ["mean of groups", "std of groups", *groups]
+    width = max(map(len, names))
+    lines = [f"  groups, threshold {result.switches.get('threshold of groups', '')}"]
+    for name in names:
+        own = [f"{metric_title(replace(metric, variant=[]))} {_cell(metric)}" for metric in result.where(variant=[name])]
+        lines += [f"    {name:{width}s}   {'   '.join(own)}"] if own else []
+    return lines
 
 
 def discard_lines(results: Sequence[Result]) -> list[str]:
@@ -96,7 +111,8 @@ def _table(results: Sequence[Result], fnmr: Metric, variant: list[str]) -> list[
 
 
 def _unresolved(result: Result, metrics: Sequence[Metric], indent: str = "") -> list[str]:
-    points = list(dict.fromkeys(working_point(metric) for metric in metrics if metric.value is None and metric.at))
+    unresolved = {working_point(metric): metric.needed for metric in metrics if metric.value is None and metric.at}
+    points = [f"{point} (needs {needed:,})" if needed else point for point, needed in unresolved.items()]
     few = f"unresolved, as less than one of {result.counts['non_mated']} non-mated pairs may be accepted"
     return [f"{indent}{few}: {', '.join(points)}"] if points else []
 

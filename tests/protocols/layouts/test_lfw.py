@@ -137,12 +137,14 @@ def test_evaluated_end_to_end(folder, tmp_path, capsys):
     assert main(words) == 0
     shown = capsys.readouterr()
     assert "published: 6,000" in shown.err
+    assert "FAR=1e-06 (needs 1,000,000)" in shown.out
     (result,) = load_results(tmp_path / "report" / "result.json")
     assert (result.name, result.counts["pairs"], result.switches["benchmark"]) == ("lfw", 20, "LFW: Labeled Faces in the Wild, view 2")
     tar = result.metric("tar@far=0.1")
     assert tar.events == 1
     assert tar.threshold_interval.low <= tar.threshold <= tar.threshold_interval.high
     assert result.metric("tar@far=1e-06").needed == 10**6
+    assert f"threshold {tar.threshold:.4f}" in shown.out
     page = (tmp_path / "report" / "report.html").read_text()
     assert f"threshold {tar.threshold:.4f}" in page
     assert "needs 1,000,000 impostors" in page

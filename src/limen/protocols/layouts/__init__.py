@@ -15,7 +15,18 @@ LAYOUTS = {
     "lfw": "limen.protocols.layouts.lfw:LFW",
     "lfw-dev-train": "limen.protocols.layouts.lfw:LFW_DEV_TRAIN",
     "lfw-dev-test": "limen.protocols.layouts.lfw:LFW_DEV_TEST",
+    "cfp-fp": "limen.protocols.layouts.cfp:CFP_FP",
+    "cfp-ff": "limen.protocols.layouts.cfp:CFP_FF",
+    "agedb-30": "limen.protocols.layouts.agedb:AGEDB_30",
+    "calfw": "limen.protocols.layouts.calfw:CALFW",
+    "cplfw": "limen.protocols.layouts.calfw:CPLFW",
     "vgg2-fp": "limen.protocols.layouts.packs:VGG2_FP",
+    "xqlfw": "limen.protocols.layouts.xqlfw:XQLFW",
+    "rfw": "limen.protocols.layouts.rfw:RFW",
+    "bfw": "limen.protocols.layouts.bfw:BFW",
+    "adience": "limen.protocols.layouts.adience:ADIENCE",
+    "ijbb": "limen.protocols.layouts.ijb:IJBB",
+    "ijbc": "limen.protocols.layouts.ijb:IJBC",
 }
 
 

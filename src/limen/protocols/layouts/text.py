@@ -57,10 +57,10 @@ def number_table(path: Path, fields: int) -> np.ndarray:
 
     Raises LimenError as `rows_of`, and where something is no whole number.
     """
-    with open_plain_file(path) as file, warnings.catch_warnings():
+    with open_plain_file(path) as file, io.TextIOWrapper(file, "utf-8-sig") as lines, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of an empty file, which is said below
         try:
-            table = np.loadtxt(io.TextIOWrapper(file, "utf-8-sig"), np.int64, comments=None, ndmin=2)
+            table = np.loadtxt(lines, np.int64, comments=None, ndmin=2)
         except ValueError:
             table = np.empty((0, 0), np.int64)
     if table.shape[1] == fields and len(table):

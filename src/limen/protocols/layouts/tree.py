@@ -135,14 +135,25 @@ def stem_of(name: str) -> str:
 
 
 def refuse_raw(files: Sequence[Path], name: str) -> None:
-    """Raises LimenError where images of the benchmark `name` are not crops of the size that recognisers take. It looks at a few."""
-    for file in (files[round(k * (len(files) - 1) / (FEW - 1))] for k in range(FEW)) if files else ():
+    """Raises LimenError where images of the benchmark `name` are not crops of the size that recognisers take."""
+    if raw := first_raw(files):
+        raise raw_refused(name, *raw)
+
+
+def first_raw(files: Sequence[Path]) -> tuple[Path, int, int] | None:
+    """An image of another size than aligned ones have, with its width and height; it looks at a few."""
+    for place in sorted({round(k * (len(files) - 1) / (FEW - 1)) for k in range(FEW)}) if files else ():
         try:
-            width, height = image_size(file)
+            width, height = image_size(files[place])
         except UnreadableImage:  # a failure to acquire, later
             continue
         if (width, height) != (SIZE, SIZE):
-            raise LimenError(
-                f"{name}: {file} is {width}x{height}, and aligned {SIZE}x{SIZE} crops are needed: the accuracy of raw images says nothing "
-                "of a recogniser. Detect and align the faces, keep the names of folders and files, and give that folder"
-            )
+            return files[place], width, height
+    return None
+
+
+def raw_refused(name: str, file: Path, width: int, height: int) -> LimenError:
+    return LimenError(
+        f"{name}: {file} is {width}x{height}, and aligned {SIZE}x{SIZE} crops are needed: the accuracy of raw images says nothing of a "
+        "recogniser. Detect and align the faces, keep the names of folders and files, and give that folder"
+    )
