@@ -157,14 +157,15 @@ def test_evaluated_end_to_end(folder, tmp_path, capsys):
     ("lines", "message"),
     [
         (["2\t5", *map(pair_line, PAIRS[:19])], "pairs.txt: holds 19 pairs where 20 should be; fetch it again"),
-        (["1\t1", "Ann_Example\t1\t2", "Ann_Example\tone\tBo_Sample\t2"], "pairs.txt: line 3 has 'one' where a whole number is expected"),
-        (["1\t1", "Ann_Example\t1\t2", "Ann_Example\t1"], "pairs.txt: line 3 has 2 fields where 3"),
-        (["1\t1", "Ann_Example\t1\t2", "a\tb\tc\td\te"], "pairs.txt: line 3 has 5 fields where 1 or 2 or 3 or 4 are expected"),
+        (["1\t1", "Ann_Example\t1\t2", "Ann_Example\tone\tBo_Sample\t2"], "pairs.txt: line 3 is neither `name i j` nor"),
+        (["1\t1", "Ann_Example\t1\t2", "Ann_Example\t1"], r"pairs.txt: line 3 is neither .* \(it has 2 fields\)"),
+        (["1\t1", "Ann_Example\t1\t2", "a\tb\tc\td\te"], r"pairs.txt: line 3 is neither .* \(it has 5 fields\)"),
         (
             ["1\t1", "Ann_Example\t1\t2", "Zoe_Gone\t1\tBo_Sample\t2"],
             r"1 of the 4 images in pairs.txt are missing \(Zoe_Gone/Zoe_Gone_0001.jpg\)",
         ),
         ([], "pairs.txt: holds 0 pairs where some should be"),
+        (["1\t1", "a.jpg b.jpg 1", "a.jpg c.jpg 0"], "names a.jpg where a person and the number of an image are expected"),
     ],
 )
 def test_lists_whose_rows_disagree_are_named(folder, tmp_path, lines, message):

@@ -32,7 +32,9 @@ class Face(NamedTuple):
         return str(self.image) if self.person is None else f"{self.person} {self.image}"
 
 
-class _List(NamedTuple):
+class PairList(NamedTuple):
+    """What a list of pairs says."""
+
     pairs: list[tuple[Face, Face]]
     same: list[bool] | None
     """None where the names of the people say it."""
@@ -41,7 +43,7 @@ class _List(NamedTuple):
 
 def open_list(path: Path, images: Path, size: int, on_other_size: str) -> PairSet:
     """See `open_pairs`."""
-    listed = _read_list(path)
+    listed = read_list(path)
     faces = list(dict.fromkeys([*(one for one, _ in listed.pairs), *(other for _, other in listed.pairs)]))
     folders = Folders(images)
     files = {face: _find_image(folders, face) for face in faces}
@@ -80,11 +82,13 @@ def save_pairs(path: str | PathLike[str], source: FolderSource, count: int, seed
     write_text(path, "\n".join([*lines, ""]), "surrogateescape", "\n")
 
 
-def _read_list(path: Path) -> _List:
+def read_list(path: Path) -> PairList:
+    """The pairs of a list in the forms of `open_pairs`. Raises LimenError for a line of another form, and a header that says another
+    number of pairs."""
     text = read_plain_file(path, LARGEST).decode("utf-8-sig", "surrogateescape")
     # Ends of lines and spaces alone part the fields: a name may hold any other kind of space.
     lines = [
-        (number, line.split("\t") if "\t" in line else re.split(" +", line.strip(" ")))
+        (number, line.rstrip("\t").split("\t") if "\t" in line else re.split(" +", line.strip(" ")))
         for number, line in enumerate(re.split("\r\n|\n|\r", text), start=1)
         if line.strip()
     ]
@@ -100,14 +104,14 @@ def _read_list(path: Path) -> _List:
         elif len(fields) in (3, 4) and all(_is_number(field) or _is_image_file(field) for field in (fields[1], fields[-1])):
             pairs.append((_face(*fields[:2]), _face(fields[-2] if len(fields) == 4 else fields[0], fields[-1])))
         else:
-            raise LimenError(f"{path}: line {number} is {FORMS}; correct it")
+            raise LimenError(f"{path}: line {number} is {FORMS} (it has {len(fields)} fields); correct it")
         if same and len(same) < len(pairs):
             raise LimenError(
                 f"{path}: line {number} has another form than line {lines[0][0]}: a list names people, or paths with a flag; correct it"
             )
     if not pairs or expected not in (None, len(pairs)):
         raise LimenError(f"{path}: holds {len(pairs)} pairs where {expected or 'some'} should be; fetch it again")
-    return _List(pairs, same or None, folds)
+    return PairList(pairs, same or None, folds)
 
 
 def _face(person: str, image: str) -> Face:

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from limen.data.pairs import PairSet
+from limen.data.pairs.lists import read_list
 from limen.data.pairs.pair_set import FOLDS
 from limen.errors import LimenError
 from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.packs import PACKED, packed
 from limen.protocols.layouts.pairs import balanced_folds, image_root, pair_set
-from limen.protocols.layouts.text import rows_of, whole_number, wrong_line
+from limen.protocols.layouts.text import rows_of, whole_number
 
 
 class NamedPairs(NamedTuple):
@@ -21,44 +22,40 @@ class NamedPairs(NamedTuple):
     second: list[str]
     first_person: list[str]
     second_person: list[str]
-    folds: int
+    folds: int = FOLDS
 
     @property
     def same(self) -> np.ndarray:
         return np.array(self.first_person) == np.array(self.second_person)
 
 
-def read_named_pairs(path: Path, header: bool = True) -> NamedPairs:
-    """A list like LFW's pairs.txt: `name i j` and `name i other j` under `folds n` or, of one block, `n`: n pairs of each kind a fold.
-
-    Raises LimenError for a line of another form, and a header that says another number of pairs.
-    """
-    rows = list(rows_of(path, (1, 2, 3, 4)))
-    folds, expected = FOLDS, None
-    if header and rows and len(rows[0][1]) <= 2:
-        line, fields = rows.pop(0)
-        numbers = [whole_number(path, line, field) for field in fields]
-        folds, expected = (numbers[0] if len(numbers) == 2 else 1), 2 * int(np.prod(numbers))
-    pairs = NamedPairs([], [], [], [], folds)
-    for line, row in rows:
-        if len(row) < 3:
-            raise wrong_line(path, line, f"has {len(row)} fields where 3 (name i j) or 4 (name i other j) are expected")
-        _add(pairs, path, line, row)
-    if expected not in (None, len(rows)) or not rows:
-        raise LimenError(f"{path}: holds {len(rows)} pairs where {expected or 'some'} should be; fetch it again")
+def read_named_pairs(path: Path) -> NamedPairs:
+    """A list like LFW's pairs.txt, see `open_pairs`. Raises LimenError as that does, and for a list that does not number the images."""
+    listed = read_list(path)
+    pairs = NamedPairs([], [], [], [], listed.folds)
+    for one, other in listed.pairs:
+        for face, images, people in ((one, pairs.first, pairs.first_person), (other, pairs.second, pairs.second_person)):
+            if face.person is None or isinstance(face.image, str):
+                raise LimenError(f"{path}: names {face} where a person and the number of an image are expected; is it the right file?")
+            images.append(_image(face.person, face.image))
+            people.append(face.person)
     return pairs
+
+
+def _image(person: str, number: int) -> str:
+    return f"{person}/{person}_{number:04d}.jpg"
 
 
 def _add(pairs: NamedPairs, path: Path, line: int, row: list[str]) -> None:
     name, i, other, j = (row[0], row[1], row[0], row[2]) if len(row) == 3 or not row[3] else row
     for images, people, person, number in ((pairs.first, pairs.first_person, name, i), (pairs.second, pairs.second_person, other, j)):
-        images.append(f"{person}/{person}_{whole_number(path, line, number):04d}.jpg")
+        images.append(_image(person, whole_number(path, line, number)))
         people.append(person)
 
 
 def _read_tables(*paths: Path) -> NamedPairs:
     """Kaggle's comma tables, read by position: their headers repeat a name."""
-    pairs = NamedPairs([], [], [], [], FOLDS)
+    pairs = NamedPairs([], [], [], [])
     for path in paths:
         for line, row in rows_of(path, (3, 4), ",", skip=1):
             _add(pairs, path, line, row)
@@ -78,7 +75,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
     else:
         pairs = _read_tables(file)
     root = image_root(path, pairs.first)
-    folds = balanced_folds(pairs.same) if development or pairs.folds == 1 else pairs.folds
+    folds = balanced_folds(pairs.same) if development else pairs.folds
     return pair_set(layout.name, root, file, pairs.first, pairs.second, pairs.same, (pairs.first_person, pairs.second_person), folds=folds)
 
 

@@ -29,7 +29,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
     points: dict[str, np.ndarray] = {}
     for name in GROUPS:
         listed = files[LISTS[name]]
-        pairs = read_named_pairs(listed, header=False)
+        pairs = read_named_pairs(listed)
         # A person may be in two groups: it is then known by both.
         first += [f"{name}/{image}" for image in pairs.first]
         second += [f"{name}/{image}" for image in pairs.second]
