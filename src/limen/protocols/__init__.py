@@ -10,6 +10,8 @@ from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.pair_scores import PairScores
 from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
+from limen.protocols.runners import runner_of
+from limen.protocols.task import Task
 from limen.protocols.verification import Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
@@ -41,14 +43,15 @@ __all__ = [
 
 
 @overload
-def evaluate(embedder: Recogniser, protocol: str | PathLike[str]) -> Result: ...
+def evaluate(embedder: Recogniser, protocol: Task | str | PathLike[str]) -> Result: ...
 @overload
 def evaluate(embedder: Recogniser, protocol: EvaluationProtocol[Found]) -> Found: ...
-def evaluate(embedder: Recogniser, protocol: EvaluationProtocol | str | PathLike[str]) -> Result | list[Result]:
-    """Equals `protocol.run(embedder)`; a path is that of pairs, judged by `Verification`.
+def evaluate(embedder: Recogniser, protocol: EvaluationProtocol | Task | str | PathLike[str]) -> Result | list[Result]:
+    """Equals `protocol.run(embedder)`; a task, such as `limen.protocols.layouts.open_benchmark` gives, is judged by its runner, and a path
+    is that of pairs.
 
     It gives what the protocol does: a Result, or of ErrorVersusDiscard a list of them, one for each quality.
     """
     if isinstance(protocol, str | PathLike):
-        protocol = Verification(protocol)
-    return protocol.run(embedder)
+        return Verification(protocol).run(embedder)
+    return runner_of(protocol).run(embedder) if isinstance(protocol, Task) else protocol.run(embedder)

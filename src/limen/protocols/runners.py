@@ -21,7 +21,12 @@ class Runner(Protocol):
     def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result | list[Result]: ...
 
 
-def runner_of(task: Task, common: Mapping[str, Any], of_pairs: Mapping[str, Any], of_searches: Mapping[str, Any]) -> Runner:
+NOTHING: Mapping[str, Any] = {}
+
+
+def runner_of(
+    task: Task, common: Mapping[str, Any] = NOTHING, of_pairs: Mapping[str, Any] = NOTHING, of_searches: Mapping[str, Any] = NOTHING
+) -> Runner:
     """`Verification` of pairs. `common` are arguments of every runner, the others those of one kind alone."""
     if isinstance(task, PairSet):
         return Verification(task, **common, **of_pairs)

@@ -111,6 +111,9 @@ def test_packs_hold_the_same_pairs(folder, tmp_path):
             np.testing.assert_array_equal(getattr(task, name), getattr(tasks[0], name))
         for index in range(len(task.source)):
             np.testing.assert_array_equal(task.source.image(index), tasks[0].source.image(index))
+    write_lines(tmp_path / "tree" / "pairs.txt", "2\t5", *map(pair_line, PAIRS))
+    write_tree(tmp_path / "tree")
+    assert opened(f"lfw:{tmp_path / 'tree'}").people == "named"  # and not the pack beside it
     np.save(tmp_path / "n" / "lfw" / "lfw.npy", array[1:])
     with pytest.raises(LimenError, match=r"lfw.npy: holds uint8 \(39, 3, 112, 112\) where issame.txt makes it uint8 \(40, 3, 112, 112\)"):
         open_benchmark(f"lfw:{tmp_path / 'n'}")

@@ -8,7 +8,8 @@ import pytest
 import trees
 from limen.cli import main
 from limen.errors import LimenError, LimenWarning
-from limen.protocols import Result
+from limen.models.model import open_model
+from limen.protocols import Result, Verification, evaluate, load_results
 from limen.protocols.layouts import open_benchmark
 from made_up import face, tiny_model, write_face, write_lines
 
@@ -218,6 +219,31 @@ def test_unreadable_images_are_failures_and_no_silent_number(tmp_path):
     assert result.counts["pairs"] == 11
     assert "template 99: none of its images can be used" in result.failures
     assert result.counts["pairs_missed"] == 7
+
+
+def test_groups_are_printed_and_qualities_judged(tmp_path, capsys):
+    """Benchmarks and files of pairs in one call; the groups each in a line; templates have no error versus discard."""
+    trees.TREES["rfw"](tmp_path / "rfw")
+    trees.pack(tmp_path, "own")
+    trees.TREES["ijbc"](tmp_path / "ijbc")
+    words = ["evaluate", str(tiny_model(tmp_path)), "--replicates", "10"]
+    both = ["--on", f"rfw:{tmp_path / 'rfw'}", "--pairs", str(tmp_path / "own.bin"), "--out", str(tmp_path / "out")]
+    assert main([*words, *both, "--fmr", "0.3", "--group-threshold", "per_group"]) == 0
+    shown = capsys.readouterr().out
+    assert "groups, threshold per_group" in shown
+    for name in (*trees.GROUPS, "mean of groups", "std of groups"):
+        assert f"    {name} " in shown
+    assert [result.name for result in load_results(tmp_path / "out" / "result.json")] == ["rfw", "own"]
+    assert main([*words, *both[:-1], str(tmp_path / "edc"), "--quality", "sharpness", "--fmr", "0.3"]) == 0
+    assert main([*words, "--on", f"ijbc:{tmp_path / 'ijbc'}", "--out", str(tmp_path / "no"), "--quality", "sharpness"]) == 1
+    assert "ijbc: error versus discard needs pairs of single images" in capsys.readouterr().err
+
+
+def test_a_task_is_a_protocol(tmp_path):
+    trees.TREES["adience"](tmp_path)
+    task = opened("adience", tmp_path)
+    embedder = open_model(tiny_model(tmp_path))
+    assert evaluate(embedder, task).metrics == Verification(task).run(embedder).metrics
 
 
 def test_an_ending_that_differs_is_found(tmp_path):

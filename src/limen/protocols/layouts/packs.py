@@ -47,7 +47,7 @@ def packed(path: Path, *names: str) -> PairSet | None:
     """
     if path.is_file():
         return _open(path) if path.suffix.lower() in SUFFIXES else None
-    for place in places(path):
+    for place in [*places(path)][:-1]:  # not its parent, where a pack may lie beside the tree that is meant
         for name in names:
             if found := entry(place, "|".join([f"{name}.bin", f"{name}.xz", f"{name}.bin.xz", f"{name}.npy", f"{name}/{name}.npy"])):
                 return _open(found)

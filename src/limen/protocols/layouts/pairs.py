@@ -70,11 +70,11 @@ def image_root(path: Path, names: Sequence[str], depth: int = 3) -> Path:
     """
     few, level = names[:3], [path]
     for _ in range(depth + 1):
-        fitting = [folder for folder in level if (images := Images(folder)) and any(images.find(name) for name in few)]
+        fitting = [folder for folder in level if any(map(Images(folder).find, few))]
         if len(fitting) > 1:
             raise LimenError(f"{path}: the images may be those of {' or '.join(folder.name for folder in fitting)}; name one of them")
         if fitting:
             return fitting[0]
         level = [child for folder in level for child in folders_in(folder)]
     parent = path.resolve().parent
-    return parent if any(Images(parent).find(name) for name in few) else path
+    return parent if any(map(Images(parent).find, few)) else path
