@@ -56,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group-threshold", choices=["global", "per_group"], help="of groups; per_group: as RFW's tables (global)")
     parser.add_argument("--no-norms", action="store_true", help="pool templates of unit vectors, not of features as long as they are")
     parser.add_argument("--no-detector-scores", action="store_true", help="pool templates without the weights of the benchmark")
-    parser.add_argument("--lookup", choices=["conservative", "nearest"], help="of the TAR; nearest: as published IJB tables (conservative)")
+    parser.add_argument(
+        "--lookup",
+        choices=["conservative", "nearest", "insightface"],
+        help="of thresholds; nearest: TAR as published IJB tables have it; insightface: its 1:N figures besides (conservative)",
+    )
     parser.add_argument(
         "--edc-threshold",
         choices=["fixed", "per_step"],
@@ -111,9 +115,13 @@ def _runners(options: argparse.Namespace) -> list[Runner]:
     common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
     if not options.quality:
         templates = {"norms": not options.no_norms, "weights": not options.no_detector_scores}
-        of_pairs: dict[str, Any] = {"far": tuple(options.far or options.fmr or ()) or None, "lookup": options.lookup or "conservative"}
+        of_pairs: dict[str, Any] = {
+            "far": tuple(options.far or options.fmr or ()) or None,
+            "lookup": "nearest" if options.lookup == "nearest" else "conservative",
+        }
         of_pairs["threshold"] = options.group_threshold or "global"
-        of_searches = {"fpir": tuple(options.fpir)} if options.fpir else {}
+        of_searches: dict[str, Any] = {"lookup": "insightface" if options.lookup == "insightface" else "conservative"}
+        of_searches |= {"fpir": tuple(options.fpir)} if options.fpir else {}
         return [runner_of(task, common | templates, of_pairs, of_searches) for task in tasks]
     pair_sets = [_of_images(task) for task in tasks]
     qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))

@@ -6,12 +6,13 @@ from typing import overload
 from limen.inference.measures import random_orders, read_quality_csv
 from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
+from limen.protocols.identification import Identification
 from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.pair_scores import PairScores
 from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
 from limen.protocols.runners import runner_of
-from limen.protocols.task import Task
+from limen.protocols.task import Gallery, SearchSet, Task
 from limen.protocols.verification import Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
@@ -21,6 +22,8 @@ __all__ = [
     "Discarding",
     "ErrorVersusDiscard",
     "EvaluationProtocol",
+    "Gallery",
+    "Identification",
     "ImageQuality",
     "Interval",
     "Metric",
@@ -29,6 +32,7 @@ __all__ = [
     "QualityMeasure",
     "Recogniser",
     "Result",
+    "SearchSet",
     "Table",
     "Verification",
     "embed_images",

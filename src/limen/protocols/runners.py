@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from limen.data.pairs import PairSet
 from limen.errors import LimenError
 from limen.inference.table import Progress
+from limen.protocols.identification import Identification
 from limen.protocols.result import Result
-from limen.protocols.task import Task
+from limen.protocols.task import SearchSet, Task
 from limen.protocols.verification import Verification
 from limen.recogniser import Recogniser
 
@@ -30,4 +31,6 @@ def runner_of(
     """`Verification` of pairs. `common` are arguments of every runner, the others those of one kind alone."""
     if isinstance(task, PairSet):
         return Verification(task, **common, **of_pairs)
+    if isinstance(task, SearchSet):
+        return Identification(task, **common, **of_searches)
     raise LimenError(f"{task.name}: nothing judges a {type(task).__name__}")

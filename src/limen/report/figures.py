@@ -63,6 +63,18 @@ def figure_roc(results: Sequence[Result]) -> Figure:
     return figure
 
 
+def figure_cmc(results: Sequence[Result]) -> Figure:
+    """Identification rate within the k best entries, a line for each result; of several galleries the first's."""
+    drawn = [(result, curve) for result in results if (curve := result.curve("cmc"))]
+    with _canvas(1) as (figure, axes):
+        styles = _styles()
+        for label, (_, curve) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
+            axes[0].plot(*(np.asarray(curve.points[axis], float) for axis in ("rank", "rate")), label=_label(label), **next(styles))
+        axes[0].set(xlabel="rank k", ylabel="identification rate", xlim=(1, None))
+        _legend(axes[0], "lower right" if len(drawn) <= IN_THE_AXES else None)
+    return figure
+
+
 def figure_histogram(result: Result) -> Figure:
     """Share of the mated and of the non-mated pairs by cosine, and the threshold between them."""
     with _canvas(1) as (figure, axes):

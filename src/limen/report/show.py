@@ -15,6 +15,9 @@ NAMES = {
     "pauc": "pAUC",
     "fnmr": "FNMR",
     "fmr": "FMR",
+    "tpir": "TPIR",
+    "fpir": "FPIR",
+    "map": "mAP",
     "threshold_cosine": "Threshold of the accuracy",
 }
 

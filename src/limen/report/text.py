@@ -1,6 +1,6 @@
 """Results as lines of text for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,8 @@ def result_summary(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def result_lines(results: Sequence[Result]) -> list[str]:
-    """A block for each verification; those that judge qualities of the same pairs and model share one, see `discard_lines`. Behind them
-    the papers' tables, where there are several models, sets or qualities."""
+    """A block for each verification or identification; those that judge qualities of the same pairs and model share one, see
+    `discard_lines`. Behind them the papers' tables, where there are several models, sets or qualities."""
     lines = []
     groups = groups_of_qualities(results)
     for result in results:
@@ -43,16 +43,27 @@ def result_lines(results: Sequence[Result]) -> list[str]:
 
 def _lines(result: Result) -> list[str]:
     counts = result.counts
-    lines = [f"{result.label}: {counts['mated']} mated, {counts['non_mated']} non-mated pairs, {counts['failures_to_acquire']} failures"]
-    if counts["pairs_left_out"]:
+    lines = [f"{result.label}: {_asked(counts)}, {counts['failures_to_acquire']} failures"]
+    if counts.get("pairs_left_out"):
         lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
     shown = result.where(variant=[])
     resolved = [metric for metric in shown if metric.value is not None]
     width = max((len(metric_title(metric)) for metric in resolved), default=0)
     for metric in resolved:
-        rests_on = ["", *filter(None, (threshold_text(metric), "" if metric.events is None else f"{metric.events:,} impostors"))]
+        rests_on = ["", *filter(None, (threshold_text(metric), _events(metric)))]
         lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
     return [*lines, *_of_groups(result), *_unresolved(result, shown, "  ")]
+
+
+def _asked(counts: Mapping[str, int]) -> str:
+    if "probes" in counts:
+        strangers = f", {counts['probes_without_mate']:,} of them without a mate" if counts["probes_without_mate"] else ""
+        return f"{counts['gallery_entries']:,} gallery entries, {counts['probes']:,} probes{strangers}"
+    return f"{counts['mated']} mated, {counts['non_mated']} non-mated pairs"
+
+
+def _events(metric: Metric) -> str:
+    return "" if metric.events is None else f"{metric.events:,} {'false positives' if 'fpir' in metric.at else 'impostors'}"
 
 
 def _of_groups(result: Result) -> list[str]:
@@ -113,7 +124,8 @@ def _table(results: Sequence[Result], fnmr: Metric, variant: list[str]) -> list[
 def _unresolved(result: Result, metrics: Sequence[Metric], indent: str = "") -> list[str]:
     unresolved = {working_point(metric): metric.needed for metric in metrics if metric.value is None and metric.at}
     points = [f"{point} (needs {needed:,})" if needed else point for point, needed in unresolved.items()]
-    few = f"unresolved, as less than one of {result.counts['non_mated']} non-mated pairs may be accepted"
+    asked = f"{result.counts['non_mated']} non-mated pairs" if "non_mated" in result.counts else "the probes without a mate"
+    few = f"unresolved, as less than one of {asked} may be accepted"
     return [f"{indent}{few}: {', '.join(points)}"] if points else []
 
 

@@ -1,0 +1,220 @@
+"""Searches: the numbers equal the metrics' own, failures count, and nothing that means nothing changes a rate."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limen import metrics
+from limen.data.templates import Templates
+from limen.errors import LimenError, UnreadableImage
+from limen.protocols import Gallery, Identification, SearchSet
+from limen.protocols.identification import TemplateVectors
+from limen.recogniser import Embeddings
+from limen.report import result_lines, write_evaluation
+
+
+class Source:
+    """Images whose number stands in their pixels; those in `broken` cannot be read."""
+
+    def __init__(self, count, broken=()):
+        self.count, self.broken = count, broken
+
+    def __len__(self):
+        return self.count
+
+    def image(self, index):
+        if index in self.broken:
+            raise UnreadableImage(f"{self.locate(index)}: is empty")
+        return np.full((112, 112, 3), index, np.uint8)
+
+    def locate(self, index):
+        return f"{index}.jpg"
+
+
+class Embedder:
+    """A vector for each number of an image."""
+
+    description, has_quality = {"model_sha256": "0"}, False
+
+    def __init__(self, vectors):
+        self.vectors = vectors
+
+    def embed(self, images, flip=None, batch_size=64):
+        found = self.vectors[images[:, 0, 0, 0]]
+        norms = np.linalg.norm(found, axis=1)
+        return Embeddings((found / norms[:, None]).astype(np.float32), norms.astype(np.float32), None)
+
+
+def problem(people=30, strangers=12, galleries=1, broken=(), seed=0, **fields):
+    """One entry and two probes a person, of one image each, and probes of strangers; people are dealt out to the galleries."""
+    random = np.random.default_rng(seed)
+    person = np.r_[np.arange(people), np.repeat(np.arange(people), 2), people + np.arange(strangers)]
+    centre = random.normal(size=(people + strangers, 16))
+    vectors = centre[person] + 0.9 * random.normal(size=(len(person), 16))
+    names = [f"template {row}" for row in range(len(person))]
+    entries, probes = np.arange(people), np.arange(people, len(person))
+    parts = [Gallery(f"G{k + 1}" if galleries > 1 else "", entries[k::galleries], probes) for k in range(galleries)]
+    fields = {"ranks": (1, 5), "fpir": (0.1, 0.3)} | fields
+    searched = SearchSet("made", Source(len(person), broken), Templates.of_images(person, names), parts, **fields)
+    return searched, vectors
+
+
+def sides(searched, vectors, gallery):
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    person = searched.templates.person
+    return unit[gallery.probe], person[gallery.probe], unit[gallery.gallery], person[gallery.gallery]
+
+
+def numbers(result):
+    return {metric.key: metric.value for metric in result.metrics}
+
+
+def test_one_gallery_equals_the_metrics():
+    searched, vectors = problem()
+    result = Identification(searched, replicates=50).run(Embedder(vectors), "model")
+    given_sides = sides(searched, vectors, searched.galleries[0])
+    rates, judged = metrics.rank_rates(*given_sides, [1, 5]), metrics.open_set(*given_sides, [0.1, 0.3])
+    assert [result.value(f"identification_rate@rank={k}") for k in (1, 5)] == pytest.approx(rates)
+    assert result.value("map") == pytest.approx(metrics.mean_average_precision(*given_sides))
+    for place, rate in enumerate((0.1, 0.3)):
+        tpir = result.metric(f"tpir@fpir={rate}")
+        assert (tpir.value, tpir.threshold) == pytest.approx((judged.tpir[place], judged.thresholds[place]), abs=1e-6)
+        assert tpir.events == judged.false_positives[place]
+        assert tpir.threshold_interval.low <= tpir.threshold <= tpir.threshold_interval.high
+        assert tpir.interval.low <= tpir.value <= tpir.interval.high
+    assert result.headline == "identification_rate@rank=1"
+    assert (result.counts["gallery_entries"], result.counts["probes"], result.counts["probes_without_mate"]) == (30, 72, 12)
+    assert result.curve("cmc").points["rate"][:1] == pytest.approx(rates[:1])
+
+
+def test_rates_of_two_galleries_are_averaged():
+    searched, vectors = problem(galleries=2)
+    result = Identification(searched, replicates=50).run(Embedder(vectors))
+    found = [metrics.search(*sides(searched, vectors, gallery)) for gallery in searched.galleries]
+    own = [one.rank_rates([1])[0] for one in found]
+    assert [result.value(f"identification_rate@rank=1_{name}") for name in ("G1", "G2")] == pytest.approx(own)
+    mean = result.metric("identification_rate@rank=1")
+    assert mean.value == pytest.approx(np.mean(own))
+    assert mean.interval.low < mean.value < mean.interval.high
+    tpir = [one.open_set([0.1]).tpir[0] for one in found]
+    assert result.value("tpir@fpir=0.1") == pytest.approx(np.mean(tpir))
+    assert result.metric("tpir@fpir=0.1_G2").threshold == pytest.approx(found[1].open_set([0.1]).thresholds[0], abs=1e-6)
+
+
+def test_a_failed_probe_finds_nothing_and_a_failed_entry_is_never_found():
+    searched, vectors = problem()
+    whole = Identification(searched, replicates=2).run(Embedder(vectors))
+    broken, _ = problem(broken=(3, 30))  # an entry, and the first probe of person 0
+    result = Identification(broken, replicates=2).run(Embedder(vectors))
+    found = metrics.search(*sides(searched, vectors, searched.galleries[0]))
+    hits = (found.rank < 1)[found.mated]
+    hits[[0, 6, 7]] = False  # the probes are two a person
+    assert result.value("identification_rate@rank=1") == pytest.approx(hits.mean(), abs=2 / 60)  # others may rise by one place
+    assert result.value("identification_rate@rank=1") <= whole.value("identification_rate@rank=1") + 2 / 60
+    assert (result.counts["failed_entries"], result.counts["failed_probes"], result.counts["failures_to_acquire"]) == (1, 1, 2)
+    assert "template 3: none of its images can be used" in result.failures
+
+
+def test_templates_of_several_images_are_pooled():
+    searched, vectors = problem(people=10, strangers=4)
+    rows = np.repeat(np.arange(len(vectors)), 2)
+    plain = searched.templates
+    two = Templates(rows, rows, np.arange(len(rows)), plain.person, plain.names)  # each image twice, of two media
+    doubled = SearchSet("made", searched.source, two, searched.galleries, searched.ranks, searched.fpir)
+    one, other = (Identification(given_set, replicates=2).run(Embedder(vectors)) for given_set in (searched, doubled))
+    assert numbers(one) == pytest.approx(numbers(other))
+
+
+def test_insightfaces_figures_stand_beside_under_their_name():
+    searched, vectors = problem(galleries=2)
+    result = Identification(searched, lookup="insightface", replicates=2).run(Embedder(vectors))
+    merged = Gallery("", np.arange(30), searched.galleries[0].probe)
+    judged = metrics.open_set(*sides(searched, vectors, merged), [0.1, 0.3], lookup="insightface")
+    assert result.value("tpir@fpir=0.1_insightface") == pytest.approx(judged.tpir[0])
+    assert result.metric("tpir@fpir=0.1").value is not None
+    assert "insightface" in result.switches["fpir threshold"]
+
+
+def test_a_rate_that_the_probes_cannot_resolve_says_how_many_it_needs():
+    searched, vectors = problem(fpir=(0.01, 0.3))
+    result = Identification(searched, replicates=2).run(Embedder(vectors))
+    assert (result.value("tpir@fpir=0.01"), result.metric("tpir@fpir=0.01").needed) == (None, 100)
+    assert any("FPIR=0.01 (needs 100)" in line for line in result_lines([result]))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"galleries": [Gallery("A", np.arange(0), np.arange(9))]}, "made A: 0 gallery entries"),
+        ({"galleries": [Gallery("", np.arange(5), np.arange(0))]}, "0 probes"),
+        ({"galleries": [Gallery("", np.arange(3), np.arange(60, 72))], "fpir": (0.1,)}, "it needs both kinds"),
+        ({"galleries": [Gallery("", np.arange(30), np.arange(30, 60))], "fpir": (0.1,)}, "30 of 30 probes have"),
+        ({"galleries": []}, "0 gallery entries"),
+        ({"fpir": (0.0,)}, "cannot be asked for"),
+        ({"ranks": (0,)}, "cannot be asked for"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_judged_is_refused(change, what):
+    searched, _ = problem()
+    fields = {"galleries": searched.galleries, "ranks": (1,), "fpir": ()} | change
+    with pytest.raises(LimenError, match=what):
+        Identification(SearchSet("made", searched.source, searched.templates, **fields))
+
+
+def test_people_nobody_knows_are_each_somebody_else():
+    searched, vectors = problem()
+    person = searched.templates.person.copy()
+    person[person >= 30] = -1  # the strangers
+    unknown = SearchSet(
+        "made", searched.source, Templates.of_images(person, searched.templates.names), searched.galleries, (1, 5), (0.1, 0.3)
+    )
+    one, other = (Identification(given_set, replicates=20).run(Embedder(vectors)) for given_set in (searched, unknown))
+    assert numbers(one) == numbers(other)
+    assert one.counts == other.counts
+
+
+def judged(searched, vectors, **options):
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return numbers(Identification(searched, replicates=2, **options).judge(TemplateVectors(unit, {}), {}))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_probes_entries_and_people_changes_nothing(seed):
+    searched, vectors = problem(people=12, strangers=6, galleries=2)
+    random = np.random.default_rng(seed)
+    named = random.permutation(18)[searched.templates.person]
+    shuffled = [Gallery(g.name, random.permutation(g.gallery), random.permutation(g.probe)) for g in searched.galleries]
+    other = SearchSet("made", searched.source, Templates.of_images(named, searched.templates.names), shuffled, (1, 5), (0.3,))
+    whole = SearchSet("made", searched.source, searched.templates, searched.galleries, (1, 5), (0.3,))
+    assert judged(other, vectors) == pytest.approx(judged(whole, vectors))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_failed_template_raises_no_rate_at_one_threshold_and_a_distractor_neither(seed):
+    """Closed set: fewer or other entries of strangers only, since a failed entry of another person may make room."""
+    searched, vectors = problem(people=12, strangers=6, fpir=())
+    random = np.random.default_rng(seed)
+    before = judged(searched, vectors)
+    failed = vectors.copy()
+    failed[random.choice(searched.galleries[0].probe)] = np.nan
+    assert all(value <= before[key] + 1e-12 for key, value in judged(searched, failed).items())
+    stranger = random.choice(np.arange(36, 42))
+    more = [Gallery("", np.append(searched.galleries[0].gallery, stranger), np.setdiff1d(searched.galleries[0].probe, stranger))]
+    with_distractor = SearchSet("made", searched.source, searched.templates, more, (1, 5))
+    assert all(value <= before[key] + 1e-12 for key, value in judged(with_distractor, vectors).items())
+
+
+def test_the_report_shows_searches(tmp_path):
+    searched, vectors = problem(galleries=2)
+    result = Identification(searched, replicates=20).run(Embedder(vectors), "model")
+    lines = result_lines([result])
+    assert lines[0] == "made · model: 30 gallery entries, 72 probes, 12 of them without a mate, 0 failures"
+    assert any(line.startswith("  TPIR@FPIR=0.1") for line in lines)
+    write_evaluation(tmp_path, "made", [result])
+    page = (tmp_path / "report.html").read_text()
+    assert "CMC" in page
+    assert "72 probes, 30 gallery entries" in page
