@@ -43,7 +43,7 @@ def result_lines(results: Sequence[Result]) -> list[str]:
 
 def _lines(result: Result) -> list[str]:
     counts = result.counts
-    lines = [f"{result.label}: {_asked(counts)}, {counts['failures_to_acquire']} failures"]
+    lines = [f"{result.label}: {_asked(counts)}, {counts.get('failures_to_acquire', 0)} failures"]
     if counts.get("pairs_left_out"):
         lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
     shown = result.where(variant=[])
@@ -52,7 +52,7 @@ def _lines(result: Result) -> list[str]:
     for metric in resolved:
         rests_on = ["", *filter(None, (threshold_text(metric), _events(metric)))]
         lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
-    return [*lines, *_of_groups(result), *_unresolved(result, shown, "  ")]
+    return [*lines, *_of_parts(result), *_unresolved(result, shown, "  ")]
 
 
 def _asked(counts: Mapping[str, int]) -> str:
@@ -66,17 +66,22 @@ def _events(metric: Metric) -> str:
     return "" if metric.events is None else f"{metric.events:,} {'false positives' if 'fpir' in metric.at else 'impostors'}"
 
 
-def _of_groups(result: Result) -> list[str]:
-    """A line for each group of people: its accuracy, and its FMR and FNMR at the thresholds of the TAR."""
-    groups = dict.fromkeys(metric.variant[0] for metric in result.metrics if metric.quantity in ("fmr", "fnmr") and metric.variant)
-    if not groups:
+def _of_parts(result: Result) -> list[str]:
+    """A line for each group of people (its accuracy, and its FMR and FNMR at the thresholds of the TAR), or for each gallery."""
+    told = [metric for metric in result.metrics if metric.variant and metric.quantity in ("fmr", "fnmr", "identification_rate", "tpir")]
+    parts = dict.fromkeys(metric.variant[0] for metric in told)
+    if not parts:
         return []
-    names = ["mean of groups", "std of groups", *groups]
+    galleries = result.kind == "identification"
+    names = [*parts] if galleries else ["mean of groups", "std of groups", *parts]
     width = max(map(len, names))
-    lines = [f"  groups, threshold {result.switches.get('threshold of groups', '')}"]
+    lines = ["  each gallery" if galleries else f"  groups, threshold {result.switches.get('threshold of groups', '')}"]
     for name in names:
-        own = [f"{metric_title(replace(metric, variant=[]))} {_cell(metric)}" for metric in result.where(variant=[name])]
-        lines += [f"    {name:{width}s}   {'   '.join(own)}"] if own else []
+        own = result.where(variant=[name])
+        cells = [
+            " ".join(filter(None, (metric_title(replace(metric, variant=[])), _cell(metric), threshold_text(metric)))) for metric in own
+        ]
+        lines += [f"    {name:{width}s}   {'   '.join(cells)}"] if cells else []
     return lines
 
 
