@@ -35,8 +35,9 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_HERE = {  # package -> the only places that may import it
     "torch.distributed": {"heads/collectives.py", "training/distributed.py"},
     "jsonargparse": {"training/recipe.py", "training/settings.py"},
-    "onnx": {"models/onnx/session.py"},
-    "onnxruntime": {"models/onnx/session.py"},
+    "onnx": {"models/graphs/onnxruntime.py", "models/export/graph.py"},
+    "onnxruntime": {"models/graphs/onnxruntime.py", "models/export/int8.py"},
+    "openvino": {"models/graphs/openvino.py"},
     "safetensors": {"models/bundle.py", "models/releases/published_file.py", "files.py", "training/checkpoint/tensors.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from limen.heads import HeadOutput, MarginHead
     from limen.inference.measures import create_measure
     from limen.models.embedder import Embedder
+    from limen.models.export import export_onnx
     from limen.protocols import Result, evaluate
     from limen.recogniser import Embeddings
     from limen.training import train
@@ -30,6 +31,7 @@ _HOME = {
     "create_backbone": "backbones",
     "create_measure": "inference.measures",
     "evaluate": "protocols",
+    "export_onnx": "models.export",
     "import_release": "models.releases",
     "train": "training",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "create_measure",
     "data",
     "evaluate",
+    "export_onnx",
     "heads",
     "import_release",
     "margins",

@@ -29,7 +29,7 @@ from limen.errors import UnreadableImage
 from limen.margins import create_margin, training_options
 from limen.models.bundle import _description_sha256
 from limen.models.embedder import Embedder
-from limen.models.onnx.embedder import OnnxEmbedder
+from limen.models.graphs.embedder import GraphEmbedder
 from limen.models.releases import import_release
 from limen.models.releases.mobilefacenet import rename
 from limen.planning.constants import Constants
@@ -286,7 +286,7 @@ def onnx_files() -> Kind:
     text = json.dumps(sidecar, indent=1).encode()
 
     def read(folder: Path) -> str:
-        embedder = OnnxEmbedder(folder / "model.onnx", threads=1)
+        embedder = GraphEmbedder(folder / "model.onnx", threads=1)
         return _hash(
             embedder.embed(np.zeros((1, *[embedder.preprocessing.size] * 2, 3), np.uint8) + 99).vectors.tobytes(),
             embedder.preprocessing,

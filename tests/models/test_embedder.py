@@ -207,7 +207,7 @@ def test_a_calibration_is_kept_in_a_file_and_answered_with(judge, tmp_path):
     embedder = Embedder(judge)
     with pytest.raises(LimenError, match="lies in no file"):
         embedder.save_calibration(calibration)
-    with pytest.raises(LimenError, match="would be taken for an ONNX file"):
+    with pytest.raises(LimenError, match="would be taken for an ONNX or OpenVINO file"):
         embedder.save_calibration(calibration, tmp_path / "judge.onnx")
     assert embedder.calibration is None
     identity, path = embedder.identity, embedder.save_calibration(calibration, tmp_path / "judge.safetensors")

@@ -23,9 +23,9 @@ Embed = Callable[[np.ndarray], tuple[Embeddings, dict[int, str]]]
 class EmbeddingCache:
     """A folder `folder`/NETWORK of blocks, each a file that is named by the SHA-256 of its content and never changed.
 
-    NETWORK is a hash of the model's identity (weights and preprocessing), of flip, and of limen's version. A block is written whole or not
-    at all, so a killed run loses at most the block it was at; several runs may share the folder. A damaged block is passed over, and its
-    images are embedded again. Images whose feature has no direction are not kept.
+    NETWORK is a hash of the model's identity (weights and preprocessing), of the library that computes where that is not PyTorch, of flip,
+    and of limen's version. A block is written whole or not at all, so a killed run loses at most the block it was at; several runs may
+    share the folder. A damaged block is passed over, and its images are embedded again. Images whose feature has no direction are not kept.
 
     Args:
         recogniser: a limen.models.model.Model.
@@ -40,6 +40,7 @@ class EmbeddingCache:
             raise LimenError("cache: this embedder has no `identity` that says what decides its vectors; leave the cache out")
         flip = recogniser.preprocessing.flip if flip is None else flip
         network = {"format": FORMAT, "limen": version("limen"), "identity": recogniser.identity, "flip": flip}
+        network |= {"backend": backend} if (backend := recogniser.description.get("backend")) else {}
         self.folder = Path(folder) / hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()[:32]
         self.has_quality = recogniser.has_quality
         try:

@@ -11,7 +11,7 @@ import torch
 from limen.devices import WithoutTF32, check_threads, computing_on, usable_device
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, save_bundle
-from limen.models.model import BATCH, Model, is_onnx, open_model
+from limen.models.model import BATCH, Model, graph_format, open_model
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.recogniser import Embeddings, check_images, embeddings_of
@@ -49,9 +49,15 @@ class Embedder:
         return f"Embedder({self.bundle.architecture.name}, {self.bundle.architecture.embedding_size}, {self.path}, {self.device})"
 
     @staticmethod
-    def load(path: str | Path, device: str | torch.device = "cpu", threads: int | None = None, precision: str = "float32") -> Model:
-        """Equals `open_model`: the embedder of a bundle file, or of an .onnx file beside its sidecar."""
-        return open_model(path, device, threads, precision)
+    def load(
+        path: str | Path,
+        device: str | torch.device = "cpu",
+        threads: int | None = None,
+        precision: str = "float32",
+        backend: str | None = None,
+    ) -> Model:
+        """Equals `open_model`: the embedder of a bundle file, or of an .onnx or OpenVINO file beside its sidecar."""
+        return open_model(path, device, threads, precision, backend)
 
     def save(self, path: str | Path) -> None:
         """Writes the bundle file that `load` reads; `description` names that file's SHA-256 from then on."""
@@ -78,8 +84,8 @@ class Embedder:
         if out is None and self.path is None:
             raise LimenError("this model lies in no file; name one to keep its calibration in")
         path = Path(out or self.path or "")
-        if is_onnx(path):
-            raise LimenError(f"--out {path}: a bundle under that name would be taken for an ONNX file; choose another")
+        if graph_format(path):
+            raise LimenError(f"--out {path}: a bundle under that name would be taken for an ONNX or OpenVINO file; choose another")
         return path
 
     def save_calibration(self, calibration: Calibration, out: str | Path | None = None) -> Path:
@@ -132,13 +138,17 @@ class Embedder:
         weight, bias = (parameter.detach().double().numpy() for parameter in self.quality_head.parameters())
         return ((feature * weight).sum(1) + bias).astype(np.float32)
 
-    @torch.inference_mode()
-    def _features(self, images: np.ndarray, flip: bool) -> torch.Tensor:
+    def inputs(self, images: np.ndarray) -> torch.Tensor:
+        """(B, 3, size, size) float32, as the network wants it."""
         # (B, size, size, 3) seen as (B, 3, size, size) is channels_last without moving a byte
         pixels = torch.from_numpy(images.copy()).to(self.device).permute(0, 3, 1, 2).float()
         if self.preprocessing.colour == "BGR":
             pixels = pixels.flip(1)
-        inputs = (pixels / 255 - self._mean) / self._std
+        return (pixels / 255 - self._mean) / self._std
+
+    @torch.inference_mode()
+    def _features(self, images: np.ndarray, flip: bool) -> torch.Tensor:
+        inputs = self.inputs(images)
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with autocast, WithoutTF32() if self.device.type == "cuda" else nullcontext():
             features = self.backbone(inputs).float()

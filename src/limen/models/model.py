@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from limen.errors import LimenError
+from limen.lookup import did_you_mean
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.recogniser import Recogniser
 
 BATCH = 64  # images that a network takes at a time
+GRAPHS = {".onnx": "onnx", ".xml": "openvino"}  # a file's suffix -> the format of its graph; whatever else it ends in is a bundle
+BACKENDS = ("torch", "onnxruntime", "openvino")
 
 
 class Model(Recogniser, Protocol):
-    """A recogniser out of a file: limen.Embedder of a bundle, OnnxEmbedder of an ONNX file.
+    """A recogniser out of a file: limen.Embedder of a bundle, GraphEmbedder of an ONNX or OpenVINO file.
 
     path          the file, None where it lies in none
     calibration   what `limen calibrate` found of a quality of its images, None where it was not calibrated
@@ -48,9 +52,9 @@ class Model(Recogniser, Protocol):
         ...
 
 
-def is_onnx(path: str | Path) -> bool:
-    """Whether a file of that name is opened as an ONNX file and not as a bundle: the one place where a suffix decides."""
-    return Path(path).suffix.lower() == ".onnx"
+def graph_format(path: str | Path) -> str | None:
+    """The format of the graph in a file of that name, None for a bundle: the one place where a suffix decides."""
+    return GRAPHS.get(Path(path).suffix.lower())
 
 
 def model_name(path: str | Path) -> str:
@@ -59,21 +63,31 @@ def model_name(path: str | Path) -> str:
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
-def open_model(path: str | Path, device: Any = "cpu", threads: int | None = None, precision: str = "float32") -> Model:
-    """The model in a bundle file, or in an .onnx file beside its sidecar.
+def open_model(
+    path: str | Path, device: Any = "cpu", threads: int | None = None, precision: str = "float32", backend: str | None = None
+) -> Model:
+    """The model in a bundle file, or in an .onnx file or an .xml file of OpenVINO's beside its sidecar.
 
     Args:
         threads: CPU threads of the network, None for the library's own choice.
-        precision: "bf16" runs the network of a bundle in bfloat16.
+        precision: "bf16" runs the network of a bundle, or of any file by OpenVINO, in bfloat16.
+        backend: who computes: one of BACKENDS. None is PyTorch for a bundle, ONNX Runtime for an .onnx file, OpenVINO for an .xml file.
+            For another, a bundle is exported to a temporary file, which is proved equal before it is used.
 
     Raises:
-        LimenError: an unusable file, device or precision.
+        LimenError: an unusable file, device, precision or backend.
     """
-    if is_onnx(path):  # imported here, for both of them import this file
-        from limen.models.onnx.embedder import OnnxEmbedder
+    if backend not in (None, *BACKENDS):
+        raise LimenError(f"backend {backend!r} is not known; {did_you_mean(str(backend), BACKENDS)}")
+    if graph_format(path):  # imported here, for all of them import this file
+        from limen.models.graphs.embedder import GraphEmbedder
 
-        return OnnxEmbedder(path, device, threads, precision)
+        return GraphEmbedder(path, device, threads, precision, backend)
     from limen.models.bundle import load_bundle
     from limen.models.embedder import Embedder
 
-    return Embedder(load_bundle(path), device, threads, precision, Path(path))
+    if backend in (None, "torch"):
+        return Embedder(load_bundle(path), device, threads, precision, Path(path))
+    from limen.models.export.backend import BackendEmbedder
+
+    return BackendEmbedder(load_bundle(path), str(backend), str(device), threads, precision, Path(path))

@@ -1,4 +1,4 @@
-"""An ONNX embedder equals the naive formula on its network, whatever batch the file fixes; a sidecar that is not right is never guessed."""
+"""An embedder from an ONNX file equals the naive formula on its network, whatever batch it fixes; a wrong sidecar is never guessed."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.models.bundle import Architecture, Bundle, Preprocessing
 from limen.models.embedder import Embedder
+from limen.models.graphs.embedder import GraphEmbedder
 from limen.models.model import Model, open_model
-from limen.models.onnx.embedder import OnnxEmbedder
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (pip install 'limen[export]')")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install 'limen[export]')")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install 'limen[export]')")
 
 SIDECAR = {
     "size": 112,
@@ -182,7 +182,7 @@ def refused_with_a_template(model, reason):
     assert reason in first
     assert "model.onnx.json" in first
     model.with_name("model.onnx.json").write_text(template)
-    assert OnnxEmbedder(model).preprocessing == Preprocessing()
+    assert GraphEmbedder(model).preprocessing == Preprocessing()
 
 
 @pytest.mark.parametrize("name", [b"image", b"batch", b"embedding"])
@@ -349,7 +349,7 @@ def test_a_sidecar_that_asks_for_too_much_is_refused(model, text):
 
 def test_an_embedder_shows_itself_in_a_line(images, model):
     embedder = Embedder.load(model)
-    assert repr(embedder) == f"OnnxEmbedder({model}, 8, cpu)"
+    assert repr(embedder) == f"GraphEmbedder({model}, 8, onnxruntime {onnxruntime.__version__}, cpu)"
     assert repr(embedder.embed(images)) == "Embeddings(7 vectors of 8)"
 
 
@@ -383,7 +383,7 @@ def test_it_answers_what_a_bundle_answers(model, tmp_path):
 
 
 def test_another_precision_is_refused_with_the_remedy(model):
-    with pytest.raises(LimenError, match="computes as it was exported; leave --precision"):
+    with pytest.raises(LimenError, match="computes as the file was exported; leave --precision"):
         Embedder.load(model, precision="bf16")
 
 
@@ -454,11 +454,11 @@ def test_a_calibration_is_kept_in_the_sidecar(model, tmp_path, capsys):
     """`limen calibrate` of a foreign recogniser with a quality of the pixels, then what `limen quality` and `limen info` say of it."""
     save_folder(SyntheticFaces(10, 4, difficulty=0.5), tmp_path / "faces")
     assert main(["data", "pairs", str(tmp_path / "faces"), "--count", "120", "--out", str(tmp_path / "pairs.txt")]) == 0
-    before = OnnxEmbedder(model).description
+    before = GraphEmbedder(model).description
     words = ["calibrate", str(model), "--pairs", str(tmp_path / "pairs.txt"), "--images", str(tmp_path / "faces"), "--fmr", "0.1"]
     assert main([*words, "--measure", "sharpness"]) == 0
     assert f"kept in {model}.json" in capsys.readouterr().out
-    embedder = OnnxEmbedder(model)
+    embedder = GraphEmbedder(model)
     assert embedder.calibration.measure == "sharpness"
     assert embedder.description | {"sidecar_sha256": before["sidecar_sha256"]} == before  # nothing else has changed
     assert main(["quality", str(model), str(tmp_path / "faces"), "--measure", "sharpness", "--json"]) == 0
@@ -469,7 +469,7 @@ def test_a_calibration_is_kept_in_the_sidecar(model, tmp_path, capsys):
     assert main(["info", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["calibration"] == found["calibration"]
     assert main([*words, "--measure", "norm"]) == 0  # another takes its place
-    assert OnnxEmbedder(model).calibration.measure == "norm"
+    assert GraphEmbedder(model).calibration.measure == "norm"
     assert main([*words, "--measure", "norm", "--out", str(tmp_path / "other.onnx")]) == 1
     assert f"is kept in its sidecar, {model}.json; leave --out" in capsys.readouterr().err
 
@@ -477,4 +477,4 @@ def test_a_calibration_is_kept_in_the_sidecar(model, tmp_path, capsys):
 def test_a_damaged_calibration_is_named(model):
     save_sidecar(model, calibration={"measure": "norm"})
     with pytest.raises(LimenError, match=r"its calibration is damaged .*; take it out and run `limen calibrate` again$"):
-        OnnxEmbedder(model)
+        GraphEmbedder(model)

@@ -1,17 +1,20 @@
-"""The sidecar of an ONNX file: the small JSON file beside it that states its preprocessing, which is never guessed.
+"""The sidecar of a graph: the small JSON file beside it that states its preprocessing, which is never guessed.
 
 The sidecar of `model.onnx` is `model.onnx.json`. It holds the fields of `Preprocessing`, a `licence`, and `pixels`: "0..1" where `mean` and
 `std` are those of `pixel / 255`, "0..255" where they are those of the pixels as they are. None of them may be left out. `limen calibrate`
-adds a `calibration`.
+adds a `calibration`, and `limen export` says in `exported` what else it knows. A file that limen exported holds the same text inside,
+which is used where the sidecar is lost.
 """
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from limen.errors import LimenError
-from limen.files import read_json, write_text
+from limen.files import parse_json, read_json, write_text
 from limen.lookup import did_you_mean
 from limen.models.preprocessing import KINDS, Preprocessing
 from limen.quality import Calibration
@@ -27,26 +30,57 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_sidecar(path: Path) -> tuple[Preprocessing, str, Calibration | None]:
-    """The preprocessing, the licence and the calibration, if there is one, that a sidecar states.
+@dataclass(frozen=True)
+class Exported:
+    """What `limen export` says of a graph that it wrote.
+
+    input           "uint8" where the preprocessing is inside: (B, size, size, 3) RGB goes in
+    precision       what it is to be computed in
+    margin          the name of the margin it was trained with
+    weights_sha256  of the bundle that was exported
+    """
+
+    input: Literal["float32", "uint8"]
+    precision: Literal["float32", "bf16", "int8"]
+    weights_sha256: str
+    margin: str | None = None
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is stated of a graph; `text` is the JSON that says so."""
+
+    preprocessing: Preprocessing
+    licence: str
+    calibration: Calibration | None = None
+    exported: Exported | None = None
+
+    @property
+    def text(self) -> str:
+        stated = asdict(self.preprocessing) | {"pixels": "0..1", "licence": self.licence}
+        more = {"calibration": self.calibration, "exported": self.exported}
+        return json.dumps(stated | {name: asdict(value) for name, value in more.items() if value is not None}, indent=1)
+
+
+def read_sidecar(path: Path, inside: str | None = None) -> Sidecar:
+    """What the sidecar states; where there is none, what the text `inside` the graph states.
 
     Raises LimenError that says in its first line what is wrong, and ends in a whole sidecar to paste.
     """
     try:
-        stated = read_json(path, LARGEST)
+        stated = parse_json(inside, path) if inside is not None and not path.exists() else read_json(path, LARGEST)
         parts = _parse(stated)
     except LimenError as error:
-        needed = "" if path.exists() else "; an ONNX file needs this sidecar, which states its preprocessing"
+        needed = "" if path.exists() else "; a graph needs this sidecar, which states its preprocessing"
         reason = str(error).removeprefix(f"{path}: ") + needed
     else:
-        return *parts, _calibration(path, stated.get("calibration"))
+        return Sidecar(*parts, _calibration(path, stated.get("calibration")), _exported(path, stated.get("exported")))
     raise wrong_sidecar(path, reason)
 
 
-def add_calibration(path: Path, calibration: Calibration) -> None:
-    """Writes the calibration into the sidecar, in place of an earlier one."""
-    stated = read_json(path, LARGEST) | {"calibration": asdict(calibration)}
-    write_text(path, json.dumps(stated, indent=1))
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Writes the sidecar, in place of an earlier one."""
+    write_text(path, sidecar.text)
 
 
 def _calibration(path: Path, stated: Any) -> Calibration | None:
@@ -54,6 +88,13 @@ def _calibration(path: Path, stated: Any) -> Calibration | None:
         return Calibration.from_json(stated) if stated else None
     except (ValueError, TypeError, AttributeError) as error:
         raise LimenError(f"{path}: its calibration is damaged ({error}); take it out and run `limen calibrate` again") from error
+
+
+def _exported(path: Path, stated: Any) -> Exported | None:
+    try:
+        return None if stated is None else msgspec.convert(stated, Exported)
+    except msgspec.ValidationError as error:
+        raise LimenError(f"{path}: what it says of the export is damaged ({error}); export the model again") from error
 
 
 def wrong_sidecar(path: Path, reason: str, **known: Any) -> LimenError:
@@ -66,7 +107,7 @@ def _parse(stated: Any) -> tuple[Preprocessing, str]:
     if not isinstance(stated, dict):
         raise LimenError(f"it holds a {type(stated).__name__}, not an object")
     for name in stated:
-        if name not in (*STATED, "calibration"):
+        if name not in (*STATED, "calibration", "exported"):
             raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, STATED)}")
     for name, kind in STATED.items():
         if name not in stated:

@@ -1,0 +1,1 @@
+"""Recognisers in files that hold a graph of operations, ONNX or OpenVINO's: foreign ones, and those that limen exported."""

@@ -1,1 +1,0 @@
-"""Recognisers in ONNX files."""
