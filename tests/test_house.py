@@ -38,6 +38,7 @@ ONLY_HERE = {  # package -> the only places that may import it
     "onnx": {"models/graphs/onnxruntime.py", "models/export/graph.py"},
     "onnxruntime": {"models/graphs/onnxruntime.py", "models/export/int8.py"},
     "openvino": {"models/graphs/openvino.py"},
+    "huggingface_hub": {"models/hub.py"},
     "safetensors": {"models/bundle.py", "models/releases/published_file.py", "files.py", "training/checkpoint/tensors.py"},
     "matplotlib": {"report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},

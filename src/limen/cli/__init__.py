@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "memory, traffic and the head's share of a step, for any number of identities",
     "import": "published weights (AdaFace, CR-FIQA, insightface, ...) to a bundle",
     "export": "a bundle to an ONNX or OpenVINO file, proved to compute the same",
+    "publish": "a bundle and a model card made from it, in a folder or on the Hugging Face Hub",
     "evaluate": "judge a model on benchmarks or pairs of images",
     "protocols": "list the benchmarks, what their folders must hold and where people get them",
     "embed": "embeddings of images, as a .npz file",

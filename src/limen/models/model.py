@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from limen.errors import LimenError
 from limen.lookup import did_you_mean
+from limen.models.hub import fetch, repository
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.recogniser import Recogniser
@@ -66,7 +67,8 @@ def model_name(path: str | Path) -> str:
 def open_model(
     path: str | Path, device: Any = "cpu", threads: int | None = None, precision: str = "float32", backend: str | None = None
 ) -> Model:
-    """The model in a bundle file, or in an .onnx file or an .xml file of OpenVINO's beside its sidecar.
+    """The model in a bundle file, or in an .onnx file or an .xml file of OpenVINO's beside its sidecar; hf://owner/name[@revision] is the
+    bundle file of a repository on the Hugging Face Hub.
 
     Args:
         threads: CPU threads of the network, None for the library's own choice.
@@ -79,6 +81,8 @@ def open_model(
     """
     if backend not in (None, *BACKENDS):
         raise LimenError(f"backend {backend!r} is not known; {did_you_mean(str(backend), BACKENDS)}")
+    if (where := repository(path)) is not None:
+        path = fetch(where)
     if graph_format(path):  # imported here, for all of them import this file
         from limen.models.graphs.embedder import GraphEmbedder
 

@@ -264,8 +264,8 @@ def test_an_exported_file_runs_by_the_backend_named(embedder, exported, images):
 
 
 def test_unusable_backends_are_refused(bundle_file, monkeypatch):
-    with pytest.raises(LimenError, match="backend 'onnx' is not known; did you mean 'onnxruntime'"):
-        open_model(bundle_file, backend="onnx")
+    with pytest.raises(LimenError, match="backend 'tensorrt' is not known; known: torch, onnxruntime, openvino"):
+        open_model(bundle_file, backend="tensorrt")
     with pytest.raises(LimenError, match="leave --precision, or add --backend openvino"):
         open_model(bundle_file, backend="onnxruntime", precision="bf16")
     monkeypatch.setitem(sys.modules, "openvino", None)

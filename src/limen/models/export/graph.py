@@ -52,6 +52,11 @@ class ExportedNetwork(nn.Module):
 
 def write_onnx(bundle: Bundle, path: Path, takes_pixels: bool) -> None:
     """Raises LimenError where the exporter is not installed, or cannot write one of the network's operations."""
+    try:
+        import onnx  # noqa: F401  (PyTorch asks for both only when much is done)
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise LimenError(f"an export needs onnx and onnxscript ({error}); pip install 'limen[export]'") from error
     network = ExportedNetwork(bundle, takes_pixels).eval()
     names = OUTPUTS if network.quality_head is not None else OUTPUTS[:2]
     try:
@@ -66,9 +71,7 @@ def write_onnx(bundle: Bundle, path: Path, takes_pixels: bool) -> None:
                 external_data=False,
                 verbose=False,
             )
-    except ImportError as error:
-        raise LimenError(f"an export needs onnx and onnxscript ({error}); pip install 'limen[export]'") from error
-    except (OSError, KeyboardInterrupt):
+    except OSError:
         raise
     except Exception as error:  # the exporter's exceptions have no base class in common
         architecture = bundle.architecture.name
