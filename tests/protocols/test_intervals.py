@@ -9,7 +9,9 @@ import pytest
 from limen import metrics
 from limen.data.pairs import PairSet, open_pairs, with_subjects
 from limen.errors import LimenError
-from limen.protocols import ErrorVersusDiscard, PairScores, Verification
+from limen.protocols import ErrorVersusDiscard, Metric, PairScores, Verification
+from limen.protocols.intervals import with_interval
+from limen.report.show import interval_text
 
 PEOPLE, EACH = 40, 5
 
@@ -146,3 +148,15 @@ def test_subjects_that_contradict_the_pairs_or_lack_an_image_are_refused(bin_fil
     who.write_text("file,subject\nnobody.png,one\n")
     with pytest.raises(LimenError, match=r"has no row for .*image 0 .*add file,subject rows"):
         with_subjects(pairs, who)
+
+
+@pytest.mark.parametrize(
+    ("errors", "events", "few"), [(10, None, False), (9, None, True), (30, 9, True), (30, 10, False), (191, None, True)]
+)
+def test_an_interval_says_when_it_rests_on_few_events(errors, events, few):
+    """Errors of the rate itself, on whichever side there are fewer, and impostors behind its threshold."""
+    metric = Metric("tar", 1 - errors / 200, events=events)
+    people = np.arange(200)
+    found = with_interval(metric, np.array([0.1, 0.9]), 0.95, people, people, [np.ones(200, bool)])
+    assert found.interval.few_events == few
+    assert interval_text(found).endswith("few events") == few

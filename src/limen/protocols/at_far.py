@@ -7,7 +7,7 @@ import numpy as np
 
 from limen import metrics
 from limen.metrics.rates import lowest_above
-from limen.protocols.intervals import Bootstrap, with_interval
+from limen.protocols.intervals import Bootstrap, has_few_events, with_interval
 from limen.protocols.result import Interval, Metric
 
 Lookup = Literal["conservative", "nearest"]
@@ -52,6 +52,7 @@ def tar_metrics(
         ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
         metric = with_interval(found[number], ends, bootstrap.level, first, second, [same])
         if np.isfinite([lows[place], highs[place]]).all():
-            metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), bootstrap.level)
+            few = has_few_events(metric)
+            metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), bootstrap.level, few_events=few)
         found[number] = metric
     return found

@@ -10,7 +10,7 @@ from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images
 from limen.metrics.rates import lowest_above
-from limen.protocols.intervals import Bootstrap, Figure, with_interval
+from limen.protocols.intervals import Bootstrap, Figure, has_few_events, with_interval
 from limen.protocols.pair_scores import pooled, pooling_switches
 from limen.protocols.result import Curve, Interval, Metric, Result
 from limen.protocols.task import Gallery, SearchSet
@@ -193,7 +193,8 @@ class Identification:
             ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
             metric = with_interval(rows[number], ends, b.level, found.person, found.person, [found.mated])
             if np.isfinite([lows[place], highs[place]]).all():
-                metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), b.level)
+                few = has_few_events(metric)
+                metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), b.level, few_events=few)
             rows[number] = metric
         return rows
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limen import metrics
-from limen.protocols.result import Interval, Metric
+from limen.protocols.result import EVENTS, Interval, Metric
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,21 @@ def with_interval(
     one of them, its pairs as many fewer as their subjects `first`, `second` (P,) go together.
     """
     low, high = (float(end) for end in ends)
+    few = has_few_events(metric, [int(kind.sum()) for kind in kinds])
     if metric.value in (0, 1) and kinds:
         for kind in kinds:
             count, error = int(kind.sum()), np.zeros(int(kind.sum()), bool)
             effect = max(metrics.design_effect(error, people[kind]) for people in (first, second))
             reached = [float(end) for end in metrics.proportion_interval(metric.value * count, count, effect, level)]
             low, high = min(low, reached[0]), max(high, reached[1])
-        return replace(metric, interval=Interval(low, high, level, "Clopper-Pearson, people drawn"))
-    return replace(metric, interval=Interval(low, high, level)) if low < high else metric
+        return replace(metric, interval=Interval(low, high, level, "Clopper-Pearson, people drawn", few))
+    return replace(metric, interval=Interval(low, high, level, few_events=few)) if low < high else metric
+
+
+def has_few_events(metric: Metric, counts: Sequence[int] = ()) -> bool:
+    """Whether fewer than EVENTS impostors were accepted at the metric's threshold, or a rate of each of `counts` pairs has fewer errors."""
+    events = [] if metric.events is None else [metric.events]
+    if metric.value is not None:
+        errors = min(metric.value, 1 - metric.value)
+        events += [round(errors * count) for count in counts]
+    return min(events, default=EVENTS) < EVENTS

@@ -15,6 +15,7 @@ from limen.files import plain, read_json, write_json
 from limen.protocols.older_results import upgraded
 
 FORMAT = 2
+EVENTS = 10  # behind an interval that holds the truth as often as it says: benchmarks/coverage.py
 Unit = Literal["rate", "similarity", "area", "count", "number"]
 
 
@@ -26,6 +27,8 @@ class Interval:
     high: float
     level: float = 0.95
     method: str = "bootstrap over subjects"
+    few_events: bool = False
+    """It rests on fewer than EVENTS errors or accepted impostors, and may hold the truth less often than `level` (docs/RESULTS.md)."""
 
 
 @dataclass

@@ -51,10 +51,11 @@ def metric_text(metric: Metric, value: float | int | None = None, unit: bool = T
 
 
 def interval_text(metric: Metric) -> str:
-    """ "98.10 to 98.92", or nothing where there is no interval."""
+    """ "98.10 to 98.92", with "few events" where it rests on too few to be sure of; nothing where there is no interval."""
     if metric.interval is None:
         return ""
-    return f"{metric_text(metric, metric.interval.low, unit=False)} to {metric_text(metric, metric.interval.high, unit=False)}"
+    ends = f"{metric_text(metric, metric.interval.low, unit=False)} to {metric_text(metric, metric.interval.high, unit=False)}"
+    return ends + (", few events" if metric.interval.few_events else "")
 
 
 def threshold_text(metric: Metric) -> str:

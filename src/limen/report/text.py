@@ -56,10 +56,12 @@ def _lines(result: Result) -> list[str]:
 
 
 def _asked(counts: Mapping[str, int]) -> str:
-    if "probes" in counts:
+    if "gallery_entries" in counts:
         strangers = f", {counts['probes_without_mate']:,} of them without a mate" if counts["probes_without_mate"] else ""
         return f"{counts['gallery_entries']:,} gallery entries, {counts['probes']:,} probes{strangers}"
-    return f"{counts['mated']} mated, {counts['non_mated']} non-mated pairs"
+    if "non_mated" in counts:
+        return f"{counts['mated']} mated, {counts['non_mated']} non-mated pairs"
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if what != "failures_to_acquire") or "judged"
 
 
 def _events(metric: Metric) -> str:
