@@ -27,6 +27,13 @@ LAYOUTS = {
     "adience": "limen.protocols.layouts.adience:ADIENCE",
     "ijbb": "limen.protocols.layouts.ijb:IJBB",
     "ijbc": "limen.protocols.layouts.ijb:IJBC",
+    "survface-pairs": "limen.protocols.layouts.survface:SURVFACE_PAIRS",
+    "folders": "limen.protocols.layouts.folders:FOLDERS",
+    "tinyface": "limen.protocols.layouts.tinyface:TINYFACE",
+    "scface": "limen.protocols.layouts.scface:SCFACE",
+    "ijbb-search": "limen.protocols.layouts.ijb_search:IJBB_SEARCH",
+    "ijbc-search": "limen.protocols.layouts.ijb_search:IJBC_SEARCH",
+    "survface": "limen.protocols.layouts.survface:SURVFACE",
 }
 
 

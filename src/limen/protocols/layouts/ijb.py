@@ -1,5 +1,6 @@
 """IJB-B and IJB-C, one to one: insightface's suite of loose crops, or NIST's original tables with crops of one's own."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -74,15 +75,40 @@ def with_templates(templates: Templates, ids: np.ndarray, wanted: np.ndarray) ->
 
 def subjects_of_templates(path: Path, letter: str) -> dict[int, str]:
     """The person of each template that the 1:N tables name; empty where they are not there."""
-    found: dict[int, str] = {}
+    tables: dict[Path, dict[int, str]] = {}
     for name in (*(f"1N_gallery_{subset}.csv" for subset in SUBSETS[letter]), "1N_probe_mixed.csv"):
         file = next((file for place in places(path) if (file := entry(place, table(letter, name)))), None)
         if file is None:
             return {}
-        for line, row in rows_of(file, range(2, 64), ",", skip=1):
-            number = whole_number(file, line, row[0])
-            if found.setdefault(number, row[1]) != row[1]:
-                raise wrong_line(file, line, f"gives template {number} the person {row[1]}, and an earlier line {found[number]}")
+        tables[file] = template_subjects(file)
+    return subjects_of_tables(tables)
+
+
+def subjects_of_tables(tables: Mapping[Path, Mapping[int, str]]) -> dict[int, str]:
+    """The people of all templates in several tables. Raises LimenError where two of them do not agree."""
+    found: dict[int, str] = {}
+    for file, subjects in tables.items():
+        for number, person in subjects.items():
+            if found.setdefault(number, person) != person:
+                said = f"gives template {number} the person {person}, and another table {found[number]}"
+                raise LimenError(f"{file}: {said}; fetch the tables again")
+    return found
+
+
+def template_subjects(path: Path) -> dict[int, str]:
+    """The person of each template of a 1:N table: comma, columns 1 and 2, several rows a template, with a header or without.
+
+    Raises LimenError for a template of two people, and where there is none.
+    """
+    found: dict[int, str] = {}
+    for place, (line, row) in enumerate(rows_of(path, range(2, 64), ",")):
+        if place == 0 and not row[0].isdigit():
+            continue
+        number = whole_number(path, line, row[0])
+        if not row[1] or found.setdefault(number, row[1]) != row[1]:
+            raise wrong_line(path, line, f"gives template {number} the person {row[1]!r}, and an earlier line {found.get(number)!r}")
+    if not found:
+        raise LimenError(f"{path}: holds no templates; fetch it again")
     return found
 
 
