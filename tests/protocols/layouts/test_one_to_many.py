@@ -245,7 +245,7 @@ BAD_TABLES = [
     ("gallery_G1", [HEADER, "11,31,a", "12,31,b"], "template 12 is in a gallery and among the probes"),
     ("gallery_G1", [HEADER, "11,31,a", "x,31,b"], "line 3 has 'x' where a whole number is expected"),
     ("gallery_G2", [HEADER], "gallery_G2.csv: holds no templates"),
-    ("probe_mixed", [HEADER, "12"], "line 2 has 1 fields"),
+    ("probe_mixed", [HEADER, "12"], "line 2 has 1 fields where 2 to 63 are expected"),
 ]
 
 

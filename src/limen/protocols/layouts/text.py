@@ -37,7 +37,8 @@ def rows_of(path: Path, fields: int | Sequence[int], separator: str | None = Non
             continue
         row = [field.strip() for field in line.split(separator)]
         if len(row) not in allowed:
-            raise wrong_line(path, number, f"has {len(row)} fields where {' or '.join(map(str, allowed))} are expected")
+            expected = f"{fields[0]} to {fields[-1]}" if isinstance(fields, range) else " or ".join(map(str, allowed))
+            raise wrong_line(path, number, f"has {len(row)} fields where {expected} are expected")
         yield number, row
 
 
