@@ -34,6 +34,8 @@ class Bootstrap:
     def figures(self, figures: Sequence[Figure], first: np.ndarray, second: np.ndarray) -> list[Metric]:
         """Their metrics; those that have a statistic with their intervals, the same people drawn for all."""
         statistics = [figure.statistic for figure in figures if figure.statistic]
+        if not statistics:  # none of the rates is resolved
+            return [figure.metric for figure in figures]
         ends = iter(self.of(lambda weight: np.concatenate([np.atleast_1d(found(weight)) for found in statistics]), first, second))
         return [
             with_interval(figure.metric, next(ends), self.level, first, second, figure.kinds) if figure.statistic else figure.metric
