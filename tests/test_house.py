@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "limen"
 FLOORS = [
-    {"devices", "errors", "files", "lookup", "names", "tables", "parts", "recogniser"},  # below the house: what every room may use
+    {"devices", "errors", "files", "lookup", "locks", "names", "tables", "parts", "recogniser"},  # below the house: what every room may use
     {"functional", "metrics", "align"},
     {"margins", "backbones", "data"},
     {"heads", "quality"},
@@ -23,6 +23,8 @@ NEIGHBOURS = {
     ("devices", "errors"),
     ("files", "errors"),
     ("lookup", "errors"),
+    ("locks", "errors"),
+    ("locks", "files"),
     ("names", "errors"),
     ("tables", "errors"),
     ("tables", "files"),

@@ -403,8 +403,8 @@ def test_settings_that_train_nothing_or_nowhere_are_refused(faces, tmp_path):
 def test_two_processes_do_not_train_in_one_folder(faces, tmp_path):
     """The folder is free again as soon as the other has ended, however it did."""
     program = (
-        "import sys, pathlib, signal, limen.training.run_folder as f\n"
-        "with f.sole_use(pathlib.Path(sys.argv[1])):\n print(flush=True)\n signal.pause()"
+        "import sys, pathlib, signal, limen.locks as f\n"
+        "with f.sole_use(pathlib.Path(sys.argv[1]), 'training'):\n print(flush=True)\n signal.pause()"
     )
     other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "run")], stdout=subprocess.PIPE)
     other.stdout.readline()

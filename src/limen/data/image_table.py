@@ -17,7 +17,8 @@ class ImageTable:
     """`number(*values)` of the `columns` of every image in a CSV file that has them and a column `file`.
 
     A file is named as `get` will be asked for it, or by its path from the working folder or from the folder of the CSV, with its accents
-    composed or not; other columns are passed over.
+    composed or not; other columns are passed over, and so are rows
+    without a file.
 
     Raises:
         LimenError: no such CSV, a column that it lacks, a row of which `number` makes none (ValueError), two rows of one file that differ.
@@ -29,7 +30,9 @@ class ImageTable:
         self._numbers: dict[str, float] = {}
         for line, row in read_csv(path, wanted):
             try:
-                name, found = row["file"], number(*(row[column] for column in columns))
+                if not (name := row["file"]):
+                    continue
+                found = number(*(row[column] for column in columns))
                 for known_as in {name, os.path.realpath(name), os.path.realpath(path.parent / name)}:
                     if str(self._numbers.setdefault(known_as, found)) != str(found):  # as text, for nan is not equal to itself
                         raise ValueError(f"{name} stands there already, with {self._numbers[known_as]:g}")

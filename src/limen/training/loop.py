@@ -5,6 +5,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from limen.data.feed.loader import readers_alive
+from limen.locks import sole_use
 from limen.protocols import Verification
 from limen.training.checkpoint.folder import remove_remains
 from limen.training.distributed import join_processes
@@ -14,7 +15,7 @@ from limen.training.log import RunLog
 from limen.training.monitor import Monitor
 from limen.training.recipe import Recipe
 from limen.training.run import Run
-from limen.training.run_folder import finish, sole_use, starting_point
+from limen.training.run_folder import finish, starting_point
 from limen.training.settings import check
 from limen.training.state import restore, save
 from limen.training.step import Step
@@ -42,7 +43,7 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
         with processes.together():
             check(recipe)
             if processes.first:
-                held.enter_context(sole_use(out))
+                held.enter_context(sole_use(out, "training"))
                 start_from = starting_point(out, resume)
                 protocols = open_protocols(recipe)
         start_from = processes.from_first(start_from)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from limen.data.images import IMAGE_SUFFIXES, SIZE, check_on_other_size, read_image
+from limen.data.images import IMAGE_SUFFIXES, SIZE, check_on_other_size, read_image, read_photo
 from limen.data.readers.people import each_person
 from limen.errors import LimenError
 
@@ -67,9 +67,9 @@ class FolderSource:
 
 
 class FileSource:
-    """An ImageSource of the files in `paths`, in their order."""
+    """An ImageSource of the files in `paths`, in their order. `size` None gives whole photos, each as large as it is."""
 
-    def __init__(self, paths: Iterable[str | PathLike[str]], size: int = SIZE, on_other_size: str = "refuse") -> None:
+    def __init__(self, paths: Iterable[str | PathLike[str]], size: int | None = SIZE, on_other_size: str = "refuse") -> None:
         self.paths = [str(path) for path in paths]
         self.size = size
         self.on_other_size = check_on_other_size(on_other_size)
@@ -78,7 +78,8 @@ class FileSource:
         return len(self.paths)
 
     def image(self, index: int) -> np.ndarray:
-        return read_image(self.paths[index], self.size, self.on_other_size)
+        path = self.paths[index]
+        return read_photo(path) if self.size is None else read_image(path, self.size, self.on_other_size)
 
     def locate(self, index: int) -> str:
         return self.paths[index]
