@@ -2,12 +2,14 @@
 
 from limen.align.faces import RULES, Detector, Face, choose
 from limen.align.opening import open_detector
-from limen.align.search import FaceSearch
+from limen.align.search import SIDE, FaceSearch
 from limen.align.template import SIZE, TEMPLATE, similarity, warp
-from limen.align.yunet import YuNet
+from limen.align.yunet import MIN_SCORE, YuNet
 
 __all__ = [
+    "MIN_SCORE",
     "RULES",
+    "SIDE",
     "SIZE",
     "TEMPLATE",
     "Detector",

@@ -29,7 +29,7 @@ COMMANDS = {
     "quality": "quality of images: score, percentile, expected error, contact sheet",
     "calibrate": "find what a model's quality scores mean, and keep it in the model",
     "info": "what a model file holds",
-    "data": "generate faces, draw pairs, inspect data",
+    "data": "generate faces, align photos, draw pairs, inspect data",
 }
 
 

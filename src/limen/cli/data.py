@@ -1,7 +1,8 @@
-"""Generate synthetic faces as a folder, draw pairs of the faces of a folder, or look at what a source of faces holds.
+"""Generate synthetic faces, align the faces of photos, draw pairs of the faces of a folder, or look at what a source of faces holds.
 
 limen data synthesize --identities 100 --images 20 --out faces/
 limen data pairs faces/ --count 6000 --out pairs.txt        # then: --pairs pairs.txt --images faces/
+limen data align photos/ --out faces/ --detector yunet     # detect, align to 112x112; resumes where it was killed
 limen data inspect faces/
 limen data inspect train.rec --check      # names every image that cannot be read, and ends with status 1 if there is one
 """
@@ -11,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from limen.align import MIN_SCORE, RULES, SIDE, FaceSearch, open_detector
 from limen.cli.progress import progress_bar
-from limen.data import FolderSource, open_source, save_pairs
+from limen.data import FaceFinder, FolderSource, GivenLandmarks, align_folder, open_source, save_pairs
 from limen.data.source import READERS, reader_of
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError, UnreadableImage
+
+LISTED = 10  # failures in the text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument("--first", type=int, default=0, help="number of the first person: other ranges are other people (0)")
     make.add_argument("--difficulty", type=float, default=1.0, help="0: frontal and clean; 1: pose, light, occlusion, poor quality (1)")
     make.add_argument("--out", required=True, metavar="DIR", help="a new folder")
+    align = actions.add_parser("align", help="find the faces in photos and align them, with a table of faces and failures (alignment.csv)")
+    align.add_argument("path", metavar="DIR", help="a folder of photos, or of folders of them")
+    align.add_argument("--out", required=True, metavar="DIR", help="for the crops, named as the photos; a run goes on there")
+    align.add_argument("--detector", metavar="DETECTOR", help="yunet, FILE.onnx, FILE.onnx:SHA256 or package.module:Class[:FILE] (yunet)")
+    align.add_argument("--landmarks", metavar="PATH", help="instead: five points a face, in a list (IJB's, RFW's) or a folder of files")
+    align.add_argument("--faces", choices=RULES, default="largest", help="which faces of a photo (largest)")
+    align.add_argument("--side", type=int, default=SIDE, metavar="N", help=f"pixels of the longer side that the detector sees ({SIDE})")
+    align.add_argument("--min-score", type=float, default=MIN_SCORE, metavar="X", help=f"of YuNet, from 0 to 1 ({MIN_SCORE})")
+    align.add_argument("--workers", type=int, metavar="N", help="threads (one for each core)")
+    align.add_argument("--jpeg", type=int, metavar="Q", help="write JPEG of that quality (lossless PNG)")
     draw = actions.add_parser("pairs", help="draw pairs of images, half of one person and half of two, for evaluate and calibrate")
     draw.add_argument("path", metavar="DIR", help="one folder of images per person")
     draw.add_argument("--count", type=int, default=6000, help="pairs (6000)")
@@ -39,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    return {"synthesize": _synthesize, "pairs": _pairs, "inspect": _inspect}[options.action](options)
+    return {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect}[options.action](options)
 
 
 def _synthesize(options: argparse.Namespace) -> dict[str, Any]:
@@ -47,6 +61,30 @@ def _synthesize(options: argparse.Namespace) -> dict[str, Any]:
     with progress_bar("drawing faces") as progress:
         path = save_folder(source, options.out, progress)
     return {"out": str(path), "identities": options.identities, "images": len(source)}
+
+
+def _align(options: argparse.Namespace) -> dict[str, Any]:
+    if options.landmarks and options.detector:
+        raise LimenError("--landmarks and --detector: a face comes from one of them; leave the other out")
+    finder: FaceFinder = (
+        GivenLandmarks(options.landmarks, options.path)
+        if options.landmarks
+        else FaceSearch(open_detector(options.detector or "yunet", **_score(options)), options.side)
+    )
+    with progress_bar("aligning") as progress:
+        found = align_folder(options.path, options.out, finder, options.faces, options.workers, options.jpeg, progress)
+    return {
+        "out": options.out,
+        "photos": found.photos,
+        "faces": found.faces,
+        "photos_without_a_face": len(found.failures),
+        "table": str(found.table),
+        "failures": found.failures,
+    }
+
+
+def _score(options: argparse.Namespace) -> dict[str, float]:
+    return {} if options.min_score == MIN_SCORE else {"min_score": options.min_score}
 
 
 def _pairs(options: argparse.Namespace) -> dict[str, Any]:
@@ -81,7 +119,9 @@ def _spread(sizes: np.ndarray) -> dict[str, float]:
 
 def text(result: dict[str, Any]) -> str:
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if not isinstance(value, list)]
-    return "\n".join([*lines, *result.get("unreadable_images", [])])
+    failures = result.get("failures", [])
+    more = [f"and {len(failures) - LISTED} more; the table has them all"] if len(failures) > LISTED else []
+    return "\n".join([*lines, *result.get("unreadable_images", []), *failures[:LISTED], *more])
 
 
 def failed(result: dict[str, Any]) -> bool:

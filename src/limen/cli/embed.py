@@ -1,7 +1,9 @@
-"""Embed aligned 112x112 images into a .npz file: vectors (N, D) of unit length, norms (N,), files (N,), quality (N,) where there is one.
+"""Embed aligned 112x112 images, or the faces of photos, into a .npz file: vectors (N, D) of unit length, norms (N,), files (N,), quality
+(N,) where there is one.
 
   limen embed model.safetensors faces/ --out faces.npz
   limen embed model.onnx a.jpg b.jpg --out two.npz --no-flip
+  limen embed model.safetensors photos/ --detector yunet --out faces.npz
   limen embed model.safetensors people/ --templates --out gallery.npz
   limen embed model.safetensors people/ --templates --pool quality --min-quality 0.3 --out gallery.npz
   limen embed model.onnx people/ --templates --quality sharpness --min-quality 40 --out gallery.npz
@@ -20,9 +22,9 @@ enrol: reported, and not in the file.
 import argparse
 from typing import Any
 
-from limen.cli.inference import add_inference_arguments, inference_options, model_options
+from limen.cli.inference import add_inference_arguments, alignment_of, inference_options, model_options, open_faces
 from limen.cli.progress import progress_bar
-from limen.data import FileSource, list_images
+from limen.data import list_images
 from limen.data.readers.people import people_of
 from limen.decision.enrolment import enrol, reference_of
 from limen.errors import LimenError
@@ -36,7 +38,7 @@ AMONG_GIVEN = "percentile of the quality among the images given: they depend on 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
-    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, or folders that are searched for them")
+    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, with --detector photos, or folders of them")
     parser.add_argument("--out", required=True, metavar="FILE.npz")
     parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
     parser.add_argument("--resize", action="store_true", help="resize images of another size than the model's, instead of refusing them")
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise LimenError(f"{options.model}: it has no quality head; add --quality norm, sharpness or a MODEL with one")
     measure = create_measure(spec, embedder=embedder, **model_options(options)) if spec else None
     reference = reference_of(embedder, spec, measure) if spec and measure else None
-    source = FileSource(files, embedder.preprocessing.size, "resize" if options.resize else "refuse")
+    source = open_faces(files, embedder.preprocessing.size, options)
     reading = {"flip": False if options.no_flip else None, **inference_options(options)}
     with progress_bar("embedding") as progress:
         kept = enrol(embedder, source, people, measure, options.min_quality, weighted, reference, progress=progress, **reading)
@@ -75,6 +77,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "failures": kept.failures,
         "model_sha256": embedder.description["model_sha256"],
     }
+    result |= alignment_of(source)
     if measure:
         result["quality"] = measure.name
     if "refused_files" in arrays:
@@ -84,7 +87,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         result |= {"failed_to_enrol": kept.failed_to_enrol, "templates": len(arrays["templates"]), "pool": options.pool or "mean"}
     if weighted:
         result["weights"] = AMONG_GIVEN if reference is None else AMONG_REFERENCE
-    made_by = {name: result.get(name) for name in ("model_sha256", "quality", "min_quality", "pool", "weights")}
+    made_by = {name: result.get(name) for name in ("model_sha256", "quality", "min_quality", "pool", "weights")} | alignment_of(source)
     kept.save(options.out, made_by | {"model": options.model, "flip": not options.no_flip})
     return result
 

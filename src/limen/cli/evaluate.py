@@ -28,7 +28,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from limen.cli.inference import add_inference_arguments, inference_options, model_options
+from limen.cli.inference import add_inference_arguments, inference_options, model_options, pairs_of_faces
 from limen.cli.progress import progress_bar
 from limen.data.pairs import PairSet, open_pairs, with_subjects
 from limen.errors import LimenError
@@ -92,7 +92,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
     """Those of --on and --pairs, each with a name of its own."""
-    pairs = [replace(open_pairs(path, options.images), switches={"pairs_sha256": file_sha256(path)}) for path in options.pairs]
+    opened = [pairs_of_faces(open_pairs(path, options.images), options) for path in options.pairs]
+    hashes = [{"pairs_sha256": file_sha256(path)} for path in options.pairs]
+    pairs = [replace(one, switches={**one.switches, **sha256}) for one, sha256 in zip(opened, hashes, strict=True)]
+    if options.on and options.detector:
+        raise LimenError("--detector: benchmarks of --on are read as they are; align their photos first (limen data align)")
     tasks = [*(open_benchmark(spec) for spec in options.on), *pairs]
     if not tasks:
         raise LimenError("nothing to judge on: name benchmarks (--on lfw:PATH) or files of pairs (--pairs lfw.bin)")

@@ -1,8 +1,14 @@
-"""The words of every command that embeds images: how a model is opened and how images are read. None changes what is measured."""
+"""The words of every command that embeds images: how a model is opened and how images are read, photos among them."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
 from typing import Any
 
+from limen.align import FaceSearch, open_detector
+from limen.data import AlignedSource, FileSource, ImageSource, PairSet
+from limen.errors import LimenError
 from limen.models.model import BACKENDS
 
 
@@ -14,6 +20,8 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="images that the network takes at a time (64)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that read images ahead (one for each core, four at most)")
     parser.add_argument("--cache", metavar="DIR", help="keep embeddings there, and embed no image again that is known there")
+    parser.add_argument("--detector", metavar="DETECTOR", help="the images are photos: find their faces with it (yunet, FILE.onnx)")
+    parser.add_argument("--faces", choices=["largest", "central"], help="which of several faces of a photo is meant (largest)")
 
 
 def model_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -24,3 +32,30 @@ def model_options(options: argparse.Namespace) -> dict[str, Any]:
 def inference_options(options: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of `embed_images`, `score_images` and whatever passes them on."""
     return {"batch_size": options.batch_size, "workers": options.workers, "cache": options.cache}
+
+
+def open_faces(files: Sequence[str | PathLike[str]], size: int, options: argparse.Namespace) -> ImageSource:
+    """The faces in `files`, `size` pixels a side: aligned crops, or with --detector one of each photo, found and aligned."""
+    on_other_size = "resize" if getattr(options, "resize", False) else "refuse"
+    if options.detector is None:
+        if options.faces:
+            raise LimenError("--faces: it chooses among the faces of a photo; add --detector")
+        return FileSource(files, size, on_other_size)
+    if on_other_size == "resize":
+        raise LimenError("--resize: a photo's face is aligned to the model's size; leave it out, or --detector")
+    return AlignedSource(FileSource(files, size=None), FaceSearch(open_detector(options.detector)), options.faces or "largest", size)
+
+
+def pairs_of_faces(pairs: PairSet, options: argparse.Namespace) -> PairSet:
+    """The pairs as they are, or with --detector of the faces in their photos."""
+    if options.detector is None and options.faces is None:
+        return pairs
+    if not isinstance(pairs.source, FileSource):
+        raise LimenError(f"{pairs.name}: holds aligned faces and no photos; leave --detector and --faces out")
+    source = open_faces(pairs.source.paths, pairs.source.size or 0, options)
+    return replace(pairs, source=source, switches={**pairs.switches, **alignment_of(source)})
+
+
+def alignment_of(source: ImageSource) -> dict[str, Any]:
+    """What a result says of how its faces were aligned; nothing of crops that came aligned."""
+    return {"alignment": source.description} if isinstance(source, AlignedSource) else {}

@@ -2,6 +2,7 @@
 
   limen quality model.safetensors faces/ --csv scores.csv --sheet sheet.html
   limen quality model.safetensors a.jpg b.jpg
+  limen quality model.safetensors photos/ --detector yunet
   limen quality model.safetensors faces/ --measure sharpness
 
 The measure is the model's own quality head, or with --measure
@@ -20,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from limen.cli.inference import add_inference_arguments, inference_options, model_options
+from limen.cli.inference import add_inference_arguments, alignment_of, inference_options, model_options, open_faces
 from limen.cli.progress import progress_bar
-from limen.data import FileSource, list_images
+from limen.data import list_images
 from limen.inference.measures import OF_A_MODEL, create_measure, measure_identity
 from limen.inference.table import embed_images, without_quality
 from limen.models.model import Model, model_name, open_model
@@ -33,7 +34,7 @@ LISTED = 20  # lines of the text; --csv and --json have them all
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
-    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, or folders that are searched for them")
+    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, with --detector photos, or folders of them")
     parser.add_argument("--measure", default="quality", metavar="NAME", help="what to measure (quality: the model's quality head)")
     parser.add_argument("--csv", metavar="FILE.csv", help=f"write {', '.join(COLUMNS)} of every image, empty where it cannot be used")
     parser.add_argument("--sheet", metavar="FILE.html", help="write the faces from worst to best as one page")
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     files = list_images(options.images)
     embedder = open_model(options.model, **model_options(options))
-    source = FileSource(files, embedder.preprocessing.size, "resize" if options.resize else "refuse")
+    source = open_faces(files, embedder.preprocessing.size, options)
     measure = create_measure(options.measure, embedder=embedder, **model_options(options))
     calibration = embedder.calibration
     applies = calibration is not None and calibration.measure == measure_identity(options.measure, measure, embedder)
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "failures": list((without_quality(quality, measure.name, source, np.arange(len(source))) | table.failures).values()),
         "remark": "" if applies else _remark(embedder, options),
     }
+    result |= alignment_of(source)
     if options.csv:
         write_quality_csv(options.csv, rows)
         result["csv"] = options.csv

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from limen.data import FileSource
+from limen.data import ImageSource
 from limen.errors import LimenError
 from limen.files import atomic_write
 from limen.inference.measures import measure_identity
@@ -45,7 +45,7 @@ class Enrolment:
 
 def enrol(
     embedder: Model,
-    source: FileSource,
+    source: ImageSource,
     people: Mapping[str, Sequence[Path]] | None = None,
     measure: QualityMeasure | None = None,
     min_quality: float | None = None,
