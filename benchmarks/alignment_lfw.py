@@ -14,12 +14,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from limen.protocols.comparison import accuracy_change
 from machine import append_row
 
 from limen.data.pairs import open_pairs
 from limen.models.model import open_model
 from limen.protocols import Verification
-from limen.protocols.comparison import accuracy_change
 from limen.report.show import interval_text
 
 

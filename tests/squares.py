@@ -23,6 +23,8 @@ def points_in(left, top, side):
 class Squares:
     """A Detector of such faces of 8 to 400 pixels. Its score is the share of the box that is as it should be."""
 
+    sure = 0.5
+
     def __init__(self, least=8, most=400):
         self.least, self.most, self.asked = least, most, []
 

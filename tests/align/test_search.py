@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from limen.align import Face, FaceSearch, choose, open_detector
+from limen.align import Face, FaceSearch, choose, open_detector, warp
 from limen.errors import LimenError
 from squares import Squares, draw
 
@@ -99,3 +99,29 @@ def test_a_detector_of_ones_own_is_found_by_name():
     assert isinstance(open_detector("squares:Squares"), Squares)
     with pytest.raises(LimenError, match="no method"):
         open_detector("collections:Counter")
+
+
+class Lying(Squares):
+    """Finds lying faces too, as if they stood, with lower scores: as YuNet does."""
+
+    sure = 0.85
+
+    def detect(self, image):
+        upright = super().detect(image)
+        turned = [face for turn in (1, 2, 3) for face in super(Lying, self).detect(np.rot90(image, turn).copy())]
+        wrong = [Face(np.array([5.0, 5, 90, 90]), 0.8, np.asarray(face.points)) for face in turned]
+        return upright or wrong
+
+
+@pytest.mark.parametrize("quarter", [0, 1, 2, 3])
+def test_a_lying_face_is_not_taken_for_an_upright_one(quarter):
+    upright = photo_of(480, 640)
+    face = draw(upright, 150, 60, 200)
+    photo = np.rot90(upright, quarter).copy()
+    (found,) = FaceSearch(Lying()).faces(photo, "photo")
+    crop = warp(photo, found.points)
+    np.testing.assert_array_equal(crop, warp(upright, face.points))
+    detector = Lying()
+    detector.sure = 0.0
+    (found,) = FaceSearch(detector).faces(photo, "photo")
+    assert found.score == (0.9 if quarter == 0 else 0.8)

@@ -83,3 +83,32 @@ def test_own_protocol_judges_and_reports(model, faces, tmp_path):
     assert result.counts == {"people": 6, "probes": 42, "failures_to_acquire": 0}
     assert 1 / 6 < result.value("rank_1") <= 1
     assert "Rank-1 identification" in (tmp_path / "report.html").read_text()
+
+
+def test_own_detector_reads_the_maps_of_scrfd(tmp_path):
+    """A network that answers one face: at the second anchor of the cell of the second map whose corner is (32, 16)."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    import own_detector
+
+    from limen.align import open_detector
+
+    sides, points = np.array([1, 0.5, 2, 3]), np.arange(10) / 10
+    nodes, outputs = [], []
+    for size, value in ((1, 0.9), (4, sides), (10, points)):
+        for stride in own_detector.STRIDES:
+            rows = (64 // stride) * (96 // stride) * own_detector.ANCHORS  # of a photo of 90 x 60 pixels
+            content = np.zeros((rows, size), np.float32)
+            if stride == 16:
+                content[2 * (1 * 6 + 2) + 1] = value
+            nodes.append(helper.make_node("Constant", [], [f"o{size}_{stride}"], value=onnx.numpy_helper.from_array(content)))
+            outputs.append(helper.make_tensor_value_info(f"o{size}_{stride}", onnx.TensorProto.FLOAT, content.shape))
+    given = helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, [1, 3, None, None])
+    model = helper.make_model(helper.make_graph(nodes, "scrfd", [given], outputs), opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "scrfd.onnx")
+    detector = open_detector(f"own_detector:Scrfd:{tmp_path / 'scrfd.onnx'}")
+    (face,) = detector.detect(np.zeros((60, 90, 3), np.uint8))
+    np.testing.assert_allclose(face.box, [32 - 16, 16 - 8, 48, 56])
+    np.testing.assert_allclose(face.points, np.array([32, 16]) + 16 * points.reshape(5, 2), rtol=1e-6)
+    assert face.score == pytest.approx(0.9)

@@ -35,7 +35,13 @@ class Face:
 
 
 class Detector(Protocol):
-    """Finds faces; `limen.align.yunet.YuNet` is one. One of your own needs these two members and no more, and threads share it."""
+    """Finds faces; `limen.align.yunet.YuNet` is one. One of your own needs these members and no more, and threads share it.
+
+    Attributes:
+        sure: the score from which a face is surely upright. Below it, FaceSearch shows the photo turned as well; 0 never does.
+    """
+
+    sure: float
 
     @property
     def description(self) -> dict[str, str]:

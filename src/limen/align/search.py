@@ -11,14 +11,17 @@ from limen.errors import LimenError
 
 SIDE = 640  # pixels of the longer side that a detector is shown
 BORDER = 0.25  # of the photo's longer side, around it
+MARGIN = 0.03  # of the score, by which a turned photo has to be better: most photos are upright
 
 
 class FaceSearch:
     """Finds the faces of photos with a detector.
 
-    A photo is shown so reduced that its longer side has `side` pixels. Where no face is found, it is shown again: halved inside a black
-    border (for faces cut off by the edge, or larger than a detector knows), turned by 90, 270 and 180 degrees, and at twice the size (for
-    small faces); the view with the best score counts. So a photo without a face costs about nine times the time.
+    A photo is shown so reduced that its longer side has `side` pixels. Where the best score is not that of a surely upright face, it is
+    shown turned by 90, 270 and 180 degrees: YuNet finds lying faces, with points as if they stood, and with lower scores. A turned view
+    counts where its best score is higher by MARGIN. Where no face is found, the photo is also shown halved inside a black border (for
+    faces cut off by the edge, or larger than the detector knows) and at twice the size (for small faces), and the best score counts. So a
+    photo without a face costs about nine times the time.
 
     Args:
         detector: see Detector.
@@ -36,26 +39,35 @@ class FaceSearch:
 
     def faces(self, photo: np.ndarray, where: str) -> list[Face]:
         """The faces in a photo (H, W, 3) uint8 RGB, in its pixels; none where there is none. `where` is for finders that look it up."""
-        views = _views(photo, self.side)
-        first, back = next(views)
-        if found := self.detector.detect(first):
-            return [face.moved(back) for face in found]
-        best: list[Face] = []
+        plain, back = _scaled(photo, min(1, self.side / max(photo.shape[:2])))
+        best = [face.moved(back) for face in self.detector.detect(plain)]
+        if best and _top(best) >= self.detector.sure:
+            return best
+        views = list(_turned(plain, back))
+        if not best:
+            views += [_bordered(plain, back), _scaled(photo, min(2, 2 * self.side / max(photo.shape[:2])))]
+        least = _top(best) + MARGIN if best else 0
         for view, back in views:
             found = [face.moved(back) for face in self.detector.detect(view)]
-            best = max(best, found, key=lambda faces: max((face.score for face in faces), default=-np.inf))
+            if found and _top(found) > least:
+                best, least = found, _top(found)
         return best
 
 
-def _views(photo: np.ndarray, side: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the detector is shown, the plain photo first, and the matrix (2, 3) from its pixels to the photo's."""
-    longer = max(photo.shape[:2])
-    plain, back = _scaled(photo, min(1, side / longer))
-    yield plain, back
+def _top(faces: list[Face]) -> float:
+    return max(face.score for face in faces)
+
+
+def _bordered(plain: np.ndarray, back: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half of `plain` inside a black border, and the matrix (2, 3) from its pixels to the photo's; `back` is that of `plain`."""
     half, unhalve = _scaled(plain, 0.5)
     border = round(BORDER * max(half.shape[:2]))
     bordered = cv2.copyMakeBorder(half, border, border, border, border, cv2.BORDER_CONSTANT, value=0)
-    yield bordered, _after(back, _after(unhalve, np.array([[1.0, 0, -border], [0, 1, -border]])))
+    return bordered, _after(back, _after(unhalve, np.array([[1.0, 0, -border], [0, 1, -border]])))
+
+
+def _turned(plain: np.ndarray, back: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`plain` turned, and the matrix from its pixels to the photo's."""
     height, width = plain.shape[:2]
     turns = {  # from a pixel of the turned photo to that of the upright one
         cv2.ROTATE_90_CLOCKWISE: [[0, 1, 0], [-1, 0, height - 1]],
@@ -64,7 +76,6 @@ def _views(photo: np.ndarray, side: int) -> Iterator[tuple[np.ndarray, np.ndarra
     }
     for turn, upright in turns.items():
         yield cv2.rotate(plain, turn), _after(back, np.array(upright, float))
-    yield _scaled(photo, min(2, 2 * side / longer))
 
 
 def _scaled(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -73,7 +73,7 @@ def test_a_damaged_list_is_refused(tmp_path, text):
         (POINTS, None),
         (np.c_[POINTS[:, 1], 200 - POINTS[:, 0]], None),  # turned by 90 degrees
         (POINTS[[1, 0, 2, 4, 3]], "mirrored"),
-        (np.add(POINTS, (150, 0)), "outside its 250x200"),
+        (np.add(POINTS, (200, 0)), "outside its 250x200"),
         (POINTS[[4, 3, 2, 1, 0]], None),  # upside down
         (POINTS[[3, 4, 2, 0, 1]], "mirrored"),
         (POINTS.ravel().reshape(2, 5).T, "order"),  # x first, then y

@@ -182,7 +182,7 @@ def test_raw_images_are_refused_with_the_remedy(folder, tmp_path):
     write_lines(tmp_path / "pairs.txt", "1\t1", "Ann_Example\t1\t2", "Ann_Example\t1\tBo_Sample\t1")
     for person, number in (("Ann_Example", 1), ("Ann_Example", 2), ("Bo_Sample", 1)):
         write_image(tmp_path / "lfw" / person / f"{person}_{number:04d}.jpg", np.zeros((250, 250, 3), np.uint8))
-    with pytest.raises(LimenError, match=r"^lfw: .* is 250x250, and aligned 112x112 crops are needed.*Detect and align the faces"):
+    with pytest.raises(LimenError, match=r"^lfw: .* is 250x250, and aligned 112x112 crops are needed.*Align the photos .limen data align"):
         open_benchmark(f"lfw:{tmp_path}")
 
 

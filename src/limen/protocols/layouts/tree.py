@@ -155,5 +155,5 @@ def first_raw(files: Sequence[Path]) -> tuple[Path, int, int] | None:
 def raw_refused(name: str, file: Path, width: int, height: int) -> LimenError:
     return LimenError(
         f"{name}: {file} is {width}x{height}, and aligned {SIZE}x{SIZE} crops are needed: the accuracy of raw images says nothing of a "
-        "recogniser. Detect and align the faces, keep the names of folders and files, and give that folder"
+        "recogniser. Align the photos (limen data align), and give that folder"
     )
