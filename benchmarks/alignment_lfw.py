@@ -1,26 +1,47 @@
 """What alignment is worth: accuracy on pairs of the same photos aligned in several ways, each less the first, with the interval of the
 paired bootstrap, subjects drawn alike for both. Prints a table in Markdown and appends rows to benchmarks/results/alignment_lfw.csv.
 
-    limen data align lfw-deepfunneled/ --out central/ --detector yunet.onnx --faces central
-    limen data align lfw-deepfunneled/ --out largest/ --detector yunet.onnx --faces largest
-    python benchmarks/alignment_lfw.py --model model.safetensors --pairs lfw_pairs.txt \
-        --crops insightface=lfw112/ central=central/ largest=largest/
+    limen data align lfw-deepfunneled/ --out faces/ --detector yunet.onnx --faces all
+    python benchmarks/alignment_lfw.py --model model.safetensors --pairs lfw_pairs.txt --crops insightface=lfw112/ --aligned faces/
 
-A photo without a face is a failure to acquire: its pairs are left out of both sides of a difference, and are errors in the last column.
+CROPS are aligned by others; of the faces of ALIGNED each rule takes its own, as `limen evaluate --detector` would. A photo without a face
+is a failure to acquire: its pairs are left out of both sides of a difference, and are errors in the last column.
 """
 
 import argparse
+import json
 import shutil
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
-from limen.protocols.comparison import accuracy_change
+import numpy as np
 from machine import append_row
 
+from limen import metrics
+from limen.align import Face, choose
+from limen.data.images import image_size
 from limen.data.pairs import open_pairs
+from limen.data.photos.record import COLUMNS
 from limen.models.model import open_model
 from limen.protocols import Verification
 from limen.report.show import interval_text
+from limen.tables import read_csv
+
+
+def by_rule(aligned: Path, rule: str, folder: Path) -> Path:
+    """The crops of the faces that `rule` means among all that `limen data align --faces all` found, under the photos' names."""
+    photos, found = Path(json.loads((aligned / "alignment.json").read_text())["photos"]), defaultdict(list)
+    for _, row in read_csv(aligned / "alignment.csv", COLUMNS):
+        if row["file"]:
+            box = np.array([float(row[side]) for side in ("left", "top", "width", "height")])
+            found[row["photo"]].append((Face(box, float(row["score"]), np.empty((5, 2))), row["file"]))
+    for photo, faces in found.items():
+        (chosen,) = choose([face for face, _ in faces], rule, *image_size(photos / photo))
+        file = next(file for face, file in faces if face is chosen)
+        (folder / photo).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(aligned / file, (folder / photo).with_suffix(Path(file).suffix))
+    return folder
 
 
 def completed(crops: Path, names: list[tuple[str, str]], folder: Path) -> Path:
@@ -35,34 +56,45 @@ def completed(crops: Path, names: list[tuple[str, str]], folder: Path) -> Path:
     return folder
 
 
+def change(pairs, one, other):
+    """The accuracy of `one` less that of `other`, on the pairs that both have, its interval, and the number of those pairs."""
+    usable = ~np.isnan(one.distance) & ~np.isnan(other.distance)
+    fold = metrics.contiguous_folds(len(pairs), pairs.folds)[usable]
+    right = [metrics.kfold_verification(scores.distance[usable], pairs.same[usable], fold).correct.astype(float) for scores in (one, other)]
+    people = (pairs.subject[side[usable]] for side in (pairs.first, pairs.second))
+    interval = metrics.bootstrap_interval(metrics.weighted_mean(right[0] - right[1]), *people)
+    return *(100 * end.item() for end in (interval.value, interval.low, interval.high)), int(usable.sum())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--pairs", required=True)
-    parser.add_argument("--crops", required=True, nargs="+", metavar="NAME=DIR")
+    parser.add_argument("--crops", required=True, metavar="NAME=DIR")
+    parser.add_argument("--aligned", required=True, metavar="DIR")
     options = parser.parse_args()
     model = open_model(options.model)
-    ways = {name: Path(crops) for name, _, crops in (way.partition("=") for way in options.crops)}
+    baseline, _, crops = options.crops.partition("=")
     first = None
     print("| alignment | accuracy % | interval | less the first, paired | failures to acquire | accuracy, failures as errors % |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as made:
-        for name, crops in ways.items():
-            base = open_pairs(options.pairs, next(iter(ways.values())))
-            names = [(Path(file).parent.name, Path(file).stem) for file in base.source.paths]
-            protocol = Verification(open_pairs(options.pairs, completed(crops, names, Path(made) / name)), flip=None)
+        names = [(Path(file).parent.name, Path(file).stem) for file in open_pairs(options.pairs, crops).source.paths]
+        ways = {baseline: Path(crops)}
+        ways |= {f"{rule} face": by_rule(Path(options.aligned), rule, Path(made) / f"{rule} alone") for rule in ("central", "largest")}
+        for name, folder in ways.items():
+            protocol = Verification(open_pairs(options.pairs, completed(folder, names, Path(made) / name)), flip=None)
             scores = protocol.score(model)
             result = protocol.judge(scores, model.description)
             first = first or scores
-            change = accuracy_change(protocol, first, scores)
+            less, low, high, pairs = change(protocol.pair_set, scores, first)
             numbers = {"accuracy": result.value("accuracy"), "with_failures_as_errors": result.value("accuracy, with failures as errors")}
-            low, high = 100 * change.low, 100 * change.high
-            less = f"{100 * (change.after - change.before):+.2f} ({low:+.2f} to {high:+.2f})"
-            shown = [name, f"{100 * numbers['accuracy']:.2f}", interval_text(result.metric("accuracy")), less, str(len(scores.failures))]
+            shown = [name, f"{100 * numbers['accuracy']:.2f}", interval_text(result.metric("accuracy"))]
+            shown += [f"{less:+.2f} ({low:+.2f} to {high:+.2f})", str(len(scores.failures))]
             print(f"| {' | '.join([*shown, format(100 * numbers['with_failures_as_errors'], '.2f')])} |", flush=True)
-            row = {"alignment": name, **numbers, "less_first": change.after - change.before, "low": change.low, "high": change.high}
+            row = {"alignment": name, **numbers, "less_first_percent": less, "low": low, "high": high}
             row = {key: value if isinstance(value, str) else round(float(value), 5) for key, value in row.items()}
-            append_row("alignment_lfw", row | {"pairs": change.pairs, "failures": len(scores.failures)})
+            append_row("alignment_lfw", row | {"pairs": pairs, "failures": len(scores.failures)})
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import csv
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import cv2
@@ -156,6 +158,35 @@ def test_a_turned_photo_of_a_camera_is_set_upright(tmp_path):
     align_folder(root, tmp_path / "faces", FaceSearch(Squares()))
     first, second = (read_image(tmp_path / "faces" / name).astype(float) for name in ("upright.png", "turned.png"))
     assert np.abs(first - second).mean() < 12
+
+
+def test_odd_photos_each_get_a_line(tmp_path):
+    """A wrong ending is read all the same; a bomb, an empty file and half a file are failures."""
+    root = tmp_path / "photos"
+    save_photo(root / "png.png", (60, 50, 120))
+    (root / "png.png").rename(root / "really_a_png.jpg")
+    whole = save_photo(root / "whole.jpg", (60, 50, 120)) is not None and (root / "whole.jpg").read_bytes()
+    (root / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "empty.jpg").write_bytes(b"")
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 60000, 60000, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(b"0"), b"IEND"]
+    parts = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
+    (root / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    found = align_folder(root, tmp_path / "faces", FaceSearch(Squares()))
+    said = {row["photo"]: row["failure"] for row in table(tmp_path / "faces")}
+    assert (found.photos, found.faces) == (5, 2)
+    assert said["really_a_png.jpg"] == said["whole.jpg"] == ""
+    assert "cut short" in said["half.jpg"]
+    assert said["empty.jpg"] == "is empty"
+    assert "too large" in said["bomb.png"]
+
+
+def test_a_photo_of_50_megapixels(tmp_path):
+    save_photo(tmp_path / "photos" / "large.jpg", (3000, 2000, 2400), size=(6144, 8192))
+    align_folder(tmp_path / "photos", tmp_path / "faces", FaceSearch(Squares()))
+    (row,) = table(tmp_path / "faces")
+    points = np.array([float(row[f"{axis}{k}"]) for k in range(1, 6) for axis in "xy"]).reshape(5, 2)
+    np.testing.assert_allclose(points, points_in(3000, 2000, 2400), atol=20)  # of the face's 2,400 pixels
 
 
 def test_photos_of_one_name_keep_their_endings(tmp_path):
