@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from machine import append_row
 
-from limen import metrics
 from limen.align import Face, choose
 from limen.data.images import image_size
 from limen.data.pairs import open_pairs
 from limen.data.photos.record import COLUMNS
 from limen.models.model import open_model
 from limen.protocols import Verification
+from limen.protocols.comparison import accuracy_change
 from limen.report.show import interval_text
 from limen.tables import read_csv
 
@@ -56,16 +56,6 @@ def completed(crops: Path, names: list[tuple[str, str]], folder: Path) -> Path:
     return folder
 
 
-def change(pairs, one, other):
-    """The accuracy of `one` less that of `other`, on the pairs that both have, its interval, and the number of those pairs."""
-    usable = ~np.isnan(one.distance) & ~np.isnan(other.distance)
-    fold = metrics.contiguous_folds(len(pairs), pairs.folds)[usable]
-    right = [metrics.kfold_verification(scores.distance[usable], pairs.same[usable], fold).correct.astype(float) for scores in (one, other)]
-    people = (pairs.subject[side[usable]] for side in (pairs.first, pairs.second))
-    interval = metrics.bootstrap_interval(metrics.weighted_mean(right[0] - right[1]), *people)
-    return *(100 * end.item() for end in (interval.value, interval.low, interval.high)), int(usable.sum())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
@@ -87,14 +77,15 @@ def main():
             scores = protocol.score(model)
             result = protocol.judge(scores, model.description)
             first = first or scores
-            less, low, high, pairs = change(protocol.pair_set, scores, first)
+            change = accuracy_change(protocol, first, scores)
+            less, low, high = (100 * number for number in (change.after - change.before, change.low, change.high))
             numbers = {"accuracy": result.value("accuracy"), "with_failures_as_errors": result.value("accuracy, with failures as errors")}
             shown = [name, f"{100 * numbers['accuracy']:.2f}", interval_text(result.metric("accuracy"))]
             shown += [f"{less:+.2f} ({low:+.2f} to {high:+.2f})", str(len(scores.failures))]
             print(f"| {' | '.join([*shown, format(100 * numbers['with_failures_as_errors'], '.2f')])} |", flush=True)
             row = {"alignment": name, **numbers, "less_first_percent": less, "low": low, "high": high}
             row = {key: value if isinstance(value, str) else round(float(value), 5) for key, value in row.items()}
-            append_row("alignment_lfw", row | {"pairs": pairs, "failures": len(scores.failures)})
+            append_row("alignment_lfw", row | {"pairs": change.pairs, "failures": len(scores.failures)})
 
 
 if __name__ == "__main__":
