@@ -92,6 +92,12 @@ def image_size(path: str | PathLike[str]) -> tuple[int, int]:
         raise UnreadableImage(f"{path}: is not an image, or a damaged one") from error
 
 
+def stem_of(name: str) -> str:
+    """`name` without the ending of an image; names of people may hold dots."""
+    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
+
+
 def check_on_other_size(on_other_size: str) -> str:
     """`on_other_size` itself if decode_image knows it, so that a reader refuses a misspelt one before the first image."""
     if on_other_size not in ("refuse", "resize"):

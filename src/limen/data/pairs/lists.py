@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from limen.data.images import IMAGE_SUFFIXES
+from limen.data.images import IMAGE_SUFFIXES, stem_of
 from limen.data.pairs.drawing import make_pairs
 from limen.data.pairs.pair_set import FOLDS, PairSet, joined_subjects
+from limen.data.photos.unacquired import unacquired
 from limen.data.readers.folder import FileSource, FolderSource
 from limen.errors import LimenError, LimenWarning
 from limen.files import MIB, read_plain_file, write_text
@@ -47,6 +48,8 @@ def open_list(path: Path, images: Path, size: int, on_other_size: str) -> PairSe
     faces = list(dict.fromkeys([*(one for one, _ in listed.pairs), *(other for _, other in listed.pairs)]))
     folders = Folders(images)
     files = {face: _find_image(folders, face) for face in faces}
+    if lost := {face: _names(face) for face, file in files.items() if file is None}:
+        files |= unacquired(images, lost)
     _check_found(path, images, files)
     if folders.respelt:
         name, found = next(iter(folders.respelt.items()))
@@ -130,12 +133,23 @@ def _find_image(folders: Folders, face: Face) -> Path | None:
     if face.person is None:
         path = folders.root / str(face.image)
         *parts, last = Path(str(face.image)).parts
-        return path if os.path.exists(path) else folders.find(parts, [last])
+        return path if os.path.exists(path) else folders.find(parts, _any_ending(last))
     if isinstance(face.image, str):
-        return folders.find([face.person], [face.image])
+        return folders.find([face.person], _any_ending(face.image))
+    return folders.find([face.person], [Path(name).name + suffix for name in _names(face) for suffix in IMAGE_SUFFIXES])
+
+
+def _any_ending(name: str) -> list[str]:
+    """The name, and those that an aligned copy of the image may have."""
+    return [name, *(stem_of(name) + suffix for suffix in IMAGE_SUFFIXES)]
+
+
+def _names(face: Face) -> list[str]:
+    """The paths below the folder of the images, without an ending where the list gives none, under which a face is looked for."""
     name, number = face
-    stems = (f"{name}_{number:04d}", f"{name}_{number}", f"{number:04d}", str(number))
-    return folders.find([face.person], [stem + suffix for stem in stems for suffix in IMAGE_SUFFIXES])
+    if name is None or isinstance(number, str):
+        return [str(number) if name is None else f"{name}/{number}"]
+    return [f"{name}/{stem}" for stem in (f"{name}_{number:04d}", f"{name}_{number}", f"{number:04d}", str(number))]
 
 
 def _check_found(path: Path, images: Path, files: dict[Face, Path | None]) -> None:

@@ -3,5 +3,6 @@
 from limen.data.photos.folder import align_folder
 from limen.data.photos.landmarks import GivenLandmarks
 from limen.data.photos.source import AlignedSource, FaceFinder
+from limen.data.photos.unacquired import unacquired
 
-__all__ = ["AlignedSource", "FaceFinder", "GivenLandmarks", "align_folder"]
+__all__ = ["AlignedSource", "FaceFinder", "GivenLandmarks", "align_folder", "unacquired"]

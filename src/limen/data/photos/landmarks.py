@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from limen.align import SIZE, TEMPLATE, Face, similarity
-from limen.data.images import IMAGE_SUFFIXES
+from limen.data.images import stem_of
 from limen.errors import LimenError, UnreadableImage
 from limen.files import MIB, file_sha256, read_plain_file
 
@@ -82,7 +82,7 @@ class GivenLandmarks:
         relative = Path(os.path.relpath(where, self.photos))
         for folder in (self.path / relative.parent, self.path):
             for ending in ENDINGS:
-                if (file := folder / (_stem(relative.name) + ending)).is_file():
+                if (file := folder / (stem_of(relative.name) + ending)).is_file():
                     try:
                         return [_face(_read_points(file))]
                     except LimenError as error:
@@ -163,14 +163,9 @@ def _numbers(fields: list[str]) -> np.ndarray | None:
 def _parts(name: str) -> tuple[str, ...]:
     """The parts of a path, without the ending of an image: RFW's begins with a slash, Windows' has other ones."""
     *folders, last = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")] or [""]
-    return (*folders, _stem(last))
+    return (*folders, stem_of(last))
 
 
 def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     """How many of the last parts are the same."""
     return next((count for count, (a, b) in enumerate(zip(one[::-1], other[::-1], strict=False)) if a != b), min(len(one), len(other)))
-
-
-def _stem(name: str) -> str:
-    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(ending)]

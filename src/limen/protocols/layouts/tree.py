@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from limen.data.images import IMAGE_SUFFIXES, SIZE, image_size
+from limen.data.images import IMAGE_SUFFIXES, SIZE, image_size, stem_of
+from limen.data.photos import unacquired
 from limen.errors import LimenError, LimenWarning, UnreadableImage
 from limen.names import Names
 
@@ -101,6 +102,9 @@ class Images:
         for name in dict.fromkeys(names):
             if file := self.find(name):
                 known[name] = number.setdefault(file, len(number))
+        lost = {name: [name.replace("\\", "/").strip("/")] for name in dict.fromkeys(names) if name not in known}
+        for name, file in unacquired(self.root, lost).items() if lost else ():
+            known[name] = number.setdefault(file, len(number))
         if absent := [name for name in dict.fromkeys(names) if name not in known]:
             few = ", ".join(absent[:FEW]) + (", ..." if len(absent) > FEW else "")
             count = f"{len(absent):,} of the {len(set(names)):,} images in {Path(listed).name} are missing"
@@ -126,12 +130,6 @@ class Images:
         if folder not in self._listings:
             self._listings[folder] = Names(path.name for path in entries(folder))
         return self._listings[folder]
-
-
-def stem_of(name: str) -> str:
-    """`name` without the ending of an image; names of people may hold dots."""
-    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(ending)]
 
 
 def refuse_raw(files: Sequence[Path], name: str) -> None:
