@@ -25,6 +25,7 @@ from limen.models.bundle import Architecture, Bundle
 from limen.models.embedder import Embedder
 from limen.models.export import export_model
 from limen.models.model import open_model
+from limen.models.releases import insightface
 
 BASELINE = "onnxruntime"
 FACES = 125  # noise: for the ranges of the eight bits, of which only the speed is measured here
@@ -77,9 +78,25 @@ def measure(architecture: str, found: dict, batch: int, rounds: int, threads: in
         append_row("inference", row | {"ratio_low": round(ratios[0], 3), "ratio_high": round(ratios[-1], 3)})
 
 
+def published_names(name: str) -> dict[str, torch.Tensor]:
+    """A network of drawn weights under insightface's names."""
+    top, block = ({own: published for published, own in table.items()} for table in (insightface.TOP, insightface.BLOCK))
+    places = [f"layer{stage + 1}.{place}" for stage, depth in enumerate(insightface.DEPTHS[name]) for place in range(depth)]
+    found = {}
+    for key, tensor in create_backbone(name).state_dict().items():
+        first, second, third, *rest = [*key.split("."), ""]
+        if first == "blocks":
+            layer = f"{third}.{rest[0]}"
+            part, tail = (block[layer], rest[1:-1]) if layer in block else (block[third], rest[:-1])
+            found[".".join([places[int(second)], part, *tail])] = tensor
+        else:
+            found[f"{top[f'{first}.{second}']}.{third}"] = tensor
+    return found
+
+
 def measure_import(folder: Path) -> None:
     path = folder / "backbone.pth"
-    torch.save(create_backbone("iresnet100").state_dict(), path)
+    torch.save(published_names("iresnet100"), path)
     size, seconds = path.stat().st_size / 2**20, []
 
     def imported() -> None:

@@ -19,14 +19,14 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKENDS, help="who computes the network (torch, of a bundle); see limen export")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images that the network takes at a time (64)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that read images ahead (one for each core, four at most)")
-    parser.add_argument("--cache", metavar="DIR", help="keep embeddings there, and embed no image again that is known there")
+    parser.add_argument("--cache", metavar="DIR", help="keep embeddings there, and what --backend needs, for next time")
     parser.add_argument("--detector", metavar="DETECTOR", help="the images are photos: find their faces with it (yunet, FILE.onnx)")
     parser.add_argument("--faces", choices=["largest", "central"], help="which of several faces of a photo is meant (largest)")
 
 
 def model_options(options: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of `open_model` and `create_measure`."""
-    return {"device": options.device, "threads": options.threads, "precision": options.precision, "backend": options.backend}
+    return {name: getattr(options, name) for name in ("device", "threads", "precision", "backend", "cache")}
 
 
 def inference_options(options: argparse.Namespace) -> dict[str, Any]:

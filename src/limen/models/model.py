@@ -65,7 +65,12 @@ def model_name(path: str | Path) -> str:
 
 
 def open_model(
-    path: str | Path, device: Any = "cpu", threads: int | None = None, precision: str = "float32", backend: str | None = None
+    path: str | Path,
+    device: Any = "cpu",
+    threads: int | None = None,
+    precision: str = "float32",
+    backend: str | None = None,
+    cache: str | Path | None = None,
 ) -> Model:
     """The model in a bundle file, or in an .onnx file or an .xml file of OpenVINO's beside its sidecar; hf://owner/name[@revision] is the
     bundle file of a repository on the Hugging Face Hub.
@@ -75,6 +80,7 @@ def open_model(
         precision: "bf16" runs the network of a bundle, or of any file by OpenVINO, in bfloat16.
         backend: who computes: one of BACKENDS. None is PyTorch for a bundle, ONNX Runtime for an .onnx file, OpenVINO for an .xml file.
             For another, a bundle is exported to a temporary file, which is proved equal before it is used.
+        cache: a folder that keeps that file for the next time.
 
     Raises:
         LimenError: an unusable file, device, precision or backend.
@@ -94,4 +100,4 @@ def open_model(
         return Embedder(load_bundle(path), device, threads, precision, Path(path))
     from limen.models.export.backend import BackendEmbedder
 
-    return BackendEmbedder(load_bundle(path), str(backend), str(device), threads, precision, Path(path))
+    return BackendEmbedder(load_bundle(path), str(backend), str(device), threads, precision, Path(path), cache)

@@ -253,6 +253,17 @@ def test_a_bundle_by_another_backend_equals_the_bundle(backend, embedder, bundle
     assert open_model(kept).calibration == CALIBRATION
 
 
+def test_a_backend_exports_once_into_a_cache(embedder, bundle_file, images, tmp_path, monkeypatch):
+    open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
+    (kept,) = (tmp_path / "graphs").iterdir()
+    monkeypatch.setattr("limen.models.export.backend.write_model", None)
+    again = open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
+    np.testing.assert_allclose(again.embed(images).vectors, embedder.embed(images).vectors, atol=1e-5)
+    kept.write_bytes(kept.read_bytes()[:1000])
+    with pytest.raises(LimenError, match="not an ONNX model, or a damaged one"):
+        open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
+
+
 def test_an_exported_file_runs_by_the_backend_named(embedder, exported, images):
     need("openvino")
     found = open_model(exported(KINDS[1]), backend="openvino")

@@ -1,13 +1,19 @@
 """A bundle whose network another runtime computes."""
 
+import hashlib
+import json
+import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from limen.models.bundle import Bundle
+from limen.errors import LimenError
+from limen.files import REFUSALS, explain
+from limen.models.bundle import Bundle, source_sha256
 from limen.models.embedder import Embedder
 from limen.models.export import write_model
 from limen.models.export.gate import TOLERANCE, check_parity, made_images
@@ -19,19 +25,49 @@ from limen.recogniser import Embeddings
 class BackendEmbedder(Embedder):
     """Equals `Embedder(bundle)`, but ONNX Runtime or OpenVINO runs the network: exported to a temporary file and proved equal first.
 
-    `precision` "bf16" is for OpenVINO. Raises LimenError where the runtime or the exporter is not installed, and where the two differ.
+    `precision` "bf16" is for OpenVINO. `cache` is a folder that keeps the file for the next time, which then is proved anew, but not
+    written. Raises LimenError where the runtime or the exporter is not installed, and where the two differ.
     """
 
-    def __init__(self, bundle: Bundle, backend: str, device: str, threads: int | None, precision: str, path: Path | None):
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str,
+        device: str,
+        threads: int | None,
+        precision: str,
+        path: Path | None,
+        cache: str | Path | None = None,
+    ):
         super().__init__(bundle, "cpu", None, precision, path)
         check_runtime(backend, precision)
         with tempfile.TemporaryDirectory(prefix="limen-") as folder:
-            file = Path(folder) / "model.onnx"
-            write_model(self, file, "onnx")
+            file = self._exported(Path(folder) if cache is None else Path(cache) / "graphs")
             self._graph = GraphEmbedder(file, device, threads, precision, backend)
         check_parity(Embedder(bundle), self._graph, made_images(self.preprocessing.size), TOLERANCE[precision])
         self.device, self.precision = torch.device(device), self._graph.precision
         del self.backbone  # the runtime has the weights
+
+    def _exported(self, folder: Path) -> Path:
+        """The ONNX file in the folder of this bundle, written where it is not there. Its name is a hash of all that decides its content."""
+        decides = [
+            self.bundle.weights_sha256,
+            asdict(self.preprocessing),
+            asdict(self.bundle.architecture),
+            source_sha256(),
+            torch.__version__,
+        ]
+        name = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+        file = folder / f"{name}.onnx"
+        if not file.exists():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(prefix=".", dir=folder) as draft:
+                    write_model(self, Path(draft) / file.name, "onnx")
+                    os.replace(Path(draft) / file.name, file)  # the sidecar's text is inside
+            except REFUSALS as error:
+                raise LimenError(f"{folder}: {explain(error)}") from error
+        return file
 
     @property
     def description(self) -> dict[str, Any]:
