@@ -218,6 +218,10 @@ def test_survface_pairs(tmp_path):
     task = opened(f"survface-pairs:{tmp_path}")
     assert [(a.rsplit("/")[-1], b.rsplit("/")[-1], same) for (a, b), same in pairs_as_named(task)] == pairs
     assert (task.folds, task.far, len(np.unique(task.subject))) == (None, (0.3, 0.1, 0.01, 0.001), 3)
+    words = ["evaluate", str(tiny_model(tmp_path)), "--on", f"survface-pairs:{tmp_path}", "--out", str(tmp_path / "out")]
+    assert main([*words, "--replicates", "10", "--far", "0.5"]) == 0
+    (result,) = load_results(tmp_path / "out" / "result.json")
+    assert (result.name, result.counts["pairs"], result.metric("tar@far=0.5").events) == ("survface-pairs", 4, 1)
     write_survface_pairs(tmp_path, [("10002_cam1_1", "10007_cam1_2")])
     with pytest.raises(LimenError, match=r"10002_cam1_1.jpg and 10007_cam1_2.jpg are mated, of two people"):
         opened(f"survface-pairs:{tmp_path}")
