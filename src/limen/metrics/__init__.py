@@ -1,6 +1,13 @@
 """Arrays in, numbers out: the figures that a protocol reports. numpy only; wrong arrays raise ValueError."""
 
-from limen.metrics.blufr import blufr_identification, blufr_summary, blufr_verification
+from limen.metrics.blufr import (
+    BlufrTrial,
+    blufr_identification,
+    blufr_identification_trial,
+    blufr_summary,
+    blufr_verification,
+    blufr_verification_trial,
+)
 from limen.metrics.bootstrap import (
     BootstrapInterval,
     Statistic,
@@ -30,6 +37,7 @@ from limen.metrics.verification import KFold, contiguous_folds, kfold_verificati
 
 __all__ = [
     "AUC_LIMIT",
+    "BlufrTrial",
     "BootstrapInterval",
     "DiscardCurve",
     "EqualErrorRate",
@@ -43,8 +51,10 @@ __all__ = [
     "TarIntervals",
     "Thresholds",
     "blufr_identification",
+    "blufr_identification_trial",
     "blufr_summary",
     "blufr_verification",
+    "blufr_verification_trial",
     "bootstrap_interval",
     "contiguous_folds",
     "design_effect",

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 from limen.data.pairs import PairSet
 from limen.errors import LimenError
 from limen.inference.table import Progress
+from limen.protocols.blufr import Blufr
 from limen.protocols.identification import Identification
 from limen.protocols.result import Result
-from limen.protocols.task import SearchSet, Task
+from limen.protocols.task import SearchSet, Task, TrialSet
 from limen.protocols.verification import Verification
 from limen.recogniser import Recogniser
 
@@ -33,4 +34,7 @@ def runner_of(
         return Verification(task, **common, **of_pairs)
     if isinstance(task, SearchSet):
         return Identification(task, **common, **of_searches)
+    if isinstance(task, TrialSet):
+        of_images = {name: value for name, value in common.items() if name not in ("norms", "weights")}  # it has no templates
+        return Blufr(task, **of_images, far=of_pairs.get("far"))
     raise LimenError(f"{task.name}: nothing judges a {type(task).__name__}")

@@ -53,13 +53,43 @@ class SearchSet:
     switches: Mapping[str, Any] = field(default_factory=dict)
 
 
-Task = PairSet | SearchSet
+@dataclass(frozen=True)
+class Trial:
+    """One trial of BLUFR: (N,) int64 numbers of images. All pairs of `test` are compared; `probe` searches `gallery`."""
+
+    test: np.ndarray
+    gallery: np.ndarray
+    probe: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrialSet:
+    """Trials over one set of images, judged by `Blufr`.
+
+    Attributes:
+        name: what to call the set in a report.
+        source: the images.
+        person: (N,) int64 the person in each image.
+        trials: two at least, for a standard deviation over them.
+        switches: how it was read, for people.
+    """
+
+    name: str
+    source: ImageSource
+    person: np.ndarray
+    trials: Sequence[Trial]
+    switches: Mapping[str, Any] = field(default_factory=dict)
+
+
+Task = PairSet | SearchSet | TrialSet
 
 
 def task_counts(task: Task) -> dict[str, int]:
     """What a task holds, by the words of `Layout.expected`: "images", "people" where they are named, "templates"; of pairs "pairs" and
-    "mated"; of searches "galleries", and "entries NAME" and "probes NAME" of each gallery."""
+    "mated"; of searches "galleries", and "entries NAME" and "probes NAME" of each gallery; "trials"."""
     counts = {"images": len(task.source)}
+    if isinstance(task, TrialSet):
+        return counts | {"people": len(np.unique(task.person)), "trials": len(task.trials)}
     if isinstance(task, PairSet):
         people = task.subject if task.people == "named" else None
         counts |= {"pairs": len(task), "mated": int(task.same.sum())}

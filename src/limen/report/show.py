@@ -18,6 +18,10 @@ NAMES = {
     "tpir": "TPIR",
     "fpir": "FPIR",
     "map": "mAP",
+    "vr": "VR (mean of the trials)",
+    "vr_less_std": "VR (mean - std of the trials)",
+    "dir": "DIR (mean of the trials)",
+    "dir_less_std": "DIR (mean - std of the trials)",
     "threshold_cosine": "Threshold of the accuracy",
 }
 

@@ -20,6 +20,7 @@ LAYOUTS = {
     "agedb-30": "limen.protocols.layouts.agedb:AGEDB_30",
     "calfw": "limen.protocols.layouts.calfw:CALFW",
     "cplfw": "limen.protocols.layouts.calfw:CPLFW",
+    "lfw-blufr": "limen.protocols.layouts.blufr:BLUFR",
     "vgg2-fp": "limen.protocols.layouts.packs:VGG2_FP",
     "xqlfw": "limen.protocols.layouts.xqlfw:XQLFW",
     "rfw": "limen.protocols.layouts.rfw:RFW",
