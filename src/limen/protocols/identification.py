@@ -105,7 +105,9 @@ class Identification:
         searched, vectors = self.search_set, scores.vectors
         missed = np.isnan(vectors).any(1)
         searches = [self._search(vectors, gallery) for gallery in searched.galleries]
-        measured = self._closed(searches) + self._open(searches)
+        closed = [self._as_one()] if searched.merged else searched.galleries
+        found = [self._search(vectors, gallery) for gallery in closed] if searched.merged else searches
+        measured = self._closed(found, closed) + self._open(searches)
         if self.lookup == "insightface":
             measured += self._merged(vectors)
         failed = {
@@ -132,7 +134,13 @@ class Identification:
     def _search(self, vectors: np.ndarray, gallery: Gallery) -> metrics.Search:
         return metrics.search(vectors[gallery.probe], self._person[gallery.probe], vectors[gallery.gallery], self._person[gallery.gallery])
 
-    def _closed(self, searches: Sequence[metrics.Search]) -> list[Metric]:
+    def _as_one(self) -> Gallery:
+        """All galleries, and all probes, each once."""
+        galleries = self.search_set.galleries
+        gallery, probe = (np.unique(np.concatenate([getattr(g, side) for g in galleries])) for side in ("gallery", "probe"))
+        return Gallery("", gallery, probe)
+
+    def _closed(self, searches: Sequence[metrics.Search], galleries: Sequence[Gallery]) -> list[Metric]:
         """The mean over galleries of each rate and of the average precision, then each gallery's own, one draw of people for all."""
         person = np.concatenate([found.person for found in searches])
         gallery = np.repeat(np.arange(len(searches)), [len(found.person) for found in searches])
@@ -145,7 +153,7 @@ class Identification:
             statistics = [metrics.weighted_mean(value, group) for group in among]
             values = [float(value[group].mean()) for group in among]
             means.append(Figure(Metric(quantity, float(np.mean(values)), at=at), _mean_of(statistics), among))
-            for group, statistic, one, named in zip(among, statistics, values, self.search_set.galleries, strict=True):
+            for group, statistic, one, named in zip(among, statistics, values, galleries, strict=True):
                 own.append(Figure(Metric(quantity, one, at=at, variant=[named.name]), statistic, [group]))
         return self._bootstrap.figures(means + (own if len(searches) > 1 else []), person, person)
 
@@ -200,8 +208,7 @@ class Identification:
 
     def _merged(self, vectors: np.ndarray) -> list[Metric]:
         """insightface's figures: all probes against all galleries as one."""
-        galleries = self.search_set.galleries
-        merged = Gallery("", *(np.unique(np.concatenate([getattr(g, side) for g in galleries])) for side in ("gallery", "probe")))
+        merged = self._as_one()
         (probe, probe_id), (gallery, gallery_id) = ((vectors[rows], self._person[rows]) for rows in (merged.probe, merged.gallery))
         found = []
         for rank, rate in zip(self._ranks, metrics.rank_rates(probe, probe_id, gallery, gallery_id, self._ranks), strict=True):
@@ -228,13 +235,14 @@ class Identification:
 
     def _switches(self, description: Mapping[str, Any]) -> dict[str, Any]:
         several = len(self.search_set.galleries) > 1
+        apart = "as one in the closed set; in the open set " * self.search_set.merged + "each searched apart, rates averaged"
         return {
             "flip": description.get("flip", "the model's own rule") if self.flip is None else self.flip,
             "score": "cosine",
             **pooling_switches(self.search_set.templates, self.norms, self.weights),
             "failures to acquire": "count in every rate: a failed probe finds nothing, a failed entry is never found",
             "ties": "other people come first",
-            **({"galleries": "each searched apart, rates averaged"} if several else {}),
+            **({"galleries": apart} if several else {}),
             **({"fpir threshold": SEARCH_LOOKUPS[self.lookup], "mate within rank": self.search_set.open_rank} if self._fpir else {}),
             "bootstrap": "over the probes' people, the galleries as they are",
             **self._bootstrap.switches,

@@ -38,6 +38,7 @@ class SearchSet:
         ranks: of the closed-set rates, those that the benchmark's tables print.
         fpir: of the open-set rates; empty where every probe has a mate.
         open_rank: within how many entries the mate of a probe counts in the open set.
+        merged: the closed-set rates are those of all galleries as one; the open set always searches each apart.
         counts: what the benchmark counts besides: {"templates without images": 3}.
         switches: how it was read, for people.
     """
@@ -49,6 +50,7 @@ class SearchSet:
     ranks: tuple[int, ...] = (1, 5, 10)
     fpir: tuple[float, ...] = ()
     open_rank: int = 1
+    merged: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     switches: Mapping[str, Any] = field(default_factory=dict)
 

@@ -35,6 +35,11 @@ LAYOUTS = {
     "ijbb-search": "limen.protocols.layouts.ijb_search:IJBB_SEARCH",
     "ijbc-search": "limen.protocols.layouts.ijb_search:IJBC_SEARCH",
     "survface": "limen.protocols.layouts.survface:SURVFACE",
+    "ijbs-single": "limen.protocols.layouts.ijbs:IJBS_SINGLE",
+    "ijbs-booking": "limen.protocols.layouts.ijbs:IJBS_BOOKING",
+    "ijbs-multiview": "limen.protocols.layouts.ijbs:IJBS_MULTIVIEW",
+    "ijbs-surveillance": "limen.protocols.layouts.ijbs:IJBS_SURVEILLANCE",
+    "ijbs-uav": "limen.protocols.layouts.ijbs:IJBS_UAV",
 }
 
 
