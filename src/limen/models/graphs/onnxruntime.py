@@ -27,7 +27,7 @@ def open_onnx(path: Path, device: str, threads: int | None, precision: str) -> G
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4  # its refusals are raised as well as printed
-    external = weights_files(path)
+    external, metadata = beside_and_inside(path)
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[PROVIDERS[device]])
         (name, *_) = [port.name for port in session.get_inputs()] or [""]
@@ -37,7 +37,7 @@ def open_onnx(path: Path, device: str, threads: int | None, precision: str) -> G
             call=lambda inputs: session.run(None, {name: np.ascontiguousarray(inputs)}),
             runtime=f"onnxruntime {onnxruntime.__version__}",
             external=external,
-            metadata=session.get_modelmeta().custom_metadata_map.get(METADATA),
+            metadata=metadata,
         )
     except OSError as error:
         raise LimenError(f"cannot load {path}: {explain(error)}") from error
@@ -49,8 +49,11 @@ def damaged(path: Path, error: Exception) -> LimenError:
     return LimenError(f"cannot load {path}: it is not an ONNX model, or a damaged one ({first_line(error)})")
 
 
-def weights_files(path: Path) -> dict[str, str]:
-    """SHA-256 of each file beside the ONNX file that holds weights of it. Raises LimenError for one that may not be opened."""
+def beside_and_inside(path: Path) -> tuple[dict[str, str], str | None]:
+    """SHA-256 of each file beside the ONNX file that holds weights of it, and the text of the sidecar where the file itself holds it.
+
+    Raises LimenError for a file of weights that may not be opened.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -60,12 +63,14 @@ def weights_files(path: Path) -> dict[str, str]:
     except LimenError as error:
         raise LimenError(f"cannot load {error}") from error
     try:
-        names = sorted(_external_names(onnx.load(path, load_external_data=False)))
+        model = onnx.load(path, load_external_data=False)
+        names = sorted(_external_names(model))
+        metadata = next((entry.value for entry in model.metadata_props if entry.key == METADATA), None)
     except OSError as error:
         raise LimenError(f"cannot load {path}: {explain(error)}") from error
     except Exception as error:  # protobuf's exceptions have no base class in common
         raise damaged(path, error) from error
-    return {name: file_sha256(_weights_file(path, name)) for name in names}
+    return {name: file_sha256(_weights_file(path, name)) for name in names}, metadata
 
 
 def _external_names(message: Any) -> Iterator[str]:

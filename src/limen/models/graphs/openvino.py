@@ -9,7 +9,7 @@ import numpy as np
 from limen.errors import LimenError, LimenWarning
 from limen.files import file_sha256, open_plain_file
 from limen.models.graphs.graph import METADATA, Graph, Port, first_line
-from limen.models.graphs.onnxruntime import weights_files
+from limen.models.graphs.onnxruntime import beside_and_inside
 from limen.models.model import graph_format
 
 HINTS = {"float32": "f32", "bf16": "bf16"}  # OpenVINO chooses bf16 by itself where the CPU has it: it is always told
@@ -34,7 +34,7 @@ def open_openvino(path: Path, device: str, threads: int | None, precision: str) 
     openvino = openvino_library()
     if device != "cpu":
         raise LimenError(f"device {device!r} cannot be used with OpenVINO here; leave --device, or take another --backend")
-    external = weights_files(path) if graph_format(path) == "onnx" else _weights(path)
+    external, inside = beside_and_inside(path) if graph_format(path) == "onnx" else (_weights(path), None)
     properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
@@ -54,7 +54,7 @@ def open_openvino(path: Path, device: str, threads: int | None, precision: str) 
         call=lambda inputs: _call(compiled, inputs),
         runtime=f"openvino {openvino.__version__.split('-')[0]}",
         external=external,
-        metadata=model.get_rt_info(METADATA).astype(str) if model.has_rt_info(METADATA) else None,
+        metadata=model.get_rt_info(METADATA).astype(str) if model.has_rt_info(METADATA) else inside,
         precision=found,
     )
 
