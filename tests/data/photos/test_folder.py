@@ -208,6 +208,7 @@ def test_wrong_folders_and_settings_are_refused(photos, tmp_path):
         align_folder(photos, tmp_path / "faces", search, jpeg=0)
     with pytest.raises(LimenError, match="workers: 0"):
         align_folder(photos, tmp_path / "faces", search, workers=0)
+    assert not (tmp_path / "faces").exists()
     align_folder(photos, tmp_path / "out", search)
     before = content(tmp_path / "out")
     with pytest.raises(LimenError, match="was begun with faces largest, not central"):

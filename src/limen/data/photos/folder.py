@@ -67,6 +67,9 @@ def align_folder(
         raise LimenError(f"--out {out}: lies inside the folder of the photos; choose another place")
     if jpeg is not None and not 1 <= jpeg <= 100:
         raise LimenError(f"jpeg: {jpeg} is not a quality from 1 to 100")
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise LimenError(f"workers: {workers} threads do no work; give 1 or more")
     photos = [file.relative_to(root) for file in list_images([root])]
     crops = dict(zip(photos, _crop_names(photos, ".png" if jpeg is None else ".jpg"), strict=True))
     with sole_use(out, "aligning"), _one_thread_each():
@@ -129,16 +132,13 @@ def _crop_names(photos: list[Path], suffix: str) -> list[Path]:
     return [photo.with_suffix(suffix) if taken[photo.with_suffix("")] == 1 else photo.with_name(photo.name + suffix) for photo in photos]
 
 
-def _in_order(work: Callable[[Path], list[Row]], photos: list[Path], workers: int | None) -> Iterator[list[Row]]:
+def _in_order(work: Callable[[Path], list[Row]], photos: list[Path], workers: int) -> Iterator[list[Row]]:
     """work(photo) of each, in their order, by threads a few photos ahead."""
-    count = (os.cpu_count() or 1) if workers is None else workers
-    if count < 1:
-        raise LimenError(f"workers: {count} threads do no work; give 1 or more")
-    pool, running = ThreadPoolExecutor(count, "limen-aligning"), deque[Future[list[Row]]]()
+    pool, running = ThreadPoolExecutor(workers, "limen-aligning"), deque[Future[list[Row]]]()
     try:
         for photo in photos:
             running.append(pool.submit(work, photo))
-            if len(running) > 4 * count:
+            if len(running) > 4 * workers:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

@@ -87,11 +87,12 @@ class Record:
 
     def finish(self, photos: Sequence[Path]) -> list[Row]:
         """Writes the table of `photos`, in their order, removes the parts, and gives its rows."""
-        write_csv(self.out / TABLE, COLUMNS, [row for photo in photos for row in self._known[photo.as_posix()]])
+        rows = [row for photo in photos for row in self._known[photo.as_posix()]]
+        write_csv(self.out / TABLE, COLUMNS, rows)
         for file in (self.out / PARTS).glob("*.csv"):
             file.unlink()
         (self.out / PARTS).rmdir()
-        return [Row(**row) for _, row in read_csv(self.out / TABLE, COLUMNS)]
+        return rows
 
     def _check(self, settings: dict[str, Any]) -> None:
         path = self.out / SETTINGS
