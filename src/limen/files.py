@@ -244,6 +244,13 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
+def remove_temporary(folder: Path) -> None:
+    """Removes what processes that were killed in `atomic_write` left in `folder` and below; others must not be writing there."""
+    for file in folder.rglob(".*.tmp"):
+        if re.fullmatch(r"\..*\.[0-9a-f]{32}\.tmp", file.name):
+            file.unlink(missing_ok=True)
+
+
 def _check_replaceable(path: Path) -> None:
     if not path.parent.is_dir():
         raise LimenError(f"cannot save {path}: there is no folder {path.parent}; make it or choose another place")

@@ -124,7 +124,7 @@ def test_native_images_are_refused_and_the_aligned_ones_beside_them_taken(tmp_pa
     assert told(opened(f"tinyface:{tmp_path / 'tinyface_aligned_112'}")) == meant(as_png)
     for aligned in ("aligned_pad_0.1_pad_high", "tinyface_aligned_112"):
         shutil.rmtree(tmp_path / aligned)
-    with pytest.raises(LimenError, match=r"^tinyface: .* is 18x20, and aligned 112x112 crops are needed.*Detect and align"):
+    with pytest.raises(LimenError, match=r"^tinyface: .* is 18x20, and aligned 112x112 crops are needed.*Align the photos"):
         opened(f"tinyface:{tmp_path}")
     shutil.rmtree(native / "Probe")
     with pytest.raises(LimenError, match=r"^tinyface: Probe/ not found in .* holds the images that are looked for"):

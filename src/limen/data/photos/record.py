@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limen.errors import LimenError
-from limen.files import atomic_write, read_json
+from limen.files import atomic_write, read_json, remove_temporary
 from limen.tables import read_csv, write_csv
 
 TABLE, SETTINGS, PARTS = "alignment.csv", "alignment.json", ".alignment"
@@ -61,6 +61,8 @@ class Record:
         self._known: dict[str, list[Row]] = defaultdict(list)
         self._new: list[Row] = []
         self._check(json.loads(json.dumps({"format": FORMAT, **settings})))
+        if (out / PARTS).exists():  # killed, perhaps in the middle of a file
+            remove_temporary(out)
         (out / PARTS).mkdir(exist_ok=True)
         files = [file for file in (out / TABLE, *sorted((out / PARTS).glob("*.csv"))) if file.exists()]
         self._parts = len(files)
