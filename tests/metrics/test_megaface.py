@@ -40,6 +40,7 @@ def test_rates_equal_loops_over_pairs(seed, failed, at_once):
     plain = tar_at_far(np.r_[score, false.ravel()], np.r_[np.ones(len(score), bool), np.zeros(false.size, bool)], FAR)
     np.testing.assert_allclose(found.tar, plain, atol=1e-12)
     assert found.impostors == false.size
+    np.testing.assert_array_equal(found.false_matches, [(false > threshold).sum() for threshold in found.thresholds])
 
 
 def test_skipped_distractors_are_as_if_they_were_not_there():

@@ -37,7 +37,7 @@ from limen.inference.measures import create_qualities, file_of
 from limen.models.model import model_name, open_model
 from limen.protocols import ErrorVersusDiscard, QualityMeasure, Result
 from limen.protocols.layouts import open_benchmark
-from limen.protocols.runners import Runner, runner_of
+from limen.protocols.runners import Runner, result_names, runner_of
 from limen.protocols.task import Task
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
 
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--far", nargs="+", type=float, metavar="RATE", help="of the TAR printed (the benchmark's own, or 0.001 0.01)")
     parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="the same; of --quality (0.01 0.001 0.0001)")
     parser.add_argument("--fpir", nargs="+", type=float, metavar="RATE", help="of searches in an open set (the benchmark's own)")
+    parser.add_argument("--noise", choices=["dropped", "replaced"], help="of refined MegaFace; replaced: as its tables (dropped)")
     parser.add_argument("--group-threshold", choices=["global", "per_group"], help="of groups; per_group: as RFW's tables (global)")
     parser.add_argument("--no-norms", action="store_true", help="pool templates of unit vectors, not of features as long as they are")
     parser.add_argument("--no-detector-scores", action="store_true", help="pool templates without the weights of the benchmark")
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     out, paths = Path(options.out), [Path(model) for model in options.models]
     runners = _runners(options)  # before the models: a wrong path should not cost their loading
     models = distinct([model_name(path) for path in paths], paths)
-    check_earlier(out, {(runner.name, model) for runner in runners for model in models})
+    check_earlier(out, {(name, model) for runner in runners for name in result_names(runner) for model in models})
     results: list[Result] = []
     for model, path in zip(models, paths, strict=True):
         embedder = open_model(path, **model_options(options))
@@ -126,7 +127,8 @@ def _runners(options: argparse.Namespace) -> list[Runner]:
         of_pairs["threshold"] = options.group_threshold or "global"
         of_searches: dict[str, Any] = {"lookup": "insightface" if options.lookup == "insightface" else "conservative"}
         of_searches |= {"fpir": tuple(options.fpir)} if options.fpir else {}
-        return [runner_of(task, common | templates, of_pairs, of_searches) for task in tasks]
+        of_distractors = {"refined": options.noise or "dropped"}
+        return [runner_of(task, common | templates, of_pairs, of_searches, of_distractors) for task in tasks]
     pair_sets = [_of_images(task) for task in tasks]
     qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))
     files = [file_of(spec) for spec in options.quality]

@@ -18,6 +18,7 @@ class MegaFace:
     rank_rates: np.ndarray  # (K,) share of the pairs that are hits at each rank
     tar: np.ndarray  # (F,) true accept rates
     thresholds: np.ndarray  # (F,) scores right above which a pair is accepted
+    false_matches: np.ndarray  # (F,) int64 impostors above it: the events that the threshold rests on
     impostors: int  # probes times distractors
     pair_rank: np.ndarray  # (M,) distractors above the pair's score, counted up to the highest rank
     pair_score: np.ndarray  # (M,) minus infinity where one of the two failed
@@ -76,11 +77,13 @@ def megaface_rates(
     both = usable[row] & usable[column]
     pair_score[both] = np.einsum("md,md->m", probes[row[both]], probes[column[both]])
     pair_rank = np.where(both, (top[row] > pair_score[:, None]).sum(1), np.iinfo(np.int64).max)
-    refused = np.append(largest.falling(), -np.inf)[np.minimum(allowed, len(largest.falling()))]
+    falling = largest.falling()
+    refused = np.append(falling, -np.inf)[np.minimum(allowed, len(falling))]
     return MegaFace(
         rank_rates=(pair_rank < np.asarray(ranks)[:, None]).mean(1),
         tar=(pair_score > refused[:, None]).mean(1),
         thresholds=refused,
+        false_matches=(falling > refused[:, None]).sum(1),
         impostors=impostors,
         pair_rank=pair_rank,
         pair_score=pair_score,

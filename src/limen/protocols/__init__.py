@@ -3,16 +3,18 @@
 from os import PathLike
 from typing import overload
 
+from limen.data.pairs import PairSet
 from limen.inference.measures import random_orders, read_quality_csv
 from limen.inference.table import Progress, Table, embed_images
 from limen.protocols.discard import ErrorVersusDiscard
 from limen.protocols.identification import Identification
 from limen.protocols.image_quality import ImageQuality, score_images
+from limen.protocols.megaface import MegaFaceChallenge
 from limen.protocols.pair_scores import PairScores
 from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
 from limen.protocols.runners import runner_of
-from limen.protocols.task import Gallery, SearchSet, Task
+from limen.protocols.task import DistractorSet, Gallery, SearchSet, Task
 from limen.protocols.verification import Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
@@ -20,12 +22,14 @@ from limen.recogniser import Recogniser
 __all__ = [
     "Curve",
     "Discarding",
+    "DistractorSet",
     "ErrorVersusDiscard",
     "EvaluationProtocol",
     "Gallery",
     "Identification",
     "ImageQuality",
     "Interval",
+    "MegaFaceChallenge",
     "Metric",
     "PairScores",
     "Progress",
@@ -47,14 +51,17 @@ __all__ = [
 
 
 @overload
-def evaluate(embedder: Recogniser, protocol: Task | str | PathLike[str]) -> Result: ...
+def evaluate(embedder: Recogniser, protocol: PairSet | SearchSet | str | PathLike[str]) -> Result: ...
+@overload
+def evaluate(embedder: Recogniser, protocol: DistractorSet) -> list[Result]: ...
 @overload
 def evaluate(embedder: Recogniser, protocol: EvaluationProtocol[Found]) -> Found: ...
 def evaluate(embedder: Recogniser, protocol: EvaluationProtocol | Task | str | PathLike[str]) -> Result | list[Result]:
     """Equals `protocol.run(embedder)`; a task, such as `limen.protocols.layouts.open_benchmark` gives, is judged by its runner, and a path
     is that of pairs.
 
-    It gives what the protocol does: a Result, or of ErrorVersusDiscard a list of them, one for each quality.
+    It gives what the protocol does: a Result, or a list of them: of ErrorVersusDiscard one for each quality, of MegaFace one of all images
+    and one without the noisy ones.
     """
     if isinstance(protocol, str | PathLike):
         return Verification(protocol).run(embedder)

@@ -83,15 +83,41 @@ class TrialSet:
     switches: Mapping[str, Any] = field(default_factory=dict)
 
 
-Task = PairSet | SearchSet | TrialSet
+@dataclass(frozen=True)
+class DistractorSet:
+    """Probes whose mates are looked for among distractors, as in MegaFace; judged by `MegaFaceChallenge`.
+
+    Attributes:
+        name: what to call the set in a report.
+        source: the images.
+        probe: (P,) int64 numbers of images. person: (P,) int64 the person in each.
+        distractor: (N,) int64 numbers of images.
+        noisy_probe, noisy_distractor: (P,) and (N,) bool, those that noise lists name; None where there are no lists.
+        switches: how it was read, for people.
+    """
+
+    name: str
+    source: ImageSource
+    probe: np.ndarray
+    person: np.ndarray
+    distractor: np.ndarray
+    noisy_probe: np.ndarray | None = None
+    noisy_distractor: np.ndarray | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
+
+
+Task = PairSet | SearchSet | TrialSet | DistractorSet
 
 
 def task_counts(task: Task) -> dict[str, int]:
     """What a task holds, by the words of `Layout.expected`: "images", "people" where they are named, "templates"; of pairs "pairs" and
-    "mated"; of searches "galleries", and "entries NAME" and "probes NAME" of each gallery; "trials"."""
+    "mated"; of searches "galleries", and "entries NAME" and "probes NAME" of each gallery; "trials"; with distractors "probes"
+    and "distractors"."""
     counts = {"images": len(task.source)}
     if isinstance(task, TrialSet):
         return counts | {"people": len(np.unique(task.person)), "trials": len(task.trials)}
+    if isinstance(task, DistractorSet):
+        return counts | {"people": len(np.unique(task.person)), "probes": len(task.probe), "distractors": len(task.distractor)}
     if isinstance(task, PairSet):
         people = task.subject if task.people == "named" else None
         counts |= {"pairs": len(task), "mated": int(task.same.sum())}

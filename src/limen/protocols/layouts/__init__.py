@@ -40,6 +40,7 @@ LAYOUTS = {
     "ijbs-multiview": "limen.protocols.layouts.ijbs:IJBS_MULTIVIEW",
     "ijbs-surveillance": "limen.protocols.layouts.ijbs:IJBS_SURVEILLANCE",
     "ijbs-uav": "limen.protocols.layouts.ijbs:IJBS_UAV",
+    "megaface": "limen.protocols.layouts.megaface:MEGAFACE",
 }
 
 
