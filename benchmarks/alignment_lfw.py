@@ -62,8 +62,10 @@ def main():
     parser.add_argument("--pairs", required=True)
     parser.add_argument("--crops", required=True, metavar="NAME=DIR")
     parser.add_argument("--aligned", required=True, metavar="DIR")
+    parser.add_argument("--backend")
+    parser.add_argument("--cache", metavar="DIR", help="of embeddings: faces that both rules mean are embedded once")
     options = parser.parse_args()
-    model = open_model(options.model)
+    model = open_model(options.model, threads=1, backend=options.backend)
     baseline, _, crops = options.crops.partition("=")
     first = None
     print("| alignment | accuracy % | interval | less the first, paired | failures to acquire | accuracy, failures as errors % |")
@@ -74,7 +76,7 @@ def main():
         ways |= {f"{rule} face": by_rule(Path(options.aligned), rule, Path(made) / f"{rule} alone") for rule in ("central", "largest")}
         for name, folder in ways.items():
             protocol = Verification(open_pairs(options.pairs, completed(folder, names, Path(made) / name)), flip=None)
-            scores = protocol.score(model)
+            scores = protocol.score(model, cache=options.cache)
             result = protocol.judge(scores, model.description)
             first = first or scores
             change = accuracy_change(protocol, first, scores)
