@@ -14,7 +14,7 @@ from limen.protocols.pair_scores import PairScores
 from limen.protocols.protocol import EvaluationProtocol, Found
 from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
 from limen.protocols.runners import runner_of
-from limen.protocols.task import DistractorSet, Gallery, SearchSet, Task
+from limen.protocols.task import DistractorSet, Gallery, SearchSet, Task, TrialSet
 from limen.protocols.verification import Verification
 from limen.quality import QualityMeasure
 from limen.recogniser import Recogniser
@@ -51,7 +51,7 @@ __all__ = [
 
 
 @overload
-def evaluate(embedder: Recogniser, protocol: PairSet | SearchSet | str | PathLike[str]) -> Result: ...
+def evaluate(embedder: Recogniser, protocol: PairSet | SearchSet | TrialSet | str | PathLike[str]) -> Result: ...
 @overload
 def evaluate(embedder: Recogniser, protocol: DistractorSet) -> list[Result]: ...
 @overload

@@ -25,8 +25,6 @@ class Runner(Protocol):
 
 
 NOTHING: Mapping[str, Any] = {}
-
-
 OF_TEMPLATES = ("norms", "weights")  # of `common`, what speaks of templates of several images
 
 
@@ -37,7 +35,7 @@ def runner_of(
     of_searches: Mapping[str, Any] = NOTHING,
     of_distractors: Mapping[str, Any] = NOTHING,
 ) -> Runner:
-    """`Verification` of pairs. `common` are arguments of every runner, the others those of one kind alone."""
+    """The runner of this kind of task. `common` are arguments of every runner, the others those of one kind alone."""
     if isinstance(task, PairSet):
         return Verification(task, **common, **of_pairs)
     if isinstance(task, SearchSet):
