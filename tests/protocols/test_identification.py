@@ -1,5 +1,7 @@
 """Searches: the numbers equal the metrics' own, failures count, and nothing that means nothing changes a rate."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,8 @@ from limen.protocols import Gallery, Identification, SearchSet
 from limen.protocols.identification import TemplateVectors
 from limen.recogniser import Embeddings
 from limen.report import result_lines, write_evaluation
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 class Source:
@@ -132,6 +136,8 @@ def test_insightfaces_figures_stand_beside_under_their_name():
     merged = Gallery("", np.arange(30), searched.galleries[0].probe)
     judged = metrics.open_set(*sides(searched, vectors, merged), [0.1, 0.3], lookup="insightface")
     assert result.value("tpir@fpir=0.1_insightface") == pytest.approx(judged.tpir[0])
+    peers = result.metric("tpir@fpir=0.1_insightface")
+    assert (peers.threshold, peers.events) == (pytest.approx(judged.thresholds[0], abs=1e-6), judged.false_positives[0])
     assert result.metric("tpir@fpir=0.1").value is not None
     assert "insightface" in result.switches["fpir threshold"]
 
@@ -208,6 +214,104 @@ def test_a_failed_template_raises_no_rate_at_one_threshold_and_a_distractor_neit
     assert all(value <= before[key] + 1e-12 for key, value in judged(with_distractor, vectors).items())
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_in_the_open_set_too_a_distractor_raises_no_rate(seed):
+    """Somebody who searches nothing is enrolled: the strangers find no less, so the threshold is no lower."""
+    searched, vectors = problem(people=12, strangers=6, seed=seed)
+    (gallery,) = searched.galleries
+    person = searched.templates.person
+    alone = Gallery("", gallery.gallery, gallery.probe[person[gallery.probe] != 17])
+    more = Gallery("", np.append(gallery.gallery, np.flatnonzero(person == 17)[0]), alone.probe)
+    before, after = (
+        judged(SearchSet("made", searched.source, searched.templates, [one], (1, 5), (0.3, 0.5)), vectors) for one in (alone, more)
+    )
+    assert before["tpir@fpir=0.3"] is not None
+    assert all(after[key] <= before[key] + 1e-12 for key in before)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_shift_and_scale_of_scores_change_no_rate(seed):
+    searched, vectors = problem(people=12, strangers=6, galleries=2, seed=seed)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    moved = np.c_[2 * unit, np.ones(len(unit))]  # a score s is 4 s + 1
+    one, other = (Identification(searched, replicates=2).judge(TemplateVectors(found, {}), {}) for found in (unit, moved))
+    assert numbers(one) == pytest.approx(numbers(other))
+    for first, second in zip(one.metrics, other.metrics, strict=True):
+        assert (first.threshold is None) == (second.threshold is None)
+        if first.threshold is not None:
+            assert second.threshold == pytest.approx(4 * first.threshold + 1)
+
+
+def test_two_equal_galleries_have_the_interval_of_one():
+    """People are drawn in all galleries at once: the mean of a gallery with itself is no surer than the gallery."""
+    searched, vectors = problem()
+    twice = [Gallery(name, searched.galleries[0].gallery, searched.galleries[0].probe) for name in ("A", "B")]
+    two = SearchSet("made", searched.source, searched.templates, twice, searched.ranks, searched.fpir)
+    one, mean = (Identification(given_set, replicates=50).run(Embedder(vectors)) for given_set in (searched, two))
+    for metric in one.metrics:
+        again = mean.metric(metric.key)
+        assert again.value == pytest.approx(metric.value)
+        assert (again.interval.low, again.interval.high) == pytest.approx((metric.interval.low, metric.interval.high))
+        assert again.events == (None if metric.events is None else 2 * metric.events)
+
+
+def test_curves_are_kept_of_each_gallery_with_thresholds_and_events():
+    searched, vectors = problem(galleries=2)
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    result = Identification(searched, replicates=2).judge(TemplateVectors(unit, {}), {})
+    assert [(curve.kind, curve.of) for curve in result.curves] == [("cmc", "G1"), ("det", "G1"), ("cmc", "G2"), ("det", "G2")]
+    for curve, gallery in zip(result.curves[1::2], searched.galleries, strict=True):
+        found = metrics.search(*sides(searched, vectors, gallery))
+        axes = (curve.points[axis][1:] for axis in ("fpir", "fnir", "threshold", "false_positives"))
+        for fpir, fnir, threshold, events in zip(*axes, strict=True):
+            assert events == (found.other[~found.mated] >= threshold).sum() == round(fpir * (~found.mated).sum())
+            assert fnir == pytest.approx(1 - ((found.mate >= threshold) & (found.rank < 1))[found.mated].mean())
+
+
+def test_templates_of_no_gallery_and_no_probe_are_not_embedded():
+    searched, vectors = problem(broken=(3,))
+    entries = np.setdiff1d(searched.galleries[0].gallery, [3])
+    probes = searched.galleries[0].probe[searched.templates.person[searched.galleries[0].probe] != 3]
+    part = SearchSet("made", searched.source, searched.templates, [Gallery("", entries, probes)], (1,))
+    result = Identification(part, replicates=2).run(Embedder(vectors))
+    assert result.failures == []
+    assert result.counts["templates_without_images"] == 0
+    assert result.counts["images"] == len(entries) + len(probes)
+
+
+def test_tinyface_equals_the_peers():
+    golden = np.load(GOLDEN / "tinyface.npz")
+    person = np.unique(np.r_[golden["probe_id"], golden["gallery_id"]], return_inverse=True)[1]
+    probe, gallery = np.arange(len(golden["probe"])), len(golden["probe"]) + np.arange(len(golden["gallery"]))
+    templates = Templates.of_images(person, [str(k) for k in range(len(person))])
+    task = SearchSet("tinyface", problem()[0].source, templates, [Gallery("", gallery, probe)], ranks=(1, 5, 20))
+    found = judged(task, np.concatenate([golden["probe"], golden["gallery"]]).astype(float))
+    np.testing.assert_allclose([found[f"identification_rate@rank={k}"] for k in (1, 5, 20)], golden["out_rank1_5_20"], atol=1e-7)
+
+
+def test_ijb_equals_the_peers_apart_and_insightface_merged():
+    golden = np.load(GOLDEN / "ijb1n.npz")
+    pooled, ids = metrics.pool_templates(golden["feat"].astype(float) + golden["feat_flip"], golden["template"], golden["media"])
+    place = {name: np.searchsorted(ids, golden[name]) for name in ("gal1", "gal2", "probe")}
+    person = np.full(len(ids), -1)
+    for name, rows in place.items():
+        person[rows] = golden[f"{name}_id"]
+    galleries = [Gallery(name, place[side], place["probe"]) for name, side in (("G1", "gal1"), ("G2", "gal2"))]
+    far, rate, threshold = golden["out_far_pr_th"].T
+    task = SearchSet("ijbc", problem()[0].source, Templates.of_images(person, ids), galleries, fpir=tuple(far))
+    result = Identification(task, lookup="insightface", replicates=2).judge(TemplateVectors(pooled, {}), {})
+    for name in ("G1", "G2"):
+        rates = [result.value(f"identification_rate@rank={k}_{name}") for k in (1, 5, 10)]
+        np.testing.assert_allclose(rates, golden[f"out_keras_{name}"][:3], atol=1e-12)
+    rates = [result.value(f"identification_rate@rank={k}_insightface") for k in (1, 5, 10)]
+    np.testing.assert_allclose(rates, golden["out_top1_5_10"], atol=1e-12)
+    peers = result.where(quantity="tpir", variant=["insightface"])
+    np.testing.assert_allclose([metric.value for metric in peers], rate, atol=1e-12)
+    np.testing.assert_allclose([metric.threshold for metric in peers], threshold, atol=1e-7)
+
+
 def test_the_report_shows_searches(tmp_path):
     searched, vectors = problem(galleries=2)
     result = Identification(searched, replicates=20).run(Embedder(vectors), "model")
@@ -218,4 +322,5 @@ def test_the_report_shows_searches(tmp_path):
     write_evaluation(tmp_path, "made", [result])
     page = (tmp_path / "report.html").read_text()
     assert "CMC" in page
+    assert "DET of the open set" in page
     assert "72 probes, 30 gallery entries" in page

@@ -1,7 +1,7 @@
 """Galleries searched by probes -> closed-set identification rates and mean average precision, and TPIR at FPIR of the open set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from limen.metrics.rates import lowest_above
 from limen.protocols.intervals import Bootstrap, Figure, has_few_events, with_interval
 from limen.protocols.pair_scores import pooled, pooling_switches
 from limen.protocols.result import Curve, Interval, Metric, Result
+from limen.protocols.search_curves import search_curves
 from limen.protocols.task import Gallery, SearchSet
 from limen.recogniser import Recogniser
 
-CMC_RANKS = 50
 SearchLookup = Literal["conservative", "insightface"]
 SEARCH_LOOKUPS = {
     "conservative": "conservative: the FPIR is not exceeded; found again in every bootstrap replicate",
@@ -84,6 +84,8 @@ class Identification:
             if not mated or (self._fpir and mated == len(gallery.probe)):
                 wanted = "both kinds, for an open set" if self._fpir else "some"
                 raise LimenError(f"{where}: {mated} of {len(gallery.probe)} probes have their person in the gallery; it needs {wanted}")
+        one = self._as_one()
+        self._used = np.union1d(one.gallery, one.probe)
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
 
     @property
@@ -95,15 +97,21 @@ class Identification:
         return self.judge(self.score(embedder, progress, **inference), embedder.description, model)
 
     def score(self, embedder: Recogniser, progress: Progress | None = None, **inference: Any) -> TemplateVectors:
-        """The vectors of all templates; each image is embedded once. `inference`: batch_size, workers and cache of `embed_images`."""
+        """The vectors of the templates that are searched or found; each image is embedded once. `inference`: batch_size, workers and
+        cache of `embed_images`."""
         templates = self.search_set.templates
+        rows = np.isin(templates.template, self._used)
+        if not rows.all():
+            weight = None if templates.weight is None else templates.weight[rows]
+            row_of = {name: getattr(templates, name)[rows] for name in ("image", "template", "media")}
+            templates = replace(templates, **row_of, weight=weight)
         table = embed_images(embedder, self.search_set.source, templates.image, self.flip, progress, **inference)
         return TemplateVectors(pooled(table.vectors, table.norms, templates, self.norms, self.weights), table.failures)
 
     def judge(self, scores: TemplateVectors, description: Mapping[str, Any], model: str = "") -> Result:
         """The numbers of given vectors, of an embedder so described."""
         searched, vectors = self.search_set, scores.vectors
-        missed = np.isnan(vectors).any(1)
+        missed = np.isnan(vectors).any(1) & np.isin(np.arange(len(vectors)), self._used)
         searches = [self._search(vectors, gallery) for gallery in searched.galleries]
         closed = [self._as_one()] if searched.merged else searched.galleries
         found = [self._search(vectors, gallery) for gallery in closed] if searched.merged else searches
@@ -124,7 +132,7 @@ class Identification:
             model=model,
             counts=self._counts(searches) | {"failures_to_acquire": len(scores.failures)} | failed | dict(searched.counts),
             switches={**description, **self._switches(description), **searched.switches, **self.switches},
-            curves=[curve for number, found in enumerate(searches) for curve in self._curves(number, found)],
+            curves=[curve for one, found in zip(searched.galleries, searches, strict=True) for curve in self._curves(one, found)],
             failures=[*scores.failures.values(), *names],
         )
 
@@ -177,7 +185,8 @@ class Identification:
             each = [_of_block(metrics.weighted_tar_at_far(*s, [rate]), a, b) for s, a, b in zip(scored, blocks, blocks[1:], strict=False)]
             kinds = [np.concatenate([mated & (k == n) for n, (_, mated) in enumerate(scored)]) for k in range(len(scored))]
             value = float(np.mean([value for value in values if value is not None]))
-            means.append(Figure(Metric("tpir", value, at={"fpir": rate}), _mean_of(each), kinds))
+            events = sum(metric[number].events or 0 for metric in own)
+            means.append(Figure(Metric("tpir", value, at={"fpir": rate}, events=events), _mean_of(each), kinds))
         return self._bootstrap.figures(means, person, person) + [metric for metrics_ in own for metric in metrics_]
 
     def _tpir(self, found: metrics.Search, variant: list[str]) -> list[Metric]:
@@ -215,8 +224,10 @@ class Identification:
             found.append(Metric("identification_rate", rate, at={"rank": float(rank)}, variant=["insightface"]))
         if self._fpir:
             judged = metrics.open_set(probe, probe_id, gallery, gallery_id, self._fpir, lookup="insightface")
-            for rate, tpir in zip(self._fpir, judged.tpir, strict=True):
-                found.append(Metric("tpir", tpir, at={"fpir": rate}, variant=["insightface"]))
+            for rate, *row in zip(self._fpir, judged.tpir, judged.false_positives, judged.thresholds, strict=True):
+                tpir, events, threshold = row
+                at = {"fpir": rate}
+                found.append(Metric("tpir", tpir, at=at, variant=["insightface"], events=int(events), threshold=float(threshold)))
         return found
 
     def _counts(self, searches: Sequence[metrics.Search]) -> dict[str, int]:
@@ -229,7 +240,7 @@ class Identification:
             "gallery_entries": len(entries),
             "probes": len(probes),
             "probes_without_mate": len(probes) - len(np.unique(mated)),
-            "images": len(np.unique(templates.image)),
+            "images": len(np.unique(templates.image[np.isin(templates.template, self._used)])),
             "subjects": len(np.unique(self._person[np.r_[entries, probes]])),
         }
 
@@ -248,17 +259,9 @@ class Identification:
             **self._bootstrap.switches,
         }
 
-    def _curves(self, number: int, found: metrics.Search) -> list[Curve]:
-        """ "cmc" and, of an open set, "iet" (FPIR, TPIR, threshold) of the gallery `number`."""
-        at = {"gallery": float(number)}
-        entries = len(self.search_set.galleries[number].gallery)
-        ranks = range(1, min(CMC_RANKS, entries) + 1)
-        curves = [Curve("cmc", {"rank": list(ranks), "rate": found.rank_rates(ranks).tolist()}, at)]
-        if self._fpir:
-            thin = metrics.thin_roc(metrics.roc_curve(*found.open_set_scores(self.search_set.open_rank)))
-            points = {"fpir": thin.far, "tpir": thin.tar, "threshold": thin.threshold}
-            curves.append(Curve("iet", {axis: values.tolist() for axis, values in points.items()}, at))
-        return curves
+    def _curves(self, gallery: Gallery, found: metrics.Search) -> list[Curve]:
+        name = gallery.name if len(self.search_set.galleries) > 1 else ""
+        return search_curves(name, found, len(gallery.gallery), self.search_set.open_rank if self._fpir else None)
 
 
 def _mean_of(statistics: Sequence[metrics.Statistic]) -> metrics.Statistic:

@@ -75,11 +75,14 @@ class Metric:
 @dataclass
 class Curve:
     """Points to draw, by axis. "roc": far, tar, threshold, false_matches; "histogram": edges (K+1), mated (K), non_mated (K);
-    "edc": discard, fnmr, mated_left; "fm-edc": discard, fmr, non_mated_left. What is not finite becomes None."""
+    "edc": discard, fnmr, mated_left; "fm-edc": discard, fmr, non_mated_left; "cmc": rank, rate; "det": fpir, fnir, threshold,
+    false_positives. What is not finite becomes None."""
 
     kind: str
     points: dict[str, list[float | int | None]]
     at: dict[str, float] = field(default_factory=dict)
+    of: str = ""
+    """Which of several: the name of a gallery."""
 
     def __post_init__(self) -> None:
         self.points = {axis: plain(np.asarray(values)) for axis, values in self.points.items()}

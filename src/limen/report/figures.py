@@ -64,14 +64,20 @@ def figure_roc(results: Sequence[Result]) -> Figure:
 
 
 def figure_cmc(results: Sequence[Result]) -> Figure:
-    """Identification rate within the k best entries, a line for each result; of several galleries the first's."""
-    drawn = [(result, curve) for result in results if (curve := result.curve("cmc"))]
+    """Identification rate within the k best entries, a line for each result and gallery."""
     with _canvas(1) as (figure, axes):
-        styles = _styles()
-        for label, (_, curve) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
-            axes[0].plot(*(np.asarray(curve.points[axis], float) for axis in ("rank", "rate")), label=_label(label), **next(styles))
+        drawn = _draw_galleries(axes[0], results, "cmc", ("rank", "rate"))
         axes[0].set(xlabel="rank k", ylabel="identification rate", xlim=(1, None))
-        _legend(axes[0], "lower right" if len(drawn) <= IN_THE_AXES else None)
+        _legend(axes[0], "lower right" if drawn <= IN_THE_AXES else None)
+    return figure
+
+
+def figure_det(results: Sequence[Result]) -> Figure:
+    """FNIR over FPIR of the open sets on log axes, a line for each result and gallery."""
+    with _canvas(1) as (figure, axes):
+        drawn = _draw_galleries(axes[0], results, "det", ("fpir", "fnir"))
+        axes[0].set(xscale="log", yscale="log", xlabel="false positive identification rate", ylabel="false negative identification rate")
+        _legend(axes[0], "lower left" if drawn <= IN_THE_AXES else None)
     return figure
 
 
@@ -155,6 +161,19 @@ def _draw_roc(axes: Axes, results: Sequence[Result]) -> None:
     axes.set(xlim=(lowest, 1), ylim=(max(0.0, floor - 0.1 * (1 - floor)), 1 + 0.03 * (1 - floor) + 1e-3))
     axes.set(xlabel="false accept rate", ylabel="true accept rate")
     _legend(axes, "lower right" if len(drawn) <= IN_THE_AXES else None)
+
+
+def _draw_galleries(axes: Axes, results: Sequence[Result], kind: str, sides: tuple[str, str]) -> int:
+    """Draws the curves `kind` of all galleries of the results that have any, and gives their number."""
+    drawn = [(result, [curve for curve in result.curves if curve.kind == kind]) for result in results]
+    drawn = [(result, curves) for result, curves in drawn if curves]
+    styles, count = _styles(), 0
+    for label, (_, curves) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
+        for curve in curves:
+            points = (np.asarray(curve.points[side], float) for side in sides)
+            axes.plot(*points, label=_label(" ".join(filter(None, (label, curve.of)))), **next(styles))
+            count += 1
+    return count
 
 
 def _draw_edc(axes: Axes, results: Sequence[Result], fmr: float, per_step: bool) -> None:

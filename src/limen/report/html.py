@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from limen.files import write_text
 from limen.names import visible
 from limen.protocols import Metric, Result
-from limen.report.figures import figure_cmc, figure_edc, figure_histogram, figure_roc, to_svg
+from limen.report.figures import figure_cmc, figure_det, figure_edc, figure_histogram, figure_roc, to_svg
 from limen.report.paper_tables import cell_text, paper_tables
 from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text
 
@@ -49,6 +49,7 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         numbers=_numbers(results),
         switches=_switches(results),
         axis=_headline_axis(results),
+        det=to_svg(figure_det(results)) if any(result.curve("det") for result in results) else None,
         cmc=to_svg(figure_cmc(results)) if any(result.curve("cmc") for result in results) else None,
         roc=to_svg(figure_roc(results)) if any(result.curve("roc") for result in results) else None,
         histograms=[
