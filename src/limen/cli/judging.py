@@ -1,0 +1,97 @@
+"""The words that say how tasks are judged: rates, thresholds, templates, qualities, the bootstrap."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from limen.cli.inference import model_options
+from limen.data.pairs import PairSet
+from limen.errors import LimenError
+from limen.files import file_sha256
+from limen.inference.measures import create_qualities, file_of
+from limen.protocols import ErrorVersusDiscard, QualityMeasure
+from limen.protocols.runners import Runner, runner_of
+from limen.protocols.task import Task
+
+FMR = (1e-2, 1e-3, 1e-4)
+
+
+def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
+    parser.add_argument("--far", nargs="+", type=float, metavar="RATE", help="of the TAR printed (the benchmark's own, or 0.001 0.01)")
+    parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="the same; of --quality (0.01 0.001 0.0001)")
+    parser.add_argument("--fpir", nargs="+", type=float, metavar="RATE", help="of searches in an open set (the benchmark's own)")
+    parser.add_argument("--noise", choices=["dropped", "replaced"], help="of refined MegaFace; replaced: as its tables (dropped)")
+    parser.add_argument("--group-threshold", choices=["global", "per_group"], help="of groups; per_group: as RFW's tables (global)")
+    parser.add_argument("--no-norms", action="store_true", help="pool templates of unit vectors, not of features as long as they are")
+    parser.add_argument("--no-detector-scores", action="store_true", help="pool templates without the weights of the benchmark")
+    parser.add_argument(
+        "--lookup",
+        choices=["conservative", "nearest", "insightface"],
+        help="of thresholds; nearest: TAR as published IJB tables have it; insightface: its 1:N figures besides (conservative)",
+    )
+    parser.add_argument(
+        "--edc-threshold",
+        choices=["fixed", "per_step"],
+        help="of --quality: of all pairs (fixed), or found again at every step as in CR-FIQA's tables (per_step)",
+    )
+    parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
+    parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap over subjects (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
+
+
+def check_judging(options: argparse.Namespace) -> None:
+    """Raises LimenError for words that contradict each other: before anything is opened."""
+    if options.replicates < 2:
+        raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
+    if not options.quality and options.edc_threshold:
+        raise LimenError("--edc-threshold is of error versus discard; add --quality, or leave it out")
+    if options.quality and (options.far or options.fpir or options.lookup):
+        raise LimenError("--far, --fpir and --lookup are of rates that are not printed with --quality; give --fmr")
+
+
+def runners_of(options: argparse.Namespace, tasks: Sequence[Task]) -> list[Runner]:
+    """One for each task."""
+    common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
+    if options.quality:
+        return _of_qualities(options, tasks, common)
+    templates = {"norms": not options.no_norms, "weights": not options.no_detector_scores}
+    of_pairs: dict[str, Any] = {
+        "far": tuple(options.far or options.fmr or ()) or None,
+        "lookup": "nearest" if options.lookup == "nearest" else "conservative",
+        "threshold": options.group_threshold or "global",
+    }
+    of_searches: dict[str, Any] = {"lookup": "insightface" if options.lookup == "insightface" else "conservative"}
+    of_searches |= {"fpir": tuple(options.fpir)} if options.fpir else {}
+    of_distractors = {"refined": options.noise or "dropped"}
+    return [runner_of(task, common | templates, of_pairs, of_searches, of_distractors) for task in tasks]
+
+
+def _of_qualities(options: argparse.Namespace, tasks: Sequence[Task], common: dict[str, Any]) -> list[Runner]:
+    pair_sets = [_of_images(task) for task in tasks]
+    qualities = _qualities(options.quality, pair_sets, options.seed, **model_options(options))
+    files = [file_of(spec) for spec in options.quality]
+    hashes = [{"quality_sha256": file_sha256(file) if file else "no file"} for file in files]
+    common |= {"fmr": tuple(options.fmr or FMR), "threshold": options.edc_threshold or "fixed"}
+    common |= {"quality_switches": dict(zip(qualities[0], hashes, strict=True))}
+    return [ErrorVersusDiscard(pairs, named, **common) for pairs, named in zip(pair_sets, qualities, strict=True)]
+
+
+def _of_images(task: Task) -> PairSet:
+    if isinstance(task, PairSet) and task.templates is None:
+        return task
+    raise LimenError(f"{task.name}: error versus discard needs pairs of single images; leave --quality or this benchmark out")
+
+
+def _qualities(specs: list[str], pair_sets: list[PairSet], seed: int, **model: Any) -> list[dict[str, QualityMeasure | np.ndarray]]:
+    """What `--quality` names, for each set of pairs; a measure is made once."""
+    named: list[dict[str, QualityMeasure | np.ndarray]] = [{} for _ in pair_sets]
+    for spec in specs:
+        name, found = create_qualities(spec, [pairs.source for pairs in pair_sets], seed, **model)
+        if name in named[0]:
+            raise LimenError(f"--quality: {spec} is the second one called {name!r}; rename its file or leave it out")
+        for qualities, quality in zip(named, found, strict=True):
+            qualities[name] = quality
+    return named
