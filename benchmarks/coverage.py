@@ -42,7 +42,7 @@ def search(random, people, gallery=200):
     mate = np.where(mated, MEAN + own[person] + NOISE * random.normal(size=len(person)), -np.inf)
     other = false[person] + IMPOSTOR_SD * norm.ppf(random.random(len(person)) ** (1 / gallery))
     rank = np.where(mated, (other >= mate).astype(np.int64), np.iinfo(np.int64).max)
-    return metrics.Search(person, mated, mate, other, rank, np.full(len(person), np.nan))
+    return metrics.Search(person, mated, mate, other, rank, np.full(len(person), np.nan), np.full(len(person), -1))
 
 
 # Each returns {name: (value, low, high, the fewest events it rests on)}.

@@ -34,7 +34,7 @@ def folders(root):
                 write_face(root / side / name / f"{number}.jpg", NAMES.index(name), number)
     for place in range(3):
         write_face(root / "distractors" / f"{place}.jpg", 5 + place, 1)
-    entries = {f"gallery/{name}/{number}.jpg": name for name in NAMES[:3] for number in (1, 2)}
+    entries = {f"gallery/{name}": name for name in NAMES[:3]}  # one template of both images
     probes = {f"probe/{name}/{number}.jpg": name for name in [*NAMES[:3], NAMES[4]] for number in (3, 4)}
     return {"": (entries | dict.fromkeys((f"distractors/{place}.jpg" for place in range(3)), None), probes)}
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from limen.cli.inference import add_inference_arguments, inference_options, model_options, pairs_of_faces
+from limen.cli.inference import add_inference_arguments, inference_options, model_options, of_faces
 from limen.cli.progress import progress_bar
 from limen.data import open_pairs
 from limen.decision.fit_calibration import calibrate
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     embedder = open_model(options.model, **model_options(options))
     embedder.calibration_file(options.out)  # before the images: a wrong path should not cost their reading
-    pairs = pairs_of_faces(open_pairs(options.pairs, options.images, embedder.preprocessing.size), options)
+    pairs = of_faces(open_pairs(options.pairs, options.images, embedder.preprocessing.size), options)
     measure = create_measure(options.measure, embedder=embedder, **model_options(options))
     name = measure_identity(options.measure, measure, embedder)
     with progress_bar(f"scoring {pairs.name}") as progress:

@@ -4,6 +4,8 @@ limen evaluate model.safetensors --on lfw:data/lfw cfp-fp:data/cfp_fp.bin --out 
 limen evaluate model.safetensors --pairs lfw.bin cfp_fp.bin --out report/
 limen evaluate model.safetensors --pairs pairs.txt --images lfw/ --out report/
 limen evaluate runs/adaface/model.safetensors runs/arcface/model.safetensors --pairs lfw.bin --out report/
+limen evaluate model.safetensors --folders people/ --split 2 --out report/
+limen evaluate model.safetensors --gallery enrolled/ --probe visitors/ --distractors others/ --out report/
 limen evaluate model.safetensors --pairs lfw.bin --quality crfiqa.safetensors sharpness random --out report/
 
 With --quality, error versus discard in place of accuracy: how well each quality of the images foretells the model's errors, and a table
@@ -14,6 +16,11 @@ of the curves (edc.csv). The others are compared with the first. A quality is
   FILE.csv                                 of the columns file and quality, empty where an image has none; the file is the image's path,
                                            or as in "lfw.bin image 7"
   random                                   the mean of ten random orders, which know nothing
+
+Folders of people are searched as `limen identify` does: one template for each person enrolled, the mean of the unit vectors of the images.
+Closed set: rank 1, 5 and 10. Open set: TPIR at FPIR .1, .01 and .001, whose strangers are the probes of people who are not enrolled; where
+there are none, or --split leaves fewer than 1,000 such probes, they are all probes, each without its own person in the gallery. The same
+for galleries of 10, 100, 1,000, ... people within it, drawn by --seed. misidentified.csv names who was taken for whom.
 
 A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
 which are looked for as name/name_0001.jpg, name/0001.jpg and the like; i and j may also be file names. `limen data pairs` draws such a

@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 from limen.align import FaceSearch, open_detector
 from limen.data import AlignedSource, FileSource, ImageSource, PairSet
 from limen.errors import LimenError
 from limen.models.model import BACKENDS
+from limen.protocols.task import SearchSet
 
 
 def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,14 +47,17 @@ def open_faces(files: Sequence[str | PathLike[str]], size: int, options: argpars
     return AlignedSource(FileSource(files, size=None), FaceSearch(open_detector(options.detector)), options.faces or "largest", size)
 
 
-def pairs_of_faces(pairs: PairSet, options: argparse.Namespace) -> PairSet:
-    """The pairs as they are, or with --detector of the faces in their photos."""
+OfFiles = TypeVar("OfFiles", PairSet, SearchSet)
+
+
+def of_faces(task: OfFiles, options: argparse.Namespace) -> OfFiles:
+    """The task as it is, or with --detector of the faces in its photos."""
     if options.detector is None and options.faces is None:
-        return pairs
-    if not isinstance(pairs.source, FileSource):
-        raise LimenError(f"{pairs.name}: holds aligned faces and no photos; leave --detector and --faces out")
-    source = open_faces(pairs.source.paths, pairs.source.size or 0, options)
-    return replace(pairs, source=source, switches={**pairs.switches, **alignment_of(source)})
+        return task
+    if not isinstance(task.source, FileSource):
+        raise LimenError(f"{task.name}: holds aligned faces and no photos; leave --detector and --faces out")
+    source = open_faces(task.source.paths, task.source.size or 0, options)
+    return replace(task, source=source, switches={**task.switches, **alignment_of(source)})
 
 
 def alignment_of(source: ImageSource) -> dict[str, Any]:

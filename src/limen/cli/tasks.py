@@ -1,16 +1,18 @@
-"""The words that say what a model is judged on: benchmarks, files of pairs."""
+"""The words that say what a model is judged on: benchmarks, files of pairs, folders of one's own people."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
-from limen.cli.inference import pairs_of_faces
+from limen.cli.inference import of_faces
 from limen.data.pairs import PairSet, open_pairs, with_subjects
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.protocols.layouts import open_benchmark
-from limen.protocols.task import Task
+from limen.protocols.layouts.folders import open_sides, open_split
+from limen.protocols.task import SearchSet, Task
 from limen.report import distinct
 
 
@@ -18,24 +20,48 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on", nargs="+", default=[], metavar="NAME:PATH", help="benchmarks, each with its folder or file")
     parser.add_argument("--pairs", nargs="+", default=[], metavar="FILE", help=".bin files, or text lists in LFW's format")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists of --pairs name")
+    parser.add_argument("--gallery", metavar="DIR", help="the enrolled, a folder of images a person; with --probe")
+    parser.add_argument("--probe", metavar="DIR", help="who is looked for, a folder a person, named as in --gallery, or a stranger")
+    parser.add_argument("--distractors", metavar="DIR", help="others who are enrolled in --gallery: a folder a person, or loose images")
+    parser.add_argument("--folders", metavar="DIR", help="people, a folder of images a person; with --split")
+    parser.add_argument("--split", type=int, metavar="N", help="enrol N images of each person of --folders, drawn by --seed; others probe")
     parser.add_argument("--subjects", metavar="FILE.csv", help="who is in the images of .bin files: the columns file and subject")
 
 
 def tasks_of(options: argparse.Namespace) -> list[Task]:
-    """Those of --on and --pairs, each with a name of its own."""
-    opened = [pairs_of_faces(open_pairs(path, options.images), options) for path in options.pairs]
+    """Those of --on, of --pairs and of one's own folders, each with a name of its own."""
+    opened = [of_faces(open_pairs(path, options.images), options) for path in options.pairs]
     hashes = [{"pairs_sha256": file_sha256(path)} for path in options.pairs]
     pairs = [replace(one, switches={**one.switches, **sha256}) for one, sha256 in zip(opened, hashes, strict=True)]
     if options.on and options.detector:
         raise LimenError("--detector: benchmarks of --on are read as they are; align their photos first (limen data align)")
-    tasks = [*(open_benchmark(spec) for spec in options.on), *pairs]
+    own = {place: of_faces(task, options) for place, task in _own(options)}
+    tasks = [*(open_benchmark(spec) for spec in options.on), *pairs, *own.values()]
     if not tasks:
-        raise LimenError("nothing to judge on: name benchmarks (--on lfw:PATH) or files of pairs (--pairs lfw.bin)")
-    paths = [Path(place) for place in [*(spec.partition(":")[2] for spec in options.on), *options.pairs]]
+        raise LimenError(
+            "nothing to judge on: name benchmarks (--on lfw:PATH), files of pairs (--pairs lfw.bin) or folders of people (--folders DIR)"
+        )
+    paths = [Path(place) for place in [*(spec.partition(":")[2] for spec in options.on), *options.pairs, *own]]
     if options.subjects:
         tasks = [with_subjects(task, options.subjects) if _names_nobody(task) else task for task in tasks]
     names = distinct([task.name for task in tasks], paths)
     return [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
+
+
+def _own(options: argparse.Namespace) -> Iterator[tuple[str, SearchSet]]:
+    """The folders of people, each with where it lies."""
+    photos = options.detector is not None
+    if bool(options.gallery) != bool(options.probe) or (options.distractors and not options.gallery):
+        raise LimenError("--gallery, --probe and --distractors: the first two are needed, a folder of people each")
+    if options.gallery:
+        gallery, probe = Path(options.gallery), Path(options.probe)
+        distractors = Path(options.distractors) if options.distractors else None
+        yield options.gallery, open_sides(gallery.resolve().name, gallery, probe, distractors, photos)
+    if bool(options.folders) != (options.split is not None):
+        raise LimenError("--folders and --split: give both, a folder of people and how many images of each are enrolled")
+    if options.folders:
+        folder = Path(options.folders)
+        yield options.folders, open_split(folder.resolve().name, folder, options.split, options.seed, photos)
 
 
 def _names_nobody(task: Task) -> TypeGuard[PairSet]:

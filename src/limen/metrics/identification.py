@@ -12,7 +12,7 @@ import numpy as np
 from limen.metrics.bootstrap import BootstrapInterval
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.rates import allowed_events, checked_rates, lowest_above, refused_scores
-from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers
+from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers, usable_rows
 
 NEVER = np.iinfo(np.int64).max
 
@@ -39,6 +39,23 @@ class Search:
     other: np.ndarray  # (P,) the best score with anybody else; minus infinity where the probe failed
     rank: np.ndarray  # (P,) int64 other people's entries at or above `mate`: 0 is rank 1; NEVER without a mate
     average_precision: np.ndarray  # (P,) mean over the mates of the share of mates among the entries down to it; NaN without a mate
+    nearest: np.ndarray  # (P,) int64 number of the gallery entry that `other` is the score with; -1 where there is none
+
+    def with_everyone_a_stranger(self) -> "Search":
+        """The same search with each mated probe a second time, as a stranger's: its person is taken out of the gallery.
+
+        So the false positives of a gallery are found where every probe has its person in it. That gallery is one person smaller.
+        """
+        count = int(self.mated.sum())
+        return Search(
+            person=np.concatenate([self.person, self.person[self.mated]]),
+            mated=np.concatenate([self.mated, np.zeros(count, bool)]),
+            mate=np.concatenate([self.mate, np.full(count, -np.inf, self.mate.dtype)]),
+            other=np.concatenate([self.other, self.other[self.mated]]),
+            rank=np.concatenate([self.rank, np.full(count, NEVER)]),
+            average_precision=np.concatenate([self.average_precision, np.full(count, np.nan)]),
+            nearest=np.concatenate([self.nearest, self.nearest[self.mated]]),
+        )
 
     def rank_rates(self, ranks: Sequence[int]) -> np.ndarray:
         """(K,) share of the mated probes with a mate among the k best entries."""
@@ -108,10 +125,15 @@ def search(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery
     probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
     mate, other = np.full((2, len(probe)), -np.inf, np.result_type(probe, gallery))
     rank, precision = np.full(len(probe), NEVER), np.zeros(len(probe))
+    nearest, usable = np.full(len(probe), -1), np.flatnonzero(usable_rows(gallery))
     for found in blocks_with_mates(probe, number, gallery, gallery_number):
+        if not len(usable):
+            break
         mates = found.score[found.row, found.column]
         found.score[found.row, found.column] = -np.inf
-        best = found.score.max(1, initial=-np.inf)
+        column = found.score.argmax(1)
+        best = found.score[np.arange(len(column)), column]
+        nearest[found.probe] = np.where(np.isneginf(best), -1, usable[column])
         order = np.lexsort((-mates, found.row))
         row, mates = found.row[order], mates[order]
         before = np.arange(len(row)) - np.searchsorted(row, row)  # better mates of the same probe
@@ -127,7 +149,7 @@ def search(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery
         other[found.probe] = best
     enrolled = np.bincount(gallery_number, minlength=number.max() + 1)[number]
     precision = np.divide(precision, enrolled, out=np.full(len(probe), np.nan), where=enrolled > 0)
-    return Search(np.asarray(probe_id), enrolled > 0, mate, other, rank, precision)
+    return Search(np.asarray(probe_id), enrolled > 0, mate, other, rank, precision, nearest)
 
 
 def rank_rates(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray, ranks: Sequence[int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from limen.protocols.image_quality import ImageQuality, score_images
 from limen.protocols.megaface import MegaFaceChallenge
 from limen.protocols.pair_scores import PairScores
 from limen.protocols.protocol import EvaluationProtocol, Found
-from limen.protocols.result import Curve, Discarding, Interval, Metric, Result, load_results, result_schema, save_results
+from limen.protocols.result import Curve, Discarding, Interval, Metric, Mistake, Result, load_results, result_schema, save_results
 from limen.protocols.runners import runner_of
 from limen.protocols.task import DistractorSet, Gallery, SearchSet, Task, TrialSet
 from limen.protocols.verification import Verification
@@ -31,6 +31,7 @@ __all__ = [
     "Interval",
     "MegaFaceChallenge",
     "Metric",
+    "Mistake",
     "PairScores",
     "Progress",
     "QualityMeasure",

@@ -6,9 +6,8 @@ from typing import Literal
 import numpy as np
 
 from limen import metrics
-from limen.metrics.rates import lowest_above
-from limen.protocols.intervals import Bootstrap, has_few_events, with_interval
-from limen.protocols.result import Interval, Metric
+from limen.protocols.intervals import Bootstrap, with_threshold_intervals
+from limen.protocols.result import Metric
 
 Lookup = Literal["conservative", "nearest"]
 LOOKUPS = {
@@ -47,12 +46,4 @@ def tar_metrics(
         return found
     rates = [far[number] for number in told]
     drawn = metrics.tar_at_far_interval(score, same, first, second, rates, bootstrap.replicates, bootstrap.level, bootstrap.seed)
-    lows, highs = lowest_above(drawn.refused.low), lowest_above(drawn.refused.high)
-    for place, number in enumerate(told):
-        ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
-        metric = with_interval(found[number], ends, bootstrap.level, first, second, [same])
-        if np.isfinite([lows[place], highs[place]]).all():
-            few = has_few_events(metric)
-            metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), bootstrap.level, few_events=few)
-        found[number] = metric
-    return found
+    return with_threshold_intervals(found, told, drawn, bootstrap.level, first, second, [same])

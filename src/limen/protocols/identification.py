@@ -9,11 +9,12 @@ import numpy as np
 from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images
-from limen.metrics.rates import lowest_above
-from limen.protocols.intervals import Bootstrap, Figure, has_few_events, with_interval
+from limen.protocols.intervals import Bootstrap
+from limen.protocols.mistakes import mistakes_of
 from limen.protocols.pair_scores import pooled, pooling_switches
-from limen.protocols.result import Curve, Interval, Metric, Result
+from limen.protocols.result import Curve, Metric, Result
 from limen.protocols.search_curves import search_curves
+from limen.protocols.search_figures import NOWHERE, closed_figures, insightface_figures, open_figures
 from limen.protocols.task import Gallery, SearchSet
 from limen.recogniser import Recogniser
 
@@ -21,6 +22,11 @@ SearchLookup = Literal["conservative", "insightface"]
 SEARCH_LOOKUPS = {
     "conservative": "conservative: the FPIR is not exceeded; found again in every bootstrap replicate",
     "insightface": "insightface: one merged gallery, and a threshold from all scores with other people, whatever their probe; no intervals",
+}
+
+STRANGERS = {
+    "others": "the probes whose person is not in the gallery",
+    "everyone": "every probe, its own person taken out of the gallery",
 }
 
 
@@ -81,7 +87,8 @@ class Identification:
             if not len(gallery.gallery) or not len(gallery.probe):
                 raise LimenError(f"{where}: {len(gallery.gallery)} gallery entries and {len(gallery.probe)} probes; both are needed")
             mated = int(self._mated(gallery).sum())
-            if not mated or (self._fpir and mated == len(gallery.probe)):
+            without = mated == len(gallery.probe) and searched.strangers == "others"
+            if not mated or (self._fpir and without):
                 wanted = "both kinds, for an open set" if self._fpir else "some"
                 raise LimenError(f"{where}: {mated} of {len(gallery.probe)} probes have their person in the gallery; it needs {wanted}")
         one = self._as_one()
@@ -91,6 +98,10 @@ class Identification:
     @property
     def name(self) -> str:
         return self.search_set.name
+
+    @property
+    def _norms(self) -> bool:
+        return self.norms and not self.search_set.unit
 
     def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result:
         """Equals `judge(score(embedder, progress, **inference), embedder.description, model)`."""
@@ -106,7 +117,7 @@ class Identification:
             row_of = {name: getattr(templates, name)[rows] for name in ("image", "template", "media")}
             templates = replace(templates, **row_of, weight=weight)
         table = embed_images(embedder, self.search_set.source, templates.image, self.flip, progress, **inference)
-        return TemplateVectors(pooled(table.vectors, table.norms, templates, self.norms, self.weights), table.failures)
+        return TemplateVectors(pooled(table.vectors, table.norms, templates, self._norms, self.weights), table.failures)
 
     def judge(self, scores: TemplateVectors, description: Mapping[str, Any], model: str = "") -> Result:
         """The numbers of given vectors, of an embedder so described."""
@@ -115,15 +126,20 @@ class Identification:
         searches = [self._search(vectors, gallery) for gallery in searched.galleries]
         closed = [self._as_one()] if searched.merged else searched.galleries
         found = [self._search(vectors, gallery) for gallery in closed] if searched.merged else searches
-        measured = self._closed(found, closed) + self._open(searches)
+        measured = closed_figures(found, [gallery.name for gallery in closed], self._ranks, self._bootstrap) + self._open(searches)
+        for smaller in searched.nested:
+            at = {"enrolled": float(len(np.unique(self._person[smaller.gallery])))}
+            one = self._search(vectors, smaller)
+            measured += closed_figures([one], [""], self._ranks, self._bootstrap, at) + self._open([one], at)
         if self.lookup == "insightface":
-            measured += self._merged(vectors)
+            measured += insightface_figures(*self._sides(vectors, self._as_one()), self._ranks, self._fpir)
         failed = {
             "templates_without_images": int(missed.sum()),
             "failed_entries": int(missed[np.unique(np.concatenate([g.gallery for g in searched.galleries]))].sum()),
             "failed_probes": int(missed[np.unique(np.concatenate([g.probe for g in searched.galleries]))].sum()),
         }
-        names = [f"{searched.templates.names[row]}: none of its images can be used" for row in np.flatnonzero(missed)]
+        several = np.bincount(searched.templates.template, minlength=len(vectors)) != 1  # of one image its failure is told already
+        names = [f"{searched.templates.names[row]}: none of its images can be used" for row in np.flatnonzero(missed & several)]
         return Result(
             name=self.name,
             kind="identification",
@@ -134,101 +150,31 @@ class Identification:
             switches={**description, **self._switches(description), **searched.switches, **self.switches},
             curves=[curve for one, found in zip(searched.galleries, searches, strict=True) for curve in self._curves(one, found)],
             failures=[*scores.failures.values(), *names],
+            mistakes=mistakes_of(searched, searches, measured),
         )
 
     def _mated(self, gallery: Gallery) -> np.ndarray:
         return np.isin(self._person[gallery.probe], self._person[gallery.gallery])
 
     def _search(self, vectors: np.ndarray, gallery: Gallery) -> metrics.Search:
-        return metrics.search(vectors[gallery.probe], self._person[gallery.probe], vectors[gallery.gallery], self._person[gallery.gallery])
+        return metrics.search(*self._sides(vectors, gallery))
+
+    def _sides(self, vectors: np.ndarray, gallery: Gallery) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return vectors[gallery.probe], self._person[gallery.probe], vectors[gallery.gallery], self._person[gallery.gallery]
+
+    def _open(self, searches: Sequence[metrics.Search], at: Mapping[str, float] = NOWHERE) -> list[Metric]:
+        names = [gallery.name for gallery in self.search_set.galleries]
+        found = [self._with_strangers(one) for one in searches]
+        return open_figures(found, names, self._fpir, self.search_set.open_rank, self._bootstrap, at)
+
+    def _with_strangers(self, found: metrics.Search) -> metrics.Search:
+        return found.with_everyone_a_stranger() if self.search_set.strangers == "everyone" else found
 
     def _as_one(self) -> Gallery:
         """All galleries, and all probes, each once."""
         galleries = self.search_set.galleries
         gallery, probe = (np.unique(np.concatenate([getattr(g, side) for g in galleries])) for side in ("gallery", "probe"))
         return Gallery("", gallery, probe)
-
-    def _closed(self, searches: Sequence[metrics.Search], galleries: Sequence[Gallery]) -> list[Metric]:
-        """The mean over galleries of each rate and of the average precision, then each gallery's own, one draw of people for all."""
-        person = np.concatenate([found.person for found in searches])
-        gallery = np.repeat(np.arange(len(searches)), [len(found.person) for found in searches])
-        mated, rank = (np.concatenate([getattr(found, what) for found in searches]) for what in ("mated", "rank"))
-        wanted = [({"rank": float(k)}, "identification_rate", (rank < k).astype(float)) for k in self._ranks]
-        wanted.append(({}, "map", np.concatenate([found.average_precision for found in searches])))
-        among = [mated & (gallery == number) for number in range(len(searches))]
-        means, own = [], []
-        for at, quantity, value in wanted:
-            statistics = [metrics.weighted_mean(value, group) for group in among]
-            values = [float(value[group].mean()) for group in among]
-            means.append(Figure(Metric(quantity, float(np.mean(values)), at=at), _mean_of(statistics), among))
-            for group, statistic, one, named in zip(among, statistics, values, galleries, strict=True):
-                own.append(Figure(Metric(quantity, one, at=at, variant=[named.name]), statistic, [group]))
-        return self._bootstrap.figures(means + (own if len(searches) > 1 else []), person, person)
-
-    def _open(self, searches: Sequence[metrics.Search]) -> list[Metric]:
-        """TPIR at each FPIR: of the only gallery with its threshold, or the mean and each gallery's own."""
-        if not self._fpir:
-            return []
-        names = [gallery.name for gallery in self.search_set.galleries]
-        own = [self._tpir(found, [name] * (len(names) > 1)) for found, name in zip(searches, names, strict=True)]
-        if len(searches) == 1:
-            return own[0]
-        blocks = np.cumsum([0, *(len(found.person) for found in searches)])
-        scored = [found.open_set_scores(self.search_set.open_rank) for found in searches]
-        person, means = np.concatenate([found.person for found in searches]), []
-        for number, rate in enumerate(self._fpir):
-            values = [metric[number].value for metric in own]
-            if any(value is None for value in values):
-                needed = max(metric[number].needed or 0 for metric in own)
-                means.append(Figure(Metric("tpir", None, at={"fpir": rate}, needed=needed)))
-                continue
-            each = [_of_block(metrics.weighted_tar_at_far(*s, [rate]), a, b) for s, a, b in zip(scored, blocks, blocks[1:], strict=False)]
-            kinds = [np.concatenate([mated & (k == n) for n, (_, mated) in enumerate(scored)]) for k in range(len(scored))]
-            value = float(np.mean([value for value in values if value is not None]))
-            events = sum(metric[number].events or 0 for metric in own)
-            means.append(Figure(Metric("tpir", value, at={"fpir": rate}, events=events), _mean_of(each), kinds))
-        return self._bootstrap.figures(means, person, person) + [metric for metrics_ in own for metric in metrics_]
-
-    def _tpir(self, found: metrics.Search, variant: list[str]) -> list[Metric]:
-        rank = self.search_set.open_rank
-        judged, told = found.open_set(self._fpir, rank), []
-        told = np.flatnonzero(judged.resolved).tolist()
-        rows = [
-            Metric("tpir", tpir, at={"fpir": rate}, variant=variant, events=int(events), threshold=float(threshold))
-            if resolved
-            else Metric("tpir", None, at={"fpir": rate}, variant=variant, needed=int(np.ceil(1 / rate)))
-            for rate, tpir, events, threshold, resolved in zip(
-                self._fpir, judged.tpir, judged.false_positives, judged.thresholds, judged.resolved, strict=True
-            )
-        ]
-        if not told:
-            return rows
-        b = self._bootstrap
-        drawn = found.open_set_interval([self._fpir[number] for number in told], rank, b.replicates, b.level, b.seed)
-        lows, highs = lowest_above(drawn.refused.low), lowest_above(drawn.refused.high)
-        for place, number in enumerate(told):
-            ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
-            metric = with_interval(rows[number], ends, b.level, found.person, found.person, [found.mated])
-            if np.isfinite([lows[place], highs[place]]).all():
-                few = has_few_events(metric)
-                metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), b.level, few_events=few)
-            rows[number] = metric
-        return rows
-
-    def _merged(self, vectors: np.ndarray) -> list[Metric]:
-        """insightface's figures: all probes against all galleries as one."""
-        merged = self._as_one()
-        (probe, probe_id), (gallery, gallery_id) = ((vectors[rows], self._person[rows]) for rows in (merged.probe, merged.gallery))
-        found = []
-        for rank, rate in zip(self._ranks, metrics.rank_rates(probe, probe_id, gallery, gallery_id, self._ranks), strict=True):
-            found.append(Metric("identification_rate", rate, at={"rank": float(rank)}, variant=["insightface"]))
-        if self._fpir:
-            judged = metrics.open_set(probe, probe_id, gallery, gallery_id, self._fpir, lookup="insightface")
-            for rate, *row in zip(self._fpir, judged.tpir, judged.false_positives, judged.thresholds, strict=True):
-                tpir, events, threshold = row
-                at = {"fpir": rate}
-                found.append(Metric("tpir", tpir, at=at, variant=["insightface"], events=int(events), threshold=float(threshold)))
-        return found
 
     def _counts(self, searches: Sequence[metrics.Search]) -> dict[str, int]:
         galleries, templates = self.search_set.galleries, self.search_set.templates
@@ -250,23 +196,16 @@ class Identification:
         return {
             "flip": description.get("flip", "the model's own rule") if self.flip is None else self.flip,
             "score": "cosine",
-            **pooling_switches(self.search_set.templates, self.norms, self.weights),
+            **pooling_switches(self.search_set.templates, self._norms, self.weights),
             "failures to acquire": "count in every rate: a failed probe finds nothing, a failed entry is never found",
             "ties": "other people come first",
             **({"galleries": apart} if several else {}),
             **({"fpir threshold": SEARCH_LOOKUPS[self.lookup], "mate within rank": self.search_set.open_rank} if self._fpir else {}),
+            **({"strangers": STRANGERS[self.search_set.strangers]} if self._fpir else {}),
             "bootstrap": "over the probes' people, the galleries as they are",
             **self._bootstrap.switches,
         }
 
     def _curves(self, gallery: Gallery, found: metrics.Search) -> list[Curve]:
         name = gallery.name if len(self.search_set.galleries) > 1 else ""
-        return search_curves(name, found, len(gallery.gallery), self.search_set.open_rank if self._fpir else None)
-
-
-def _mean_of(statistics: Sequence[metrics.Statistic]) -> metrics.Statistic:
-    return lambda weight: np.mean([np.atleast_1d(statistic(weight)) for statistic in statistics], axis=0)
-
-
-def _of_block(statistic: metrics.Statistic, first: int, last: int) -> metrics.Statistic:
-    return lambda weight: statistic(weight[first:last])
+        return search_curves(name, self._with_strangers(found), len(gallery.gallery), self.search_set.open_rank if self._fpir else None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limen import metrics
+from limen.metrics.rates import lowest_above
 from limen.protocols.result import EVENTS, Interval, Metric
 
 
@@ -70,6 +71,29 @@ def with_interval(
             low, high = min(low, reached[0]), max(high, reached[1])
         return replace(metric, interval=Interval(low, high, level, "Clopper-Pearson, people drawn", few))
     return replace(metric, interval=Interval(low, high, level, few_events=few)) if low < high else metric
+
+
+def with_threshold_intervals(
+    metrics_: Sequence[Metric],
+    told: np.ndarray,
+    drawn: metrics.TarIntervals,
+    level: float,
+    first: np.ndarray,
+    second: np.ndarray,
+    kinds: Sequence[np.ndarray],
+) -> list[Metric]:
+    """`metrics_`, those of the numbers `told` (K,) with the interval of their rate and of their threshold, which `drawn` holds in that
+    order. Other arguments as of `with_interval`."""
+    found = list(metrics_)
+    lows, highs = lowest_above(drawn.refused.low), lowest_above(drawn.refused.high)
+    for place, number in enumerate(told):
+        ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
+        metric = with_interval(found[number], ends, level, first, second, kinds)
+        if np.isfinite([lows[place], highs[place]]).all():
+            few = has_few_events(metric)
+            metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), level, few_events=few)
+        found[number] = metric
+    return found
 
 
 def has_few_events(metric: Metric, counts: Sequence[int] = ()) -> bool:

@@ -89,6 +89,25 @@ class Curve:
 
 
 @dataclass
+class Mistake:
+    """A probe that a search took for somebody else."""
+
+    probe: str
+    """The image, or the template."""
+    person: str
+    """Who it is; empty where nobody knows."""
+    enrolled: bool
+    """Whether that person is in the gallery."""
+    taken_for: str
+    score: float
+    """Its similarity with whom it was taken for."""
+    own_score: float | None = None
+    """The best similarity with its own person; None where that is not enrolled, or its entries failed."""
+    gallery: str = ""
+    """Which of several."""
+
+
+@dataclass
 class Discarding:
     """By what an error versus discard discards, and how its threshold is set."""
 
@@ -118,6 +137,8 @@ class Result:
     curves: list[Curve] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     """Images that could not be used: file and reason, one line each."""
+    mistakes: list[Mistake] = field(default_factory=list)
+    """Of a search, surest first: mated probes whose best entry is another person's, and strangers accepted at the lowest FPIR resolved."""
     limen: str = field(default_factory=lambda: limen.__version__)
     """The version that made it; empty where it is not known."""
 

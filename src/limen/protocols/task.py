@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class SearchSet:
         fpir: of the open-set rates; empty where every probe has a mate.
         open_rank: within how many entries the mate of a probe counts in the open set.
         merged: the closed-set rates are those of all galleries as one; the open set always searches each apart.
+        strangers: whose false positives the open set counts: those of the "others", probes without a mate; or those of "everyone", each
+            probe searching the gallery without its own person, where there are no others.
+        nested: smaller galleries within the only one, smallest first, each with its probes: how rates and thresholds change with size.
+        people: names of the people, by id; empty where they have none, and templates are named in their place.
+        unit: templates are means of unit vectors, as enrolment makes them, whatever a runner's `norms`.
         counts: what the benchmark counts besides: {"templates without images": 3}.
         switches: how it was read, for people.
     """
@@ -51,6 +56,10 @@ class SearchSet:
     fpir: tuple[float, ...] = ()
     open_rank: int = 1
     merged: bool = False
+    strangers: Literal["others", "everyone"] = "others"
+    nested: Sequence[Gallery] = ()
+    people: Sequence[str] = ()
+    unit: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     switches: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,4 +1,5 @@
-"""The folder of an evaluation: result.json, report.html; of several models or sets tables.*, and where qualities are judged edc.csv."""
+"""The folder of an evaluation: result.json, report.html; of several models or sets tables.*, where qualities are
+judged edc.csv, and of searches misidentified.csv."""
 
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from limen.protocols import Result, load_results, save_results
 from limen.report.curves import write_edc_csv
 from limen.report.html import Section, write_report
 from limen.report.paper_tables import paper_tables, write_paper_tables
+from limen.report.searches import write_mistakes_csv
 
 
 def check_earlier(out: Path, judged: set[tuple[str, str]]) -> None:
@@ -24,7 +26,7 @@ def check_earlier(out: Path, judged: set[tuple[str, str]]) -> None:
 
 
 def write_evaluation(out: Path, title: str, results: Sequence[Result], sections: Sequence[Section] = ()) -> dict[str, str]:
-    """What was written, by what it is: "report", "result" and, where there are any, "tables" and "curves"."""
+    """What was written, by what it is: "report", "result" and, where there are any, "tables", "curves" and "mistakes"."""
     out.mkdir(parents=True, exist_ok=True)
     files = {"report": out / "report.html", "result": out / "result.json"}
     save_results(results, files["result"])
@@ -34,4 +36,7 @@ def write_evaluation(out: Path, title: str, results: Sequence[Result], sections:
     if any(result.discarding for result in results):
         files["curves"] = out / "edc.csv"
         write_edc_csv(files["curves"], results)
+    if any(result.mistakes for result in results):
+        files["mistakes"] = out / "misidentified.csv"
+        write_mistakes_csv(files["mistakes"], results)
     return {name: str(path) for name, path in files.items()}

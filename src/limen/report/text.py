@@ -7,6 +7,7 @@ from typing import Any
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.paper_tables import paper_tables, table_lines
+from limen.report.searches import mistake_lines, size_lines
 from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text, working_point
 
 
@@ -46,13 +47,13 @@ def _lines(result: Result) -> list[str]:
     lines = [f"{result.label}: {_asked(counts)}, {counts.get('failures_to_acquire', 0)} failures"]
     if counts.get("pairs_left_out"):
         lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
-    shown = result.where(variant=[])
+    shown = [metric for metric in result.where(variant=[]) if "enrolled" not in metric.at]
     resolved = [metric for metric in shown if metric.value is not None]
     width = max((len(metric_title(metric)) for metric in resolved), default=0)
     for metric in resolved:
         rests_on = ["", *filter(None, (threshold_text(metric), _events(metric)))]
         lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
-    return [*lines, *_of_parts(result), *_unresolved(result, shown, "  ")]
+    return [*lines, *size_lines(result, _one_line), *_of_parts(result), *mistake_lines(result), *_unresolved(result, shown, "  ")]
 
 
 def _asked(counts: Mapping[str, int]) -> str:
@@ -80,11 +81,14 @@ def _of_parts(result: Result) -> list[str]:
     lines = ["  each gallery" if galleries else f"  groups, threshold {result.switches.get('threshold of groups', '')}"]
     for name in names:
         own = result.where(variant=[name])
-        cells = [
-            " ".join(filter(None, (metric_title(replace(metric, variant=[])), _cell(metric), threshold_text(metric)))) for metric in own
-        ]
-        lines += [f"    {name:{width}s}   {'   '.join(cells)}"] if cells else []
+        lines += [f"    {name:{width}s}   {'   '.join(map(_one_line, own))}"] if own else []
     return lines
+
+
+def _one_line(metric: Metric) -> str:
+    """What a line of several numbers says of one: neither the group nor the gallery, which the line begins with."""
+    at = {name: value for name, value in metric.at.items() if name != "enrolled"}
+    return " ".join(filter(None, (metric_title(replace(metric, variant=[], at=at)), _cell(metric), threshold_text(metric))))
 
 
 def discard_lines(results: Sequence[Result]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from limen.errors import LimenError, LimenWarning
 from limen.protocols.layouts import open_benchmark
+from limen.protocols.layouts.own_people import FPIR
 from limen.protocols.task import task_counts
 from made_up import NAMES, write_face, write_image
 
@@ -29,25 +30,26 @@ def mates(task):
     }
 
 
-def test_each_probe_has_the_entries_of_its_person_as_mates(tmp_path):
+def test_each_probe_has_the_template_of_its_person_as_mate(tmp_path):
     write_folders(tmp_path)
     task = open_benchmark(f"folders:{tmp_path}")
-    assert mates(task) == {
-        f"probe/{name}/{probe}.jpg": [f"gallery/{name}/{entry}.jpg" for entry in (1, 2)] for name in NAMES[:3] for probe in (3, 4, 5)
-    }
-    assert (task.fpir, task.name) == ((), "folders")
-    assert [task.source.locate(row).removeprefix(f"{tmp_path}/") for row in range(15)] == list(task.templates.names)
+    assert mates(task) == {f"probe/{name}/{probe}.jpg": [f"gallery/{name}"] for name in NAMES[:3] for probe in (3, 4, 5)}
+    assert (task.fpir, task.strangers, task.name) == (FPIR, "everyone", "folders")
+    images = [task.source.locate(row).removeprefix(f"{tmp_path}/") for row in range(15)]
+    assert images[6:] == list(task.templates.names)[3:]
+    assert images[:6] == [f"{task.templates.names[row // 2]}/{1 + row % 2}.jpg" for row in range(6)]
+    assert task.templates.template[:6].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_strangers_among_the_probes_make_an_open_set_and_distractors_are_somebody_else_each(tmp_path):
     write_folders(tmp_path / "set" / "set", probe=[*NAMES[:3], NAMES[4]], distractors=NAMES[5:8])
     task = open_benchmark(f"folders:{tmp_path / 'set'}")
-    assert task.fpir == (0.01, 0.1)
-    assert [len(entries) for entries in mates(task).values()] == [2] * 9 + [0] * 3
+    assert (task.fpir, task.strangers) == (FPIR, "others")
+    assert [len(entries) for entries in mates(task).values()] == [1] * 9 + [0] * 3
     (found,) = task.galleries
     assert task.templates.person[found.gallery[-3:]].tolist() == [-1] * 3
     counts = task_counts(task)
-    assert (counts["entries"], counts["probes"], counts["people"], counts["distractors"]) == (9, 12, 7, 3)
+    assert (counts["entries"], counts["probes"], counts["people"], counts["distractors"]) == (6, 12, 7, 3)
 
 
 def test_a_nested_copy_is_the_same(tmp_path):
@@ -70,7 +72,7 @@ def test_one_name_spelt_in_two_ways_is_one_person(tmp_path):
     (tmp_path / "probe" / NAMES[0]).rename(tmp_path / "probe" / "ann_example")
     with pytest.warns(LimenWarning, match=r"1 people are spelt otherwise in the gallery \(ann_example is Ann_Example\)"):
         task = open_benchmark(f"folders:{tmp_path}")
-    assert all(len(entries) == 2 for entries in mates(task).values())
+    assert all(len(entries) == 1 for entries in mates(task).values())
 
 
 def test_probes_that_are_copies_of_entries_are_counted(tmp_path):
