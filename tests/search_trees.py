@@ -89,6 +89,17 @@ def survface(root):
     return {"": ({f"gallery/{image}": person for image, person in gallery.items()}, probes)}
 
 
+def write_survface_pairs(root, mated=(("10002_cam1_1", "10002_cam3_2"), ("10007_cam1_1", "10007_cam1_2"))):
+    other = [("10002_cam1_1", "10007_cam1_1"), ("10009_cam1_1", "10002_cam3_2")]
+    base = root / "Face_Verification_Test_Set"
+    for kind, pairs in (("positive", mated), ("negative", other)):
+        base.mkdir(parents=True, exist_ok=True)
+        listed = np.array([[f"{image}.jpg" for image in pair] for pair in pairs], object)
+        savemat(base / f"{kind}_pairs_names.mat", {f"{kind}_pairs_names": listed})
+    write_all(base / "verification_images", sorted({f"{image}.jpg" for pair in [*mated, *other] for image in pair}))
+    return [(f"{a}.jpg", f"{b}.jpg", True) for a, b in mated] + [(f"{a}.jpg", f"{b}.jpg", False) for a, b in other]
+
+
 def ijb_suite(letter, galleries):
     """The templates of the one-to-one suite: 31 is in the first gallery, 32 in the second, 33 in none; 34 is in the first without image."""
 

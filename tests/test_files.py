@@ -292,3 +292,5 @@ def test_json_is_strict_whatever_it_is_made_of(tmp_path):
     expected = {"1": None, "inf": [None, -1.5], "array": [1.0, None], "count": 3, "path": "a", "yes": True}
     assert read_json(tmp_path / "value.json") == expected
     assert read_json(tmp_path / "value.json")["yes"] is True
+    (tmp_path / "marked.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "value.json").read_bytes())
+    assert read_json(tmp_path / "marked.json") == expected

@@ -117,8 +117,8 @@ def read_at(descriptor: int, length: int, offset: int) -> bytes:
 
 
 def read_json(path: str | PathLike[str], limit: int = JSON_LIMIT) -> Any:
-    """What a JSON file holds. Raises LimenError for anything but UTF-8 JSON: nested too deep, a number of thousands of digits, NaN, and
-    for a key that stands twice."""
+    """What a JSON file holds. Raises LimenError for anything but UTF-8 JSON, with a byte-order mark or without: nested too deep, a
+    number of thousands of digits, NaN, and for a key that stands twice."""
     return parse_json(read_plain_file(path, limit), path)
 
 
@@ -129,7 +129,8 @@ def parse_json(data: bytes | str, where: str | PathLike[str]) -> Any:
         raise ValueError(f"{name} is no number of JSON")
 
     try:
-        return json.loads(data.decode("utf-8") if isinstance(data, bytes) else data, object_pairs_hook=unique_keys, parse_constant=refuse)
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise LimenError(f"{where}: is not JSON ({reason}); correct it or fetch it again") from error

@@ -5,12 +5,13 @@ import io
 import json
 import lzma
 import pickle
+import shutil
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+import blufr_tree
+import ijbs_tree
+import megaface_tree
+import search_trees
+import trees
 from fuzz.mutation import mutated
 from fuzz.trial import BAD, Opener
 from limen.backbones import create_backbone
@@ -34,7 +40,11 @@ from limen.models.releases import import_release
 from limen.models.releases.mobilefacenet import rename
 from limen.planning.constants import Constants
 from limen.protocols import load_results, read_quality_csv
+from limen.protocols.layouts import open_benchmark
+from limen.protocols.layouts.ijbs import TESTS
+from limen.protocols.runners import runner_of
 from limen.quality import FaceSize
+from limen.recogniser import Embeddings
 from limen.tables import read_csv
 from limen.training import load_recipe
 from limen.training.checkpoint.load import read_class_names
@@ -53,19 +63,23 @@ PICTURE = cv2.resize(np.random.default_rng(0).integers(30, 220, (8, 8, 3), dtype
 @dataclass
 class Kind:
     """`open_input` gives a text that tells what a folder holds. `seal` puts the checksums right that a change has made wrong, so that what
-    lies behind them is tried too."""
+    lies behind them is tried too. Files whose names end in one of `spared` stay as they are."""
 
     open_input: Callable[[Path], str]
     seeds: list[Files]
     structures: dict[str, str] = field(default_factory=dict)  # suffix -> a structure of mutation.STRUCTURES
     seal: Callable[[Path], None] | None = None
+    spared: tuple[str, ...] = ()
+
+    def changed(self, files: Files) -> Files:
+        return {name: content for name, content in files.items() if not name.endswith(self.spared)}
 
 
 def fuzz(kind: Kind, count: int, seed: int, work: Path) -> tuple[Counter[str], list[str]]:
     """How many of `count` mutated inputs came to which outcome, and the bad ones, one text each. `work` is an empty folder."""
     found: Counter[str] = Counter()
     faults: dict[str, str] = {}
-    others = [content for files in kind.seeds for content in files.values()]
+    others = [content for files in kind.seeds for content in kind.changed(files).values()]
     with Opener(kind.open_input, _put(work / "warm", kind.seeds[0])) as opener:
         expected = []
         for files in kind.seeds:
@@ -77,7 +91,8 @@ def fuzz(kind: Kind, count: int, seed: int, work: Path) -> tuple[Counter[str], l
             rng = np.random.default_rng((seed, number))
             which = int(rng.integers(len(kind.seeds)))
             files = dict(kind.seeds[which])
-            name = list(files)[rng.integers(len(files))]
+            names = list(kind.changed(files))
+            name = names[rng.integers(len(names))]
             while files == kind.seeds[which]:
                 files[name] = mutated(files[name], rng, others, kind.structures.get(Path(name).suffix, "bytes"))
             folder = _put(work / "in", files)
@@ -95,9 +110,7 @@ def fuzz(kind: Kind, count: int, seed: int, work: Path) -> tuple[Counter[str], l
 
 
 def _put(folder: Path, files: Files) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in [path for path in folder.rglob("*") if path.is_file()]:
-        path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -388,6 +401,98 @@ def logs() -> Kind:
     return Kind(read, [{"log.jsonl": (BEFORE / "log.jsonl").read_bytes()}, {"constants.json": text}], {".json": "json"})
 
 
+# ---- benchmarks ----
+
+
+def benchmarks(work: Path, writers: Mapping[str, Callable[[Path], Any]]) -> Kind:
+    """The lists of benchmarks over images that stay whole; each is opened and judged, as `limen evaluate --on` does."""
+
+    def read(folder: Path) -> str:
+        (path,) = folder.iterdir()
+        task = open_benchmark(f"{path.name.split()[0]}:{path}")
+        runner_of(task, {"replicates": 2}).run(Brightness())
+        return told(task, path)
+
+    seeds = []
+    for name, write in writers.items():
+        write(work / "trees" / name)
+        files = sorted(path for path in (work / "trees").rglob("*") if path.is_file())
+        seeds.append({path.relative_to(work / "trees").as_posix(): path.read_bytes() for path in files})
+        shutil.rmtree(work / "trees")
+    return Kind(
+        read, seeds, {".csv": "csv", ".txt": "list", "": "list", ".mat": "matlab", ".json": "json"}, spared=(".jpg", ".JPG", ".png", ".npy")
+    )
+
+
+class Brightness:
+    """A recogniser that knows nobody."""
+
+    description: Mapping[str, Any] = {}
+
+    def embed(self, images: np.ndarray, flip: bool | None = None) -> Embeddings:
+        feature = images[:, ::28, ::28].reshape(len(images), -1).astype(np.float32) - 99.5
+        norms = np.linalg.norm(feature, axis=1)
+        return Embeddings(feature / norms[:, None], norms)
+
+
+def told(value: Any, folder: Path) -> str:
+    """A hash of all that a task holds but the hashes of its files, and the path of its folder."""
+    if isinstance(value, np.ndarray):
+        return _hash(value.tolist())
+    if is_dataclass(value):
+        return _hash(*(told(getattr(value, one.name), folder) for one in fields(value)))
+    if isinstance(value, Mapping):
+        return _hash(*(f"{key} {told(one, folder)}" for key, one in value.items() if not str(key).endswith("sha256")))
+    if isinstance(value, list | tuple):
+        return _hash(*(told(one, folder) for one in value))
+    if hasattr(value, "locate"):
+        return _hash([value.locate(index).replace(str(folder), "") for index in range(len(value))])
+    return _hash(value)
+
+
+def one_to_one() -> dict[str, Callable[[Path], Any]]:
+    """Those whose pairs stand in text lists and tables."""
+
+    def lfw(root: Path) -> None:
+        trees.xqlfw(root)
+        shutil.rmtree(root / "lfw")
+        (root / "xqlfw_aligned_112").rename(root / "lfw")
+        (root / "xqlfw_pairs.txt").rename(root / "pairs.txt")
+
+    return {"lfw": lfw} | {name: write for name, write in trees.TREES.items() if name not in ("vgg2-fp", "agedb-30")}
+
+
+def one_to_many() -> dict[str, Callable[[Path], Any]]:
+    def megaface(root: Path) -> None:
+        megaface_tree.write_tree(root)
+        for name in ("facescrub_lst", "facescrub_lst_all"):
+            (root / name).unlink()
+        record = {"path": list(megaface_tree.PROBES), "id": list(megaface_tree.PROBES.values())}
+        (root / "facescrub_features_list.json").write_text(json.dumps(record))
+
+    def blufr(root: Path) -> None:
+        blufr_tree.write_lists(root)
+        blufr_tree.write_tree(root / "lfw")
+
+    def ijbs(root: Path) -> None:
+        ijbs_tree.write_tables(root / "protocols")
+        ijbs_tree.write_crops(root / "crops")
+
+    found: dict[str, Callable[[Path], Any]] = {"megaface": megaface_tree.write_tree, "megaface devkit": megaface, "lfw-blufr": blufr}
+    return found | {f"ijbs-{test}": ijbs for test in TESTS} | {name: search_trees.TREES[name] for name in ("ijbb-search", "ijbc-search")}
+
+
+def matlab() -> dict[str, Callable[[Path], Any]]:
+    """Those with lists of MATLAB."""
+
+    def blufr(root: Path) -> None:
+        blufr_tree.write_mat(root / "blufr_lfw_config.mat")
+        blufr_tree.write_tree(root / "lfw")
+
+    others = {name: search_trees.TREES[name] for name in ("tinyface", "survface")}
+    return {"lfw-blufr": blufr, "agedb-30": trees.agedb, "survface-pairs": search_trees.write_survface_pairs} | others
+
+
 KINDS: dict[str, Callable[[Path], Kind]] = {
     "images": lambda work: images(),
     "records": records,
@@ -402,4 +507,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "recipes": lambda work: recipes(),
     "results": lambda work: results(),
     "logs and constants": lambda work: logs(),
+    "benchmarks one to one": lambda work: benchmarks(work, one_to_one()),
+    "benchmarks one to many": lambda work: benchmarks(work, one_to_many()),
+    "benchmarks of MATLAB lists": lambda work: benchmarks(work, matlab()),
 }

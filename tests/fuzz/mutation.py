@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from scipy.io import loadmat, savemat
 
 CODE = b"touch ran"  # where it is run, it leaves a file (see trial.py)
 TOKENS = [
@@ -143,13 +144,21 @@ def _yaml(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
 
 
 def _csv(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    return _table(data, rng, b",")
+
+
+def _list(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    return _table(data, rng, next((mark for mark in (b"\t", b",", b" ") if mark in data), b"/"))
+
+
+def _table(data: bytes, rng: np.random.Generator, separator: bytes) -> bytes:
     """Rows and columns exchanged, doubled or taken out, and cells exchanged."""
-    rows = [line.split(b",") for line in data.splitlines()]
+    rows = [line.split(separator) for line in data.splitlines()]
     for _ in range(rng.integers(1, 4)):
         if not rows:
             break
         row, other = (int(place) for place in rng.integers(len(rows), size=2))
-        cell, what = int(rng.integers(max(1, len(rows[row])))), rng.integers(6)
+        cell, what = int(rng.integers(max(1, len(rows[row])))), rng.integers(7)
         if what == 0:
             rows[row], rows[other] = rows[other], rows[row]
         elif what == 1:
@@ -160,9 +169,11 @@ def _csv(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
             rows = [line + line[cell : cell + 1] for line in rows]
         elif what == 4:
             rows = [line[:cell] + line[cell + 1 :] for line in rows]
+        elif what == 5:
+            rows[row][cell : cell + 1], rows[other][cell : cell + 1] = rows[other][cell : cell + 1], rows[row][cell : cell + 1]
         else:
             rows[row][cell : cell + 1] = [TOKENS[rng.integers(len(TOKENS))]]
-    return b"".join(b",".join(row) + b"\n" for row in rows)
+    return b"".join(separator.join(row) + b"\n" for row in rows)
 
 
 def _safetensors(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
@@ -194,4 +205,52 @@ def _zip(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
     return file.getvalue()
 
 
-STRUCTURES: dict[str, Change] = {"json": _json, "yaml": _yaml, "csv": _csv, "safetensors": _safetensors, "zip": _zip}
+def _matlab(data: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
+    """One to three cells or numbers exchanged, taken out, doubled or put in; or a variable left out, or of another type."""
+    held = {name: value for name, value in loadmat(io.BytesIO(data)).items() if not name.startswith("__")}
+    for _ in range(rng.integers(1, 4)):
+        if not held:
+            break
+        name = sorted(held)[rng.integers(len(held))]
+        value, what = held[name].copy(), rng.integers(7)
+        cell = int(rng.integers(max(1, value.size)))
+        if value.dtype == object and value.size and rng.random() < 0.5 and isinstance(value.flat[cell], np.ndarray):
+            value.flat[cell] = _changed_array(value.flat[cell].copy(), rng, int(what))
+        elif what == 6:
+            del held[name]
+            continue
+        else:
+            value = _changed_array(value, rng, int(what))
+        held[name] = value
+    savemat(file := io.BytesIO(), held)
+    return file.getvalue()
+
+
+def _changed_array(value: np.ndarray, rng: np.random.Generator, what: int) -> np.ndarray:
+    if not value.size:
+        return np.arange(3.0)
+    one, other = (int(place) for place in rng.integers(value.size, size=2))
+    if what == 0:
+        value.flat[one], value.flat[other] = value.flat[other], value.flat[one]
+    elif what == 1:
+        return np.delete(value.ravel(), one)[:, None]
+    elif what == 2:
+        return np.insert(value.ravel(), one, value.flat[other])[:, None]
+    elif what == 3 and value.dtype.kind in "iuf":
+        return np.where(np.arange(value.size) == one, [np.nan, 0.5, -1, 1e300, 0][rng.integers(5)], value.ravel())[:, None]
+    elif what == 4:
+        value.flat[one] = value.flat[other]
+    elif value.dtype == object:
+        value.flat[one] = [5.0, "", "../../up.jpg", np.empty((0, 0)), "a" * 300][rng.integers(5)]
+    return value
+
+
+STRUCTURES: dict[str, Change] = {
+    "json": _json,
+    "yaml": _yaml,
+    "csv": _csv,
+    "list": _list,
+    "safetensors": _safetensors,
+    "zip": _zip,
+    "matlab": _matlab,
+}

@@ -15,7 +15,7 @@ from limen.protocols.layouts.ijb import template_subjects
 from limen.protocols.layouts.matlab import flat, read_matlab
 from limen.protocols.task import task_counts
 from made_up import face, pairs_as_named, tiny_model, write_face, write_image, write_lines
-from search_trees import TREES, cells, write_all, write_lists
+from search_trees import TREES, cells, write_lists, write_survface_pairs
 
 
 @pytest.fixture(scope="module", params=TREES)
@@ -200,17 +200,6 @@ def test_survface_ids_in_the_other_folder_and_probes_on_the_wrong_side(tmp_path)
     write_face(base / "Face_Identification_Test_Set" / "unmated_probe" / "10002_cam9_9.jpg", 1, 1)
     with pytest.warns(LimenWarning, match=r"1 images in unmated_probe are named as people in the gallery \(10002_cam9_9.jpg\)"):
         open_benchmark(f"survface:{tmp_path}")
-
-
-def write_survface_pairs(root, mated=(("10002_cam1_1", "10002_cam3_2"), ("10007_cam1_1", "10007_cam1_2"))):
-    other = [("10002_cam1_1", "10007_cam1_1"), ("10009_cam1_1", "10002_cam3_2")]
-    base = root / "Face_Verification_Test_Set"
-    for kind, pairs in (("positive", mated), ("negative", other)):
-        base.mkdir(parents=True, exist_ok=True)
-        listed = np.array([[f"{image}.jpg" for image in pair] for pair in pairs], object)
-        savemat(base / f"{kind}_pairs_names.mat", {f"{kind}_pairs_names": listed})
-    write_all(base / "verification_images", sorted({f"{image}.jpg" for pair in [*mated, *other] for image in pair}))
-    return [(f"{a}.jpg", f"{b}.jpg", True) for a, b in mated] + [(f"{a}.jpg", f"{b}.jpg", False) for a, b in other]
 
 
 def test_survface_pairs(tmp_path):

@@ -41,7 +41,7 @@ def _split(path: Path, split: Any) -> tuple[list[list[str]], list[int]]:
             split = split.ravel()[0]
         (pairs,), (labels,) = split["pairs"].ravel(), split["labels"].ravel()
         stems = [[_stem(cell) for cell in side] for side in pairs]
-        values = [int(label) for label in flat(labels)]
+        values = flat(labels)
         if len(stems) != 2 or {len(side) for side in stems} != {len(values)} or not set(values) <= {1, -1, 0}:
             raise ValueError(f"{len(stems)} sides of pairs and {len(values)} labels")
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:

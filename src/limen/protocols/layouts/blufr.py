@@ -10,7 +10,7 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.lfw import TREE
-from limen.protocols.layouts.matlab import flat, read_matlab
+from limen.protocols.layouts.matlab import flat, names_in, read_matlab
 from limen.protocols.layouts.pairs import image_root
 from limen.protocols.layouts.text import lines_of, rows_of, whole_number, wrong_line
 from limen.protocols.layouts.tree import Images, refuse_raw, stem_of
@@ -50,7 +50,7 @@ def _trial(file: Path, number: int, test: np.ndarray, gallery: np.ndarray, probe
 def read_configuration(file: Path) -> tuple[list[str], np.ndarray, list[Sets]]:
     """The images, their labels, and of each trial the test, gallery and probe images, numbered from 0, of the MATLAB file."""
     images, labels, *sets = read_matlab(file, "imageList", "labels", "testIndex", "galIndex", "probIndex")
-    names = [str(name) for name in flat(images)]
+    names = names_in(file, "imageList", images)
     return names, np.array(flat(labels)), [[_from_zero(file, cell, len(names)) for cell in np.ravel(cells)] for cells in sets]
 
 

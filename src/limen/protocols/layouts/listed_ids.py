@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from limen.errors import LimenError
-from limen.protocols.layouts.matlab import flat, read_matlab
+from limen.protocols.layouts.matlab import flat, names_in, read_matlab
 from limen.protocols.layouts.searches import Listed, unnested
 from limen.protocols.layouts.tree import Images, stem_of
 
@@ -22,14 +22,13 @@ def listed_ids(name: str, *lists: tuple[Path, Path, str, str]) -> Iterator[Liste
     id_of: dict[str, tuple[int, Path]] = {}
     number_of: dict[int, str] = {}
     for folder, file, names_variable, ids_variable in lists:
-        names, ids = (flat(value) for value in read_matlab(file, names_variable, ids_variable))
+        cells, numbers = read_matlab(file, names_variable, ids_variable)
+        names, ids = names_in(file, names_variable, cells), flat(numbers)
         if len(names) != len(ids) or not names:
             raise LimenError(f"{file}: holds {len(names):,} names and {len(ids):,} ids; fetch it again")
         whole = [_whole(file, value) for value in ids]
         seen = set()
         for image, person in zip(names, whole, strict=True):
-            if not isinstance(image, str):
-                raise LimenError(f"{file}: {names_variable} holds {image!r} where a file name is expected; fetch it again")
             if image in seen:
                 raise LimenError(f"{file}: lists {image} twice; fetch it again")
             seen.add(image)

@@ -7,7 +7,7 @@ from limen.data.pairs import PairSet
 from limen.errors import LimenError, LimenWarning
 from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.listed_ids import listed_ids, person_number
-from limen.protocols.layouts.matlab import flat, read_matlab
+from limen.protocols.layouts.matlab import names_in, read_matlab
 from limen.protocols.layouts.pairs import pair_set
 from limen.protocols.layouts.searches import aligned_folder, every_image, joined, search_set, strangers
 from limen.protocols.layouts.tree import FEW, entry
@@ -65,7 +65,7 @@ def _read_pairs(layout: Layout, path: Path) -> PairSet:
         (pairs,) = read_matlab(listed, listed.stem)
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise LimenError(f"{listed}: {listed.stem} is of {pairs.shape} where two names a pair are expected; fetch it again")
-        one, other = flat(pairs[:, 0]), flat(pairs[:, 1])
+        one, other = (names_in(listed, listed.stem, pairs[:, side]) for side in (0, 1))
         first, second, same = first + one, second + other, same + [mated] * len(pairs)
     people = [person_number(image) for image in first], [person_number(image) for image in second]
     return pair_set(layout.name, root, lists[MATED_PAIRS], first, second, same, people, folds=None, far=FAR)
