@@ -28,7 +28,7 @@ from limen.protocols import Verification
 from limen.training import read_log
 
 LEARNT, COLLAPSED = 0.25, -0.3
-LIMIT = 3.0  # epochs after which a run counts as undecided
+LIMIT = 6.0  # epochs after which a run counts as undecided
 
 
 def outcome(rows):

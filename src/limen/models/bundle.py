@@ -114,7 +114,8 @@ class Bundle:
         """SHA-256 over names and bytes of all tensors: equal for two runs whose weights are equal to the bit."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
-            digest.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode() + b"\0")
+            digest.update(tensor.detach().cpu().contiguous().numpy().reshape(-1).view("uint8"))  # no copy of a large tensor
         return digest.hexdigest()
 
     @property
@@ -266,7 +267,7 @@ def _check(bundle: Bundle) -> None:
         "lacks": [name for name in expected if name not in both],
         "has the unexpected": [name for name in found if name not in both and name.partition(".")[0] in (name, *parts)],
         "has misshaped": [f"{name} ({found[name]}, not {expected[name]})" for name in both if found[name] != expected[name]],
-        "has values that are not finite in": [name for name, tensor in bundle.tensors.items() if not tensor.isfinite().all()],
+        "has values that are not finite in": [name for name, tensor in bundle.tensors.items() if not _is_finite(tensor)],
     }
     for fault, names in faults.items():
         if names:
@@ -275,6 +276,11 @@ def _check(bundle: Bundle) -> None:
                 f"for a {bundle.architecture.name} of embedding size {bundle.architecture.embedding_size} it {fault} "
                 f"{', '.join(sorted(names)[:3])}{more}; use another checkpoint of the run"
             )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Equals tensor.isfinite().all(), without a copy of the tensor: NaN is the least and the largest of whatever holds it."""
+    return tensor.numel() == 0 or all(bool(end.isfinite()) for end in torch.aminmax(tensor.detach()))
 
 
 def _kind(tensor: torch.Tensor) -> str:
