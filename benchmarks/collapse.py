@@ -13,6 +13,7 @@ whose row is there is not made again.
 
 import argparse
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -103,7 +104,8 @@ def main():
             if any(all(row[name] == str(value) for name, value in key.items()) for row in made):
                 continue
             folder = Path(options.out) / "-".join([recipe, margin, form, *options.set, str(people), str(seed)]).replace("/", "_")
-            settings = {"margin.name": margin, **further} | ({"margin.options.past_peak": form} if form else {})
+            own = {"name": margin, "options": {"past_peak": form} if form else {}}  # in place of the recipe's margin and its options
+            settings = {"margin.name": own["name"], "margin.options": json.dumps(own["options"]), **further}
             train(options, folder, seed, settings)
             rows = rows_of(folder)
             found = {

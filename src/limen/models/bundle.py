@@ -115,7 +115,7 @@ class Bundle:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
             digest.update(name.encode() + b"\0")
-            digest.update(tensor.detach().cpu().contiguous().numpy().reshape(-1).view("uint8"))  # no copy of a large tensor
+            digest.update(tensor.detach().cpu().contiguous().numpy().reshape(-1).view("uint8").data)  # no copy of a large tensor
         return digest.hexdigest()
 
     @property
