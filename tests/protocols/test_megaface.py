@@ -114,7 +114,7 @@ def test_without_noise_lists_there_is_one_result_that_says_so():
     (result,) = judged(distractor_set(noisy=False))
     assert result.switches["noise"] == "kept: no noise lists at hand, uncleaned"
     assert result_names(runner_of(distractor_set(noisy=False))) == ["megaface"]
-    assert result_names(runner_of(distractor_set(), {"norms": True}, {"far": (0.1,)})) == ["megaface", "megaface refined"]
+    assert result_names(runner_of(distractor_set(), {"norms": True, "far": (0.1,)})) == ["megaface", "megaface refined"]
 
 
 def test_the_peers_ranks():

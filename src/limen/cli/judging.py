@@ -12,7 +12,7 @@ from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_qualities, file_of
 from limen.protocols import ErrorVersusDiscard, QualityMeasure
-from limen.protocols.runners import Runner, runner_of
+from limen.protocols.runners import Runner, concerns, runner_of
 from limen.protocols.task import Task
 
 FMR = (1e-2, 1e-3, 1e-4)
@@ -48,25 +48,43 @@ def check_judging(options: argparse.Namespace) -> None:
         raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
     if not options.quality and options.edc_threshold:
         raise LimenError("--edc-threshold is of error versus discard; add --quality, or leave it out")
-    if options.quality and (options.far or options.fpir or options.lookup):
-        raise LimenError("--far, --fpir and --lookup are of rates that are not printed with --quality; give --fmr")
+    if options.far and options.fmr and not options.quality:
+        raise LimenError("--far and --fmr are two words for the rates of the TAR printed; give one of them")
+    if options.quality and (words := [WORDS[name] for name in _asked(options) if name != "far" or options.far]):
+        raise LimenError(f"{', '.join(words)}: of rates that are not printed with --quality; leave that out, or give --fmr")
+
+
+# An argument of the runners -> the word that asks for it.
+WORDS = {
+    "far": "--far",
+    "fpir": "--fpir",
+    "lookup": "--lookup",
+    "threshold": "--group-threshold",
+    "refined": "--noise",
+    "norms": "--no-norms",
+    "weights": "--no-detector-scores",
+}
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for of WORDS."""
+    rates = {"far": tuple(options.far or options.fmr or ()), "fpir": tuple(options.fpir or ())}
+    named = {"lookup": options.lookup, "threshold": options.group_threshold, "refined": options.noise}
+    left_out = {"norms": options.no_norms, "weights": options.no_detector_scores}
+    return {name: value for name, value in (rates | named).items() if value} | {name: False for name, told in left_out.items() if told}
 
 
 def runners_of(options: argparse.Namespace, tasks: Sequence[Task]) -> list[Runner]:
-    """One for each task."""
+    """One for each task. Raises LimenError for a word that concerns none of them."""
     common: dict[str, Any] = {"flip": not options.no_flip, "replicates": options.replicates, "seed": options.seed}
     if options.quality:
         return _of_qualities(options, tasks, common)
-    templates = {"norms": not options.no_norms, "weights": not options.no_detector_scores}
-    of_pairs: dict[str, Any] = {
-        "far": tuple(options.far or options.fmr or ()) or None,
-        "lookup": "nearest" if options.lookup == "nearest" else "conservative",
-        "threshold": options.group_threshold or "global",
-    }
-    of_searches: dict[str, Any] = {"lookup": "insightface" if options.lookup == "insightface" else "conservative"}
-    of_searches |= {"fpir": tuple(options.fpir)} if options.fpir else {}
-    of_distractors = {"refined": options.noise or "dropped"}
-    return [runner_of(task, common | templates, of_pairs, of_searches, of_distractors) for task in tasks]
+    asked = _asked(options)
+    for name, value in asked.items():
+        if not any(concerns(task, name, value) for task in tasks):
+            said = f"{WORDS[name]} {value}" if isinstance(value, str) else WORDS[name]
+            raise LimenError(f"{said}: changes nothing of {', '.join(task.name for task in tasks)}; leave it out")
+    return [runner_of(task, common | asked) for task in tasks]
 
 
 def _of_qualities(options: argparse.Namespace, tasks: Sequence[Task], common: dict[str, Any]) -> list[Runner]:

@@ -1,13 +1,17 @@
 """The one place that tells which runner judges a task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from limen.data.pairs import PairSet
+from limen.data.templates import Templates
 from limen.errors import LimenError
 from limen.inference.table import Progress
+from limen.protocols.at_far import LOOKUPS
 from limen.protocols.blufr import Blufr
-from limen.protocols.identification import Identification
+from limen.protocols.identification import SEARCH_LOOKUPS, Identification
 from limen.protocols.megaface import MegaFaceChallenge
 from limen.protocols.result import Result
 from limen.protocols.task import DistractorSet, SearchSet, Task, TrialSet
@@ -25,26 +29,45 @@ class Runner(Protocol):
 
 
 NOTHING: Mapping[str, Any] = {}
-OF_TEMPLATES = ("norms", "weights")  # of `common`, what speaks of templates of several images
+# Arguments of some runners alone: of which task, and which of their values.
+OF_SOME: dict[str, Callable[[Task, Any], bool]] = {
+    "far": lambda task, far: not isinstance(task, SearchSet),
+    "fpir": lambda task, fpir: isinstance(task, SearchSet),
+    "lookup": lambda task, lookup: lookup in _lookups(task),
+    "threshold": lambda task, threshold: isinstance(task, PairSet) and task.group is not None,
+    "refined": lambda task, refined: isinstance(task, DistractorSet) and task.noisy_probe is not None,
+    "norms": lambda task, norms: isinstance(task, PairSet | SearchSet) and _pools(task.templates),
+    "weights": lambda task, weights: isinstance(task, PairSet | SearchSet) and _pools(task.templates, weighed=True),
+}
 
 
-def runner_of(
-    task: Task,
-    common: Mapping[str, Any] = NOTHING,
-    of_pairs: Mapping[str, Any] = NOTHING,
-    of_searches: Mapping[str, Any] = NOTHING,
-    of_distractors: Mapping[str, Any] = NOTHING,
-) -> Runner:
-    """The runner of this kind of task. `common` are arguments of every runner, the others those of one kind alone."""
+def _lookups(task: Task) -> Collection[str]:
+    return LOOKUPS if isinstance(task, PairSet) else SEARCH_LOOKUPS if isinstance(task, SearchSet) else ()
+
+
+def _pools(templates: Templates | None, weighed: bool = False) -> bool:
+    """Whether any of the templates is of several images; `weighed`: which have weights."""
+    if templates is None or (weighed and templates.weight is None):
+        return False
+    return len(np.unique(templates.template)) < len(templates.template)
+
+
+def concerns(task: Task, name: str, value: Any) -> bool:
+    """Whether the argument `name` of this value changes anything of how the task is judged."""
+    return name not in OF_SOME or OF_SOME[name](task, value)
+
+
+def runner_of(task: Task, arguments: Mapping[str, Any] = NOTHING) -> Runner:
+    """The runner of this kind of task, with those of the arguments that concern it."""
+    taken = {name: value for name, value in arguments.items() if concerns(task, name, value)}
     if isinstance(task, PairSet):
-        return Verification(task, **common, **of_pairs)
+        return Verification(task, **taken)
     if isinstance(task, SearchSet):
-        return Identification(task, **common, **of_searches)
-    plain = {name: value for name, value in common.items() if name not in OF_TEMPLATES}
+        return Identification(task, **taken)
     if isinstance(task, TrialSet):
-        return Blufr(task, **plain, far=of_pairs.get("far"))
+        return Blufr(task, **taken)
     if isinstance(task, DistractorSet):
-        return MegaFaceChallenge(task, **plain, far=of_pairs.get("far"), **of_distractors)
+        return MegaFaceChallenge(task, **taken)
     raise LimenError(f"{task.name}: nothing judges a {type(task).__name__}")
 
 
