@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "judge a model on benchmarks or pairs of images",
     "protocols": "list the benchmarks, what their folders must hold and where people get them",
     "embed": "embeddings of images, as a .npz file",
+    "identify": "who is in images: the nearest people of a gallery, or nobody",
     "compare": "similarity of two images",
     "quality": "quality of images: score, percentile, expected error, contact sheet",
     "calibrate": "find what a model's quality scores mean, and keep it in the model",

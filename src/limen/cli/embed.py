@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if weighted:
         result["weights"] = AMONG_GIVEN if reference is None else AMONG_REFERENCE
     made_by = {name: result.get(name) for name in ("model_sha256", "quality", "min_quality", "pool", "weights")} | alignment_of(source)
-    kept.save(options.out, made_by | {"model": options.model, "flip": not options.no_flip})
+    kept.save(options.out, made_by | {"model": options.model, "network": embedder.identity, "flip": not options.no_flip})
     return result
 
 

@@ -28,6 +28,7 @@ from limen.metrics.discard import (
 from limen.metrics.identification import OpenSet, Search, mean_average_precision, open_set, rank_rates, search
 from limen.metrics.intervals import design_effect, proportion_interval
 from limen.metrics.megaface import MegaFace, megaface_rank, megaface_rates, replace_noisy_probes
+from limen.metrics.nearest import best_entries
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
 from limen.metrics.scores import pair_scores
@@ -50,6 +51,7 @@ __all__ = [
     "Statistic",
     "TarIntervals",
     "Thresholds",
+    "best_entries",
     "blufr_identification",
     "blufr_identification_trial",
     "blufr_summary",
