@@ -1,10 +1,12 @@
 """How often a 95 % interval holds the truth: people with known error rates are simulated again and again.
 
-    python benchmarks/coverage.py [--trials 400] [--people 60 300]
+    python benchmarks/coverage.py [--trials 400] [--people 60 300] [--of pairs search blufr megaface]
 
 Each person has effects of their own on their mated and non-mated scores, so that pairs of one person stand and fall together. The truth is
 that of the whole population. Coverage should lie within .92 and .99 where at least 10 events are expected: errors of the rate itself, and
-accepted impostors behind its threshold.
+accepted impostors behind its threshold. BLUFR and MegaFace judge features, by their
+runners. MegaFace's distractors are the same in all trials, as its intervals are of people alone. The truth of BLUFR's numbers is their mean
+over the simulations, for mean - std depends on the size of the set.
 """
 
 import argparse
@@ -15,6 +17,10 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from limen import metrics
+from limen.inference.table import Table
+from limen.protocols.blufr import Blufr
+from limen.protocols.megaface import MegaFaceChallenge
+from limen.protocols.task import DistractorSet, Trial, TrialSet
 
 MEAN, PERSON, IMPOSTOR, NOISE = 0.36, 0.06, 0.02, 0.08  # of mated scores; deviations of a person's effects, and of a single score
 MATED, NON_MATED, PROBES = 6, 40, 4  # pairs of a person, and probes
@@ -95,6 +101,68 @@ def of_search(random, people, replicates, seed):
     return rates
 
 
+def faces(random, people, images):
+    """Unit vectors around a centre for each person, wider around some, and the person of each."""
+    person = np.repeat(np.arange(people), images)
+    centre, spread = random.normal(size=(people, DIMENSIONS)), SPREAD * np.exp(0.2 * random.normal(size=people))
+    features = centre[person] + spread[person, None] * random.normal(size=(len(person), DIMENSIONS))
+    return unit(features), person
+
+
+def unit(features):
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+def judged(runner, features):
+    return runner.judge(Table(features, np.ones(len(features)), np.empty((0, len(features))), {}), {})
+
+
+def of_blufr(random, people, replicates, seed):
+    """Ten trials, each of half of the people, half of whom are enrolled."""
+    features, person = faces(random, people, PROBES)
+    trials = []
+    for _ in range(10):
+        chosen = random.permutation(people)[: people // 2]
+        test = np.flatnonzero(np.isin(person, chosen))
+        gallery = PROBES * chosen[: people // 4]
+        trials.append(Trial(test, gallery, np.setdiff1d(test, gallery)))
+    task = TrialSet("blufr", range(len(features)), person, trials)
+    result = judged(Blufr(task, far=(1e-2, 1e-1), replicates=replicates, seed=seed), features)
+    tests, strangers = people // 2 * PROBES, people // 4 * PROBES  # events of one trial: the trials share people
+    found = {}
+    for metric in result.metrics:
+        if metric.value is not None:
+            behind = round(metric.at["far"] * (strangers if metric.quantity.startswith("dir") else tests**2 / 2))
+            errors = round((1 - metric.value) * tests)
+            found[f"BLUFR {metric.key}"] = (metric.value, *_ends(metric), min(behind, errors))
+    return found
+
+
+def of_megaface(random, people, replicates, seed):
+    features, person = faces(random, people, PROBES)
+    task = DistractorSet(
+        "megaface", range(len(features) + len(OTHERS)), np.arange(len(features)), person, len(features) + np.arange(len(OTHERS))
+    )
+    runner = MegaFaceChallenge(task, ranks=(1, 10), far=(1e-4, 1e-3), replicates=replicates, seed=seed)
+    (result,) = judged(runner, np.concatenate([features, OTHERS]))
+    found = {}
+    for metric in result.metrics:
+        errors = round((1 - TRUTH[f"MegaFace {metric.key}"]) * len(features))
+        found[f"MegaFace {metric.key}"] = (metric.value, *_ends(metric), min(errors, metric.events or errors))
+        if (ends := metric.threshold_interval) is not None:
+            found[f"MegaFace threshold, {metric.key}"] = (metric.threshold, ends.low, ends.high, metric.events)
+    return found
+
+
+def _ends(metric):
+    return (metric.interval.low, metric.interval.high) if metric.interval else (metric.value, metric.value)
+
+
+DIMENSIONS, SPREAD = 16, 0.7
+OTHERS = unit(np.random.default_rng(3).normal(size=(3000, DIMENSIONS)))
+KINDS = {"pairs": of_pairs, "search": of_search, "blufr": of_blufr, "megaface": of_megaface}
+
+
 # ---------------------------------------------------------------- the truth
 THRESHOLD, FPIR, TRUTH = 0.22, [0.02, 0.1, 0.3], {}
 
@@ -121,6 +189,12 @@ def find_truth():
     TRUTH["rank 1"] = found.rank_rates([1])[0]
     for k, rate in enumerate(FPIR):
         TRUTH[f"TPIR@FPIR={rate:g}"], TRUTH[f"threshold@FPIR={rate:g}"] = opened.tpir[k], opened.thresholds[k]
+    features, person = faces(np.random.default_rng(4), 8000, PROBES)
+    rates = metrics.megaface_rates(features, person, OTHERS, (1, 10), (1e-4, 1e-3))
+    for rank, rate in zip((1, 10), rates.rank_rates, strict=True):
+        TRUTH[f"MegaFace identification_rate@rank={rank}"] = rate
+    for far, tar, threshold in zip((1e-4, 1e-3), rates.tar, rates.thresholds, strict=True):
+        TRUTH[f"MegaFace tar@far={far:g}"], TRUTH[f"MegaFace threshold, tar@far={far:g}"] = tar, threshold
 
 
 def main() -> None:
@@ -128,15 +202,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--people", type=int, nargs="+", default=[60, 300])
     parser.add_argument("--replicates", type=int, default=400)
+    parser.add_argument("--of", nargs="+", choices=KINDS, default=list(KINDS), dest="kinds")
     options = parser.parse_args()
     find_truth()
     for people in options.people:
         trials = []
         for seed in range(options.trials):
             random = np.random.default_rng([people, seed])
-            trials.append(of_pairs(random, people, options.replicates, seed) | of_search(random, people, options.replicates, seed))
+            found = {}
+            for kind in options.kinds:
+                found |= KINDS[kind](random, people, options.replicates, seed)
+            trials.append(found)
         for name in trials[0]:
-            value, low, high, events = np.array([trial[name] for trial in trials], float).T
+            value, low, high, events = np.array([trial[name] for trial in trials if name in trial], float).T
+            TRUTH.update({name: value.mean()} if name.startswith("BLUFR") else {})
             held = float(((low <= TRUTH[name]) & (TRUTH[name] <= high)).mean())
             verdict = "few events" if events[0] < EVENTS else "ok" if WITHIN[0] <= held <= WITHIN[1] else "outside"
             bias, width = float((value - TRUTH[name]).mean()), float((high - low).mean())

@@ -43,6 +43,25 @@ def test_rates_equal_loops_over_pairs(seed, failed, at_once):
     np.testing.assert_array_equal(found.false_matches, [(false > threshold).sum() for threshold in found.thresholds])
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_people_weighed_are_all_pairs_weighed(seed):
+    """A person drawn w times has w times as many mated pairs, and w times as many impostors as a probe."""
+    probes, ids, distractors = case(seed)
+    weight = np.random.default_rng(seed).integers(0, 3, size=ids.max() + 1).astype(float)
+    found = megaface_rates(probes, ids, distractors, RANKS, FAR)
+    false = np.nan_to_num(probes @ distractors.T, nan=-np.inf).ravel()
+    person = np.r_[found.person, np.repeat(ids, len(distractors))]
+    mated = np.arange(len(person)) < len(found.person)
+    score = np.r_[found.pair_score, false]
+    for w in (np.ones(len(weight)), weight):
+        tar, refused = np.split(found.weighted_tar(FAR)(w[found.probe_people()]), 2)
+        kept = np.repeat(np.arange(len(score)), w[person].astype(int))  # each as often as its person
+        np.testing.assert_allclose(tar, tar_at_far(score[kept], mated[kept], FAR), atol=1e-12)
+        impostors = score[kept][~mated[kept]]
+        assert ((impostors > refused[:, None]).mean(1) <= np.array(FAR) + 1e-12).all()
+
+
 def test_skipped_distractors_are_as_if_they_were_not_there():
     probes, ids, distractors = case(0)
     skip = np.random.default_rng(0).random(len(distractors)) < 0.5
@@ -74,7 +93,10 @@ def test_the_largest_scores_are_those_of_a_whole_sort():
         largest, parts = LargestScores(count), [np.round(random.normal(size=(20, 30)), 1) for _ in range(9)]
         for part in parts:
             largest.add(part)
-        np.testing.assert_array_equal(largest.falling(), -np.sort(-np.concatenate(parts), axis=None)[:count])
+        score, row = largest.falling()
+        np.testing.assert_array_equal(score, -np.sort(-np.concatenate(parts), axis=None)[:count])
+        beside = np.concatenate(parts, axis=1)
+        assert all(s in beside[r] for s, r in zip(score, row, strict=True))
 
 
 @pytest.mark.parametrize(

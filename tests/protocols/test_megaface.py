@@ -103,6 +103,8 @@ def test_raw_and_refined_are_the_metrics_own_numbers_each_under_its_name():
     assert (tar.value, tar.events) == (pytest.approx(found.tar[0]), 75)  # of 50 x 150 impostors
     falling = -np.sort(-(probes @ others.T).ravel())  # products of other sizes round otherwise
     assert falling[75] - 1e-6 <= tar.threshold <= falling[74] + 1e-6
+    assert tar.threshold_interval.low <= tar.threshold <= tar.threshold_interval.high
+    assert tar.threshold_interval.low < tar.threshold_interval.high
     assert raw.metric("tar@far=1e-06").needed == 10**6
     assert raw.metric("tar@far=1e-06").value is None
     assert raw.curve("cmc").points["rate"][0] == raw.value("identification_rate@rank=1")

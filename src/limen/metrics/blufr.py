@@ -69,7 +69,7 @@ def blufr_verification_trial(features: np.ndarray, ids: np.ndarray, far: Sequenc
         score[same] = -np.inf
         largest.add(score)
     scores = (np.concatenate(genuine), np.concatenate(of))
-    return _trial(scores, largest.falling(), place, impostor_pairs, np.unique(ids), compared)
+    return _trial(scores, largest.falling()[0], place, impostor_pairs, np.unique(ids), compared)
 
 
 def blufr_identification(

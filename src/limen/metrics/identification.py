@@ -193,7 +193,7 @@ def open_set(
         np.maximum.at(mate, found.probe[found.row], found.score[found.row, found.column])
         found.score[found.row, found.column] = -np.inf
         largest.add(found.score)
-    false = np.r_[np.inf, largest.falling(), -np.inf]
+    false = np.r_[np.inf, largest.falling()[0], -np.inf]
     thresholds = false[place.clip(max=len(false) - 1)]
     above = (false[1:-1] > thresholds[:, None]).sum(1)
     return OpenSet((mate > thresholds[:, None]).mean(1), above / len(probe), thresholds, above, 0, place > 0)

@@ -5,15 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limen.metrics.bootstrap import Statistic
 from limen.metrics.rates import allowed_events, checked_rates
 from limen.metrics.scores import LargestScores, checked_features, person_numbers, usable_rows
 
 DISTRACTORS_AT_ONCE = 4096
+TAIL, MOST = 4, 4_000_000  # scores kept for a bootstrap: times those that a rate allows, for people are drawn several times; at most
 
 
 @dataclass(frozen=True)
 class MegaFace:
-    """M ordered pairs (mate, probe) of one person each. Intervals: `bootstrap_interval` over `person` of `pair_rank < k`."""
+    """M ordered pairs (mate, probe) of one person each.
+
+    Intervals: `bootstrap_interval` over `person` of `pair_rank < k`, and over the people `probe_people()` of `weighted_tar`.
+    """
 
     rank_rates: np.ndarray  # (K,) share of the pairs that are hits at each rank
     tar: np.ndarray  # (F,) true accept rates
@@ -23,6 +28,35 @@ class MegaFace:
     pair_rank: np.ndarray  # (M,) distractors above the pair's score, counted up to the highest rank
     pair_score: np.ndarray  # (M,) minus infinity where one of the two failed
     person: np.ndarray  # (M,)
+    probe_person: np.ndarray  # (P,)
+    tail_score: np.ndarray  # (T,) the largest scores of impostors, falling
+    tail_person: np.ndarray  # (T,) of the probe in each
+
+    def probe_people(self) -> np.ndarray:
+        """(S,) each once."""
+        return np.unique(self.probe_person)
+
+    def weighted_tar(self, far: Sequence[float]) -> Statistic:
+        """(S,) weights of `probe_people()` -> (2F,): the true accept rates at `far`, and the scores right above which they accept.
+
+        The thresholds are found again for the weights; minus infinity where too few impostors were kept for that.
+        """
+        people, rates = self.probe_people(), checked_rates(list(far))
+        order = np.argsort(-self.pair_score, kind="stable")
+        falling, pair_of = -self.pair_score[order], np.searchsorted(people, self.person[order])
+        tail, tail_of = np.append(self.tail_score, -np.inf), np.searchsorted(people, self.tail_person)
+        probes = np.bincount(np.searchsorted(people, self.probe_person))
+        distractors = self.impostors // len(self.probe_person)
+
+        def found(weight: np.ndarray) -> np.ndarray:
+            allowed = rates * (weight @ probes) * distractors
+            refused = tail[np.searchsorted(np.cumsum(weight[tail_of]), allowed * (1 + 1e-12), side="right")]
+            accepted = np.r_[0.0, np.cumsum(weight[pair_of])]
+            with np.errstate(invalid="ignore"):
+                tar = accepted[np.searchsorted(falling, -refused, side="left")] / accepted[-1]
+            return np.concatenate([tar, refused])
+
+        return found
 
 
 def megaface_rates(
@@ -55,7 +89,8 @@ def megaface_rates(
         raise ValueError(f"distractors: {distractors.shape} with {kept.shape} to keep or skip do not suit probes {probes.shape}")
     best, impostors = max(ranks), len(probes) * int(kept.sum())
     allowed = allowed_events(impostors, rates) if len(rates) else np.empty(0, int)
-    largest = LargestScores(int(allowed.max(initial=-1)) + 1)
+    most = int(allowed.max(initial=-1)) + 1
+    largest = LargestScores(max(most, min(TAIL * most, MOST)))
     usable, top = usable_rows(probes), np.full((len(probes), best), -np.inf, probes.dtype)
     searched = probes[usable]
     memory = np.empty((len(searched), DISTRACTORS_AT_ONCE), probes.dtype)
@@ -77,7 +112,7 @@ def megaface_rates(
     both = usable[row] & usable[column]
     pair_score[both] = np.einsum("md,md->m", probes[row[both]], probes[column[both]])
     pair_rank = np.where(both, (top[row] > pair_score[:, None]).sum(1), np.iinfo(np.int64).max)
-    falling = largest.falling()
+    falling, of = largest.falling()
     refused = np.append(falling, -np.inf)[np.minimum(allowed, len(falling))]
     return MegaFace(
         rank_rates=(pair_rank < np.asarray(ranks)[:, None]).mean(1),
@@ -88,6 +123,9 @@ def megaface_rates(
         pair_rank=pair_rank,
         pair_score=pair_score,
         person=np.asarray(ids)[row],
+        probe_person=np.asarray(ids),
+        tail_score=falling,
+        tail_person=np.asarray(ids)[usable][of],
     )
 
 

@@ -78,23 +78,31 @@ class LargestScores:
 
     def __init__(self, count: int) -> None:
         self._count, self._floor = count, -np.inf
-        self._parts: list[np.ndarray] = [np.empty(0, np.float32)]
+        self._scores: list[np.ndarray] = [np.empty(0, np.float32)]
+        self._rows: list[np.ndarray] = [np.empty(0, np.int32)]
 
     def add(self, score: np.ndarray) -> None:
         """Scores of any shape; minus infinity is none."""
         if self._count:
-            self._parts.append(score[score > self._floor])
-            if sum(map(len, self._parts)) >= 2 * self._count:
-                self._parts = [self._kept()]
-                self._floor = self._parts[0].min()
+            above = score > self._floor
+            self._scores.append(score[above])
+            self._rows.append(np.nonzero(above)[0].astype(np.int32))
+            if sum(map(len, self._scores)) >= 2 * self._count:
+                score, row = self._kept()
+                self._scores, self._rows, self._floor = [score], [row], score.min()
 
-    def falling(self) -> np.ndarray:
-        """The scores, largest first; fewer than `count` if there were fewer."""
-        return -np.sort(-self._kept())
+    def falling(self) -> tuple[np.ndarray, np.ndarray]:
+        """The scores, largest first, and the row of each in what was added; fewer than `count` if there were fewer."""
+        score, row = self._kept()
+        order = np.argsort(-score, kind="stable")
+        return score[order], row[order]
 
-    def _kept(self) -> np.ndarray:
-        scores = np.concatenate(self._parts)
-        return scores if len(scores) <= self._count else np.partition(scores, len(scores) - self._count)[len(scores) - self._count :]
+    def _kept(self) -> tuple[np.ndarray, np.ndarray]:
+        score, row = np.concatenate(self._scores), np.concatenate(self._rows)
+        if len(score) > self._count:
+            best = np.argpartition(score, len(score) - self._count)[len(score) - self._count :]
+            score, row = score[best], row[best]
+        return score, row
 
 
 def pair_scores(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, Table, embed_images
 from limen.metrics.rates import lowest_above
-from limen.protocols.intervals import Bootstrap, Figure
-from limen.protocols.result import Curve, Metric, Result
+from limen.protocols.at_far import LOOKUPS
+from limen.protocols.intervals import Bootstrap, Figure, has_few_events, with_interval
+from limen.protocols.result import Curve, Interval, Metric, Result
 from limen.protocols.task import DistractorSet
 from limen.recogniser import Recogniser
 
@@ -37,7 +38,7 @@ class MegaFaceChallenge:
         ranks: of the identification rates. far: of the verification; None are `RANKS` and `FAR`.
         refined: "dropped", or "replaced" to stand beside the tables of peers; it is a part of the result's name.
         flip: add the mirror image's embedding before normalising; None is the model's own rule.
-        replicates, seed, level: of the bootstrap over the probes' people; distractors and thresholds stay as they are.
+        replicates, seed, level: of the bootstrap over the probes' people; the distractors stay as they are.
         switches: what else the results should say of how they came about.
 
     Raises:
@@ -137,19 +138,35 @@ class MegaFaceChallenge:
         )
 
     def _figures(self, found: metrics.MegaFace) -> list[Metric]:
-        every, thresholds = np.ones(len(found.pair_rank), bool), lowest_above(found.thresholds)
+        every = np.ones(len(found.pair_rank), bool)
         hits = [(found.pair_rank < rank, Metric("identification_rate", 0.0, at={"rank": float(rank)})) for rank in self._ranks]
-        unresolved = []
-        for number, rate in enumerate(self._far):
-            if rate * found.impostors < 1:
-                unresolved.append(Metric("tar", None, at={"far": rate}, needed=int(np.ceil(1 / rate - 1e-9))))
-                continue
-            metric = Metric("tar", 0.0, at={"far": rate}, events=int(found.false_matches[number]), threshold=float(thresholds[number]))
-            hits.append((found.pair_score > found.thresholds[number], metric))
         for hit, metric in hits:
             metric.value = float(hit.mean())
         figures = [Figure(metric, metrics.weighted_mean(hit), [every]) for hit, metric in hits]
-        return [*self._bootstrap.figures(figures, found.person, found.person), *unresolved]
+        rates = self._bootstrap.figures(figures, found.person, found.person)
+        return [*rates, *self._verified(found)]
+
+    def _verified(self, found: metrics.MegaFace) -> list[Metric]:
+        """The TAR at each rate, the threshold found again in every replicate."""
+        thresholds, b = lowest_above(found.thresholds), self._bootstrap
+        rows = [
+            Metric("tar", float(tar), at={"far": rate}, events=int(events), threshold=float(threshold))
+            if rate * found.impostors >= 1
+            else Metric("tar", None, at={"far": rate}, needed=int(np.ceil(1 / rate - 1e-9)))
+            for rate, tar, events, threshold in zip(self._far, found.tar, found.false_matches, thresholds, strict=True)
+        ]
+        told = [number for number, metric in enumerate(rows) if metric.value is not None]
+        if not told:
+            return rows
+        people, every = found.probe_people(), np.ones(len(found.pair_rank), bool)
+        ends = b.of(found.weighted_tar([self._far[number] for number in told]), people, people)
+        for number, tar, refused in zip(told, ends, lowest_above(ends[len(told) :].astype(found.thresholds.dtype)), strict=False):
+            metric = with_interval(rows[number], tar, b.level, found.person, found.person, [every])
+            if np.isfinite(refused).all():
+                low, high = (float(end) for end in refused)
+                metric.threshold_interval = Interval(low, high, b.level, few_events=has_few_events(metric))
+            rows[number] = metric
+        return rows
 
     def _noise_counts(self, noise: str) -> dict[str, int]:
         task = self.distractor_set
@@ -164,7 +181,7 @@ class MegaFaceChallenge:
             "score": "cosine",
             "noise": NOISE[noise] if listed else "kept: no noise lists at hand, uncleaned",
             "ties": "hits",
-            "tar threshold": "conservative: of all probes with all distractors, the FAR is not exceeded; kept in the bootstrap",
+            "tar threshold": f"of all probes with all distractors; {LOOKUPS['conservative']}",
             "failures to acquire": "count in every rate; probes are misses, distractors are never found",
             "bootstrap": "over the probes' people",
             **self._bootstrap.switches,
