@@ -26,14 +26,15 @@ from limen.metrics.discard import (
     weighted_discard_areas,
 )
 from limen.metrics.identification import OpenSet, Search, mean_average_precision, open_set, rank_rates, search
-from limen.metrics.intervals import design_effect, proportion_interval
+from limen.metrics.image_pairs import ScoredPairs, all_pairs, non_mated_pairs
+from limen.metrics.intervals import design_effect, proportion_interval, uniform_interval
 from limen.metrics.megaface import MegaFace, megaface_rank, megaface_rates, replace_noisy_probes
 from limen.metrics.nearest import best_entries
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
 from limen.metrics.scores import pair_scores
 from limen.metrics.templates import pool_templates, quality_weights
-from limen.metrics.thresholds import Thresholds, threshold_at_fmr
+from limen.metrics.thresholds import Thresholds, fnmr_interval, threshold_at_fmr
 from limen.metrics.verification import KFold, contiguous_folds, kfold_verification, weighted_val
 
 __all__ = [
@@ -47,10 +48,12 @@ __all__ = [
     "MegaFace",
     "OpenSet",
     "Roc",
+    "ScoredPairs",
     "Search",
     "Statistic",
     "TarIntervals",
     "Thresholds",
+    "all_pairs",
     "best_entries",
     "blufr_identification",
     "blufr_identification_trial",
@@ -63,11 +66,13 @@ __all__ = [
     "eer",
     "error_vs_discard",
     "false_match_vs_discard",
+    "fnmr_interval",
     "impostor_events",
     "kfold_verification",
     "mean_average_precision",
     "megaface_rank",
     "megaface_rates",
+    "non_mated_pairs",
     "open_set",
     "pair_scores",
     "pool_templates",
@@ -83,6 +88,7 @@ __all__ = [
     "tar_at_far_interval",
     "thin_roc",
     "threshold_at_fmr",
+    "uniform_interval",
     "weighted_discard_areas",
     "weighted_eer",
     "weighted_mean",

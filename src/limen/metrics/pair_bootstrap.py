@@ -66,11 +66,23 @@ def tar_at_far_interval(
 
 
 def refused_interval(
-    impostor: np.ndarray, first: np.ndarray, second: np.ndarray, rates: np.ndarray, replicates: int, level: float, seed: int
+    impostor: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    rates: np.ndarray,
+    replicates: int,
+    level: float,
+    seed: int,
+    images: np.ndarray | None = None,
 ) -> BootstrapInterval:
-    """Interval of the highest score that is refused at each of the false match rates (F,)."""
-    count, left, right = subject_numbers(first, second, len(impostor))
-    pairs = RankedPairs(impostor, left, right, count)
+    """Interval of the highest score that is refused at each of the false match rates (F,); `images` as of `threshold_at_fmr`."""
+    if images is None:
+        count, left, right = subject_numbers(first, second, len(impostor))
+        pairs = RankedPairs(impostor, left, right, count)
+    else:
+        people, sizes = np.unique(images, return_counts=True)
+        count, left, right = len(people), *(np.searchsorted(people, side).astype(np.int32) for side in (first, second))
+        pairs = RankedPairs(impostor, left, right, count, sizes)
     return _intervals(lambda weight: pairs.refused(weight, rates), 1, count, replicates, level, seed)[0]
 
 
@@ -103,18 +115,24 @@ class RankedPairs:
 
     left, right: (P,) number of the subject of either image, below `subjects`. Weights are (S + 1, R): of each subject in R replicates,
     and a last row of ones, which the second subject of a pair of one person points to: its weight counts once.
+    sizes: (S,) how many images each subject has, where these are the highest of all non-mated pairs of the images.
     """
 
-    def __init__(self, score: np.ndarray, left: np.ndarray, right: np.ndarray, subjects: int) -> None:
-        right = np.where(left == right, np.int32(subjects), right)
-        cells = sparse.coo_array((np.ones(len(left), np.float32), (left, right)), shape=(subjects + 1, subjects + 1))
-        self._pairs_between = cells.tocsr()
+    def __init__(self, score: np.ndarray, left: np.ndarray, right: np.ndarray, subjects: int, sizes: np.ndarray | None = None) -> None:
+        self._sizes = sizes
+        if sizes is None:
+            right = np.where(left == right, np.int32(subjects), right)
+            cells = sparse.coo_array((np.ones(len(left), np.float32), (left, right)), shape=(subjects + 1, subjects + 1))
+            self._pairs_between = cells.tocsr()
         order = np.argsort(score)[::-1]
         order = order[: len(order) - np.count_nonzero(np.isneginf(score))]
         self.score, self._left, self._right = score[order], left[order], right[order]
 
     def total(self, weight: np.ndarray) -> np.ndarray:
         """(R,) weight of all pairs, from the number of pairs between people."""
+        if self._sizes is not None:  # all pairs less those of a person: sum over i < j of w_i n_i w_j n_j
+            of_people = weight[:-1].astype(float) * self._sizes[:, None]
+            return (of_people.sum(0) ** 2 - np.square(of_people).sum(0)) / 2
         rows = 512
         starts = range(0, weight.shape[0], rows)
         sums = (np.einsum("sr,sr->r", weight[s : s + rows], self._pairs_between[s : s + rows] @ weight, dtype=float) for s in starts)
@@ -128,6 +146,10 @@ class RankedPairs:
                 reached.extend(reached[-1] + block.cumsum(0, dtype=float))
                 if (reached[-1] / total > rates.max()).all():
                     break
+            else:
+                short = (reached[-1] / total <= rates.max()) & (reached[-1] < total * (1 - 1e-9))
+                if self._sizes is not None and short.any():  # pairs that are not held might pass the rate
+                    raise ValueError(f"{len(self.score)} scores are too few of the highest for a rate of {rates.max():g}; give more")
             upto = np.stack(reached)  # (K + 1, R) weight before each step
             share = upto[1:] / total
             found = np.empty((len(rates), weight.shape[1]))

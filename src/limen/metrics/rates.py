@@ -11,12 +11,14 @@ def allowed_events(count: int, rate: np.ndarray | Sequence[float]) -> np.ndarray
     return np.where((near >= 0) & (near <= count) & (near / count <= np.asarray(rate)[..., None]), near, 0).max(-1).astype(int)
 
 
-def refused_scores(impostor: np.ndarray, rate: np.ndarray | Sequence[float]) -> np.ndarray:
+def refused_scores(impostor: np.ndarray, rate: np.ndarray | Sequence[float], count: int | None = None) -> np.ndarray:
     """(F,) the highest score to refuse so that the share of impostors above it does not exceed the rate; minus infinity to refuse none.
 
-    In the scores' precision. Costs one partition, no sort.
+    In the scores' precision. Costs one partition, no sort. Of `count` impostors those given are the highest.
     """
-    place = len(impostor) - 1 - allowed_events(len(impostor), rate)  # in rising order
+    place = len(impostor) - 1 - allowed_events(len(impostor) if count is None else count, rate)  # in rising order
+    if count is not None and len(impostor) < count and (place < 0).any():
+        raise ValueError(f"{len(impostor)} of {count} scores are too few of the highest for a rate of {max(rate):g}; give more")
     parted = np.partition(impostor, np.unique(place.clip(0)))
     return np.where(place >= 0, parted[place.clip(0)], impostor.dtype.type(-np.inf))
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limen.metrics.pair_bootstrap import refused_interval
+from limen.metrics.image_pairs import non_mated_pairs
+from limen.metrics.intervals import uniform_interval
+from limen.metrics.pair_bootstrap import rate_interval, refused_interval
 from limen.metrics.rates import allowed_events, checked_rates, checked_scores, lowest_above, refused_scores
 
 
@@ -41,6 +43,7 @@ def threshold_at_fmr(
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    images: np.ndarray | None = None,
 ) -> Thresholds:
     """The lowest thresholds at which the share of impostors with `score >= threshold` does not exceed `fmr`.
 
@@ -49,16 +52,20 @@ def threshold_at_fmr(
         fmr: (F,) false match rates from 0 to 1, or one of them.
         first, second: (I,) person of either image, for the interval: people are drawn again, and the threshold is found again, as in
             `bootstrap_interval`. None leaves the interval out.
+        images: (N,) the person in each image, where the impostors are all non-mated pairs of these images: `impostor` may then hold the
+            highest of them alone, as of `all_pairs`.
 
     Raises:
-        ValueError: NaN, no impostor, a rate outside 0 to 1, one of `first` and `second` alone or of another length.
+        ValueError: NaN, no impostor, a rate outside 0 to 1, one of `first` and `second` alone or of another length, too few of the
+            highest impostors.
     """
     impostor, rates = checked_scores(impostor), checked_rates(fmr)
-    refused = refused_scores(impostor, rates)
-    resolved = allowed_events(len(impostor), rates) > 0
+    count = len(impostor) if images is None else non_mated_pairs(images)
+    refused = refused_scores(impostor, rates, count)
+    resolved = allowed_events(count, rates) > 0
     low = high = np.asarray([np.nan] * len(rates))
     if first is not None and second is not None:
-        interval = refused_interval(impostor, first, second, rates, replicates, level, seed)
+        interval = refused_interval(impostor, first, second, rates, replicates, level, seed, images)
         low, high = (np.where(resolved, lowest_above(end), np.nan) for end in (interval.low, interval.high))
     elif first is not None or second is not None:
         raise ValueError("first and second: the people of both images are needed for an interval")
@@ -68,6 +75,27 @@ def threshold_at_fmr(
         low=low,
         high=high,
         false_matches=np.array([np.count_nonzero(impostor > end) for end in refused]),
-        impostors=len(impostor),
+        impostors=count,
         needed=np.array([math.ceil(1 / rate - 1e-9) if rate else np.iinfo(np.int64).max for rate in rates]),
     )
+
+
+def fnmr_interval(
+    mated: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    threshold: Sequence[float] | np.ndarray,
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(F,) low and high end of the share of mated pairs with `score < threshold`, the F thresholds fixed and people drawn again.
+
+    Where none or all of the pairs are errors, `uniform_interval`. The same of non-mated pairs is 1 - FMR. Arguments as of
+    `rate_interval`.
+    """
+    accepted = rate_interval(mated, first, second, list(threshold), replicates, level, seed)
+    low, high = 1 - accepted.high, 1 - accepted.low
+    for k in np.flatnonzero((accepted.value == 0) | (accepted.value == 1)):
+        low[k], high[k] = uniform_interval(round(len(mated) * (1 - accepted.value[k])), first, second, level)
+    return low, high

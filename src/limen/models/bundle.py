@@ -21,6 +21,7 @@ from torch import nn
 from limen.backbones import create_backbone
 from limen.errors import LimenError
 from limen.files import atomic_write, explain, file_sha256, open_plain_file, unique_keys
+from limen.models.operating_point import OperatingPoint, points_from_json
 from limen.models.preprocessing import Preprocessing
 from limen.names import name_bytes
 from limen.quality import Calibration, QualityHead
@@ -85,6 +86,7 @@ class Bundle:
     recipe                 the training recipe as nested plain values; empty for an imported release
     class_names_sha256     of the classes trained on; None where they are not known
     calibration            what `limen calibrate` found of the model's quality; None where it was not calibrated
+    operating_points       the thresholds it found, one for each FMR, which falls; empty where it was not calibrated
     training               summary: images seen, final loss, hours, hardware, ...
     sha256                 of the file this was loaded from; None for one that was not
     """
@@ -97,6 +99,7 @@ class Bundle:
     licence: str = "not stated"
     class_names_sha256: str | None = None
     calibration: Calibration | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
     source_sha256: str = field(default_factory=source_sha256)
     created: str = field(default_factory=_now)
     sha256: str | None = None
@@ -129,6 +132,7 @@ class Bundle:
             "preprocessing": asdict(self.preprocessing),
             "quality_head": bool(self.group("quality")),
             "calibration": self.calibration.summary if self.calibration else None,
+            "operating_points": [point.summary for point in self.operating_points],
             "licence": self.licence,
             "training": self.training,
             "class_names_sha256": self.class_names_sha256,
@@ -155,7 +159,7 @@ class Bundle:
         return _filled(lambda: QualityHead(self.architecture.embedding_size), weights)
 
 
-ADDED = ("calibration",)  # fields that files of earlier versions lack: left out of the file where they are None
+ADDED = ("calibration", "operating_points")  # fields that files of earlier versions lack: left out of the file where they are empty
 DESCRIBED = tuple(f.name for f in fields(Bundle) if f.name not in ("tensors", "sha256"))
 KINDS = {"recipe": dict, "training": dict, "licence": str, "class_names_sha256": str | None, "source_sha256": str, "created": str}
 HASHES = ("weights_sha256", "description_sha256")
@@ -172,7 +176,7 @@ def save_bundle(path: str | Path, bundle: Bundle) -> str:
         _check(bundle)
     except LimenError as error:
         raise LimenError(f"cannot save {path}: {error}") from error
-    description = {name: getattr(bundle, name) for name in DESCRIBED if name not in ADDED or getattr(bundle, name) is not None}
+    description = {name: getattr(bundle, name) for name in DESCRIBED if name not in ADDED or getattr(bundle, name)}
     description |= {"format": FORMAT, "weights_sha256": bundle.weights_sha256}
     text = json.dumps(description, default=asdict, sort_keys=True)
     text = json.dumps(json.loads(text) | {"description_sha256": _description_sha256(text, bundle.tensors)}, sort_keys=True)
@@ -244,6 +248,8 @@ def _parse(text: str) -> tuple[dict[str, Any], dict[str, str]]:
         description["architecture"] = Architecture(**description["architecture"])
         if "calibration" in description:
             description["calibration"] = Calibration.from_json(description["calibration"])
+        if "operating_points" in description:
+            description["operating_points"] = points_from_json(description["operating_points"])
         if unlike := (description.keys() | set(ADDED)) ^ set(DESCRIBED):
             raise ValueError(f"missing or unknown: {', '.join(sorted(unlike))}")
         for name, kind in KINDS.items():

@@ -1,5 +1,6 @@
 """From a bundle and aligned images to embeddings: nobody types RGB or BGR, mean or flip at inference."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from limen.devices import WithoutTF32, check_threads, computing_on, usable_devic
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, save_bundle
 from limen.models.model import BATCH, Model, graph_format, open_model
+from limen.models.operating_point import OperatingPoint, with_points
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.recogniser import Embeddings, check_images, embeddings_of
@@ -80,6 +82,10 @@ class Embedder:
     def calibration(self) -> Calibration | None:
         return self.bundle.calibration
 
+    @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        return self.bundle.operating_points
+
     def calibration_file(self, out: str | Path | None = None) -> Path:
         if out is None and self.path is None:
             raise LimenError("this model lies in no file; name one to keep its calibration in")
@@ -88,9 +94,13 @@ class Embedder:
             raise LimenError(f"--out {path}: a bundle under that name would be taken for an ONNX or OpenVINO file; choose another")
         return path
 
-    def save_calibration(self, calibration: Calibration, out: str | Path | None = None) -> Path:
-        path = self.calibration_file(out)
-        calibrated = replace(self.bundle, calibration=calibration)
+    def save_calibration(
+        self, calibration: Calibration | None = None, out: str | Path | None = None, points: Sequence[OperatingPoint] = ()
+    ) -> Path:
+        path, earlier = self.calibration_file(out), self.bundle
+        calibrated = replace(
+            earlier, calibration=calibration or earlier.calibration, operating_points=with_points(earlier.operating_points, points)
+        )
         calibrated.sha256 = save_bundle(path, calibrated)
         self.bundle, self.path = calibrated, path
         return path

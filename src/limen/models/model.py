@@ -1,11 +1,13 @@
 """How a model file is opened, and what every kind of them answers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from limen.errors import LimenError
 from limen.lookup import did_you_mean
 from limen.models.hub import fetch, repository
+from limen.models.operating_point import OperatingPoint
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.recogniser import Recogniser
@@ -20,6 +22,7 @@ class Model(Recogniser, Protocol):
 
     path          the file, None where it lies in none
     calibration   what `limen calibrate` found of a quality of its images, None where it was not calibrated
+    operating_points   the thresholds that it found, one for each FMR, which falls; empty where it was not calibrated
     device        where it computes
     has_quality   whether `embed` gives a quality
     margin        the name of the margin it was trained with, None where the file does not say
@@ -36,6 +39,8 @@ class Model(Recogniser, Protocol):
     @property
     def calibration(self) -> Calibration | None: ...
     @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]: ...
+    @property
     def has_quality(self) -> bool: ...
     @property
     def margin(self) -> str | None: ...
@@ -48,8 +53,13 @@ class Model(Recogniser, Protocol):
         """The file that a calibration would be kept in, `out` or the model's own. Raises LimenError where it cannot be `out`."""
         ...
 
-    def save_calibration(self, calibration: Calibration, out: str | Path | None = None) -> Path:
-        """Keeps the calibration in `calibration_file(out)`, which it returns, and answers with it from then on."""
+    def save_calibration(
+        self, calibration: Calibration | None = None, out: str | Path | None = None, points: Sequence[OperatingPoint] = ()
+    ) -> Path:
+        """Keeps the calibration and the operating points in `calibration_file(out)`, which it returns, and answers with them from then on.
+
+        An earlier calibration stays where none is given, and earlier points at other false match rates stay.
+        """
         ...
 
 

@@ -65,9 +65,7 @@ def with_interval(
     few = has_few_events(metric, [int(kind.sum()) for kind in kinds])
     if metric.value in (0, 1) and kinds:
         for kind in kinds:
-            count, error = int(kind.sum()), np.zeros(int(kind.sum()), bool)
-            effect = max(metrics.design_effect(error, people[kind]) for people in (first, second))
-            reached = [float(end) for end in metrics.proportion_interval(metric.value * count, count, effect, level)]
+            reached = metrics.uniform_interval(int(metric.value * kind.sum()), first[kind], second[kind], level)
             low, high = min(low, reached[0]), max(high, reached[1])
         return replace(metric, interval=Interval(low, high, level, "Clopper-Pearson, people drawn", few))
     return replace(metric, interval=Interval(low, high, level, few_events=few)) if low < high else metric

@@ -52,4 +52,4 @@ def _keep_bundle(path: Path, bundle: Bundle) -> None:
     if before is None or before.weights_sha256 != bundle.weights_sha256:
         save_bundle(path, bundle)
     elif before.licence != bundle.licence:
-        save_bundle(path, dataclasses.replace(bundle, calibration=before.calibration))
+        save_bundle(path, dataclasses.replace(bundle, calibration=before.calibration, operating_points=before.operating_points))

@@ -42,7 +42,8 @@ def export_model(
     """Writes the model to `path` and its sidecar beside it, of OpenVINO also its .bin, and returns how far the two differ.
 
     The graph takes any number of images. Its outputs are `embedding`, a unit vector, `norm` and, where the model has one, `quality`, each
-    of the image alone: the mirror image is the caller's. The calibration goes along at float32; other precisions move what it rests on.
+    of the image alone: the mirror image is the caller's. Calibration and operating points go along at float32; other
+    precisions move what they rest on.
 
     Args:
         format: "onnx" or "openvino"; None is what the suffix says, .onnx or .xml.
@@ -111,7 +112,8 @@ def write_model(
     """Writes the files of an exported model, unproved, and others beside them: into a folder of its own. `images` are for int8."""
     exported = Exported(input, precision, reference.bundle.weights_sha256, reference.margin)
     calibration = reference.calibration if precision == "float32" else None
-    sidecar = Sidecar(reference.preprocessing, reference.bundle.licence, calibration, exported)
+    points = reference.operating_points if precision == "float32" else ()
+    sidecar = Sidecar(reference.preprocessing, reference.bundle.licence, calibration, exported, points)
     graph = path.with_suffix(".graph.onnx")
     write_onnx(reference.bundle, graph, input == "uint8")
     if precision == "int8" and images is not None:

@@ -1,6 +1,6 @@
 """An embedder from a graph: any recogniser, whoever trained it, beside a small JSON file that states its preprocessing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from limen.models.graphs.onnxruntime import open_onnx
 from limen.models.graphs.openvino import open_openvino
 from limen.models.graphs.sidecar import read_sidecar, sidecar_of, write_sidecar
 from limen.models.model import BATCH, graph_format
+from limen.models.operating_point import OperatingPoint, with_points
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.recogniser import Embeddings, check_images, embeddings_of
@@ -75,6 +76,10 @@ class GraphEmbedder:
         return self._sidecar.calibration
 
     @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        return self._sidecar.operating_points
+
+    @property
     def has_quality(self) -> bool:
         return self._network.has_quality
 
@@ -119,16 +124,21 @@ class GraphEmbedder:
     def facts(self) -> dict[str, Any]:
         facts = self.description
         facts |= {"quality_head": self.has_quality} if self._sidecar.exported else {}
-        return {"sha256": facts.pop("model_sha256"), **facts, "calibration": self.calibration.summary if self.calibration else None}
+        facts |= {"calibration": self.calibration.summary if self.calibration else None}
+        return {"sha256": facts.pop("model_sha256"), **facts, "operating_points": [point.summary for point in self.operating_points]}
 
     def calibration_file(self, out: str | Path | None = None) -> Path:
         if out is not None:
             raise LimenError(f"--out {out}: what is found of {self.path} is kept in its sidecar, {self._sidecar_path}; leave --out")
         return self._sidecar_path
 
-    def save_calibration(self, calibration: Calibration, out: str | Path | None = None) -> Path:
-        path = self.calibration_file(out)
-        calibrated = replace(self._sidecar, calibration=calibration)
+    def save_calibration(
+        self, calibration: Calibration | None = None, out: str | Path | None = None, points: Sequence[OperatingPoint] = ()
+    ) -> Path:
+        path, earlier = self.calibration_file(out), self._sidecar
+        calibrated = replace(
+            earlier, calibration=calibration or earlier.calibration, operating_points=with_points(earlier.operating_points, points)
+        )
         write_sidecar(path, calibrated)
         self._sidecar, self._sidecar_sha256 = calibrated, self._hash_of_sidecar()
         return path

@@ -2,8 +2,8 @@
 
 The sidecar of `model.onnx` is `model.onnx.json`. It holds the fields of `Preprocessing`, a `licence`, and `pixels`: "0..1" where `mean` and
 `std` are those of `pixel / 255`, "0..255" where they are those of the pixels as they are. None of them may be left out. `limen calibrate`
-adds a `calibration`, and `limen export` says in `exported` what else it knows. A file that limen exported holds the same text inside,
-which is used where the sidecar is lost.
+adds `operating_points` and a `calibration`, and `limen export` says in `exported` what else it knows. A file that limen exported holds the
+same text inside, which is used where the sidecar is lost.
 """
 
 import json
@@ -16,10 +16,11 @@ import msgspec
 from limen.errors import LimenError
 from limen.files import parse_json, read_json, write_text
 from limen.lookup import did_you_mean
+from limen.models.operating_point import OperatingPoint, points_from_json
 from limen.models.preprocessing import KINDS, Preprocessing
 from limen.quality import Calibration
 
-LARGEST = 1 << 20  # bytes: a sidecar with a calibration has about 20,000
+LARGEST = 1 << 20  # bytes: a calibration has about 20,000, an operating point of many people 35,000
 SCALES = {"0..1": 1.0, "0..255": 255.0}
 TEMPLATE = asdict(Preprocessing()) | {"pixels": "0..1", "licence": "not stated"}
 STATED: dict[str, type] = KINDS | {"mean": list, "std": list, "pixels": str, "licence": str}
@@ -54,12 +55,15 @@ class Sidecar:
     licence: str
     calibration: Calibration | None = None
     exported: Exported | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
 
     @property
     def text(self) -> str:
         stated = asdict(self.preprocessing) | {"pixels": "0..1", "licence": self.licence}
         more = {"calibration": self.calibration, "exported": self.exported}
-        return json.dumps(stated | {name: asdict(value) for name, value in more.items() if value is not None}, indent=1)
+        stated |= {name: asdict(value) for name, value in more.items() if value is not None}
+        points = [asdict(point) for point in self.operating_points]
+        return json.dumps(stated | ({"operating_points": points} if points else {}), indent=1)
 
 
 def read_sidecar(path: Path, inside: str | None = None) -> Sidecar:
@@ -74,7 +78,8 @@ def read_sidecar(path: Path, inside: str | None = None) -> Sidecar:
         needed = "" if path.exists() else "; a graph needs this sidecar, which states its preprocessing"
         reason = str(error).removeprefix(f"{path}: ") + needed
     else:
-        return Sidecar(*parts, _calibration(path, stated.get("calibration")), _exported(path, stated.get("exported")))
+        found = _calibration(path, stated.get("calibration")), _exported(path, stated.get("exported"))
+        return Sidecar(*parts, *found, _operating_points(path, stated.get("operating_points", [])))
     raise wrong_sidecar(path, reason)
 
 
@@ -88,6 +93,13 @@ def _calibration(path: Path, stated: Any) -> Calibration | None:
         return Calibration.from_json(stated) if stated else None
     except (ValueError, TypeError, AttributeError) as error:
         raise LimenError(f"{path}: its calibration is damaged ({error}); take it out and run `limen calibrate` again") from error
+
+
+def _operating_points(path: Path, stated: Any) -> tuple[OperatingPoint, ...]:
+    try:
+        return points_from_json(stated)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LimenError(f"{path}: its operating_points are damaged ({error}); take them out and run `limen calibrate` again") from error
 
 
 def _exported(path: Path, stated: Any) -> Exported | None:
@@ -107,7 +119,7 @@ def _parse(stated: Any) -> tuple[Preprocessing, str]:
     if not isinstance(stated, dict):
         raise LimenError(f"it holds a {type(stated).__name__}, not an object")
     for name in stated:
-        if name not in (*STATED, "calibration", "exported"):
+        if name not in (*STATED, "calibration", "exported", "operating_points"):
             raise LimenError(f"{name!r} is not one of its fields; {did_you_mean(name, STATED)}")
     for name, kind in STATED.items():
         if name not in stated:
