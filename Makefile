@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs release-check
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -13,9 +13,15 @@ demo: .venv/installed
 	$(BIN)/limen demo
 
 lint: .venv/installed
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs tools
+	$(BIN)/ruff format --check src tests benchmarks docs tools
 	$(BIN)/mypy
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+docs: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -n -W --keep-going -b html -d build/doctrees docs build/site
+
+release-check: .venv/installed
+	$(BIN)/python tools/release_check.py --demo

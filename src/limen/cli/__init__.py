@@ -5,10 +5,12 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+import shtab
 
 import limen
 from limen.errors import LimenError, LimenWarning
@@ -34,18 +36,17 @@ COMMANDS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status: 0 done, 1 failed with one line on standard error, 2 wrong usage."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of all commands, complete for those `chosen`. Only these are imported: `limen --help` need not wait for PyTorch."""
     parser = argparse.ArgumentParser(prog="limen", description="Train face recognisers with adaptive margins, and referee them.")
     parser.add_argument("--version", action="version", version=f"limen {limen.__version__}")
+    parser.add_argument("--print-completion", choices=SHELLS, metavar="SHELL", help=f"print a completion script for {', '.join(SHELLS)}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    if "RANK" in os.environ:  # under torchrun: a warning of DistributedDataParallel's is printed by each process, past Python's filters
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    chosen = next((word for word in words if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
-        # Only the chosen command is imported: `limen --help` need not wait for PyTorch.
-        module = import_module(f"limen.cli.{name}") if name == chosen else None
+        module = import_module(f"limen.cli.{name}") if name in chosen else None
         command = commands.add_parser(
             name,
             help=summary,
@@ -57,6 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
         command.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0 done, 1 failed with one line on standard error, 2 wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--print-completion"] and words[1:2] and words[1] in SHELLS:
+        print(shtab.complete(parser_of(COMMANDS), words[1]))
+        return 0
+    if "RANK" in os.environ:  # under torchrun: a warning of DistributedDataParallel's is printed by each process, past Python's filters
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    parser = parser_of([word for word in words if not word.startswith("-")][:1])
     flags = {word for word in words if word in ("--json", "--debug")}  # wherever they stand, after a sub-command too
     options, extra = parser.parse_known_args([word for word in words if word not in flags])
     options.json, options.debug = "--json" in flags, "--debug" in flags
