@@ -9,7 +9,8 @@ from scipy.stats import norm, rankdata
 
 from limen.protocols import Discarding, Interval, Metric, Result
 from limen.report.html import write_report
-from limen.report.paper_tables import paper_tables, table_lines, write_paper_tables
+from limen.report.number_tables import table_lines, write_tables
+from limen.report.paper_tables import paper_tables
 
 
 def verification(model, name, accuracy, half=0.01):
@@ -90,7 +91,7 @@ def test_nothing_to_compare_makes_no_table():
 def test_the_files(tmp_path):
     results = [verification("a_b & 50%", name, value) for name, value in (("lfw", 0.98), ("c$\x1b", 0.9))]
     tables = paper_tables([*results, verification("=1+1", "lfw", 0.5)])
-    files = write_paper_tables(tmp_path, tables)
+    files = write_tables(tmp_path, tables)
     stored = json.loads(files["tables"].read_text())
     name, cells = stored[0]["rows"][0]
     assert (name, cells[0]["value"], cells[0]["interval"]["low"], cells[0]["events"]) == ("a_b & 50%", 0.98, 0.97, 7)

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "a bundle to an ONNX or OpenVINO file, proved to compute the same",
     "publish": "a bundle and a model card made from it, in a folder or on the Hugging Face Hub",
     "evaluate": "judge a model on benchmarks or pairs of images",
+    "compare-results": "results of evaluations side by side, with the intervals of their differences",
     "protocols": "list the benchmarks, what their folders must hold and where people get them",
     "embed": "embeddings of images, as a .npz file",
     "identify": "who is in images: the nearest people of a gallery, or nobody",
@@ -46,7 +47,7 @@ def parser_of(chosen: Collection[str]) -> argparse.ArgumentParser:
     parser.add_argument("--print-completion", choices=SHELLS, metavar="SHELL", help=f"print a completion script for {', '.join(SHELLS)}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        module = import_module(f"limen.cli.{name}") if name in chosen else None
+        module = import_module(_module(name)) if name in chosen else None
         command = commands.add_parser(
             name,
             help=summary,
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = {word for word in words if word in ("--json", "--debug")}  # wherever they stand, after a sub-command too
     options, extra = parser.parse_known_args([word for word in words if word not in flags])
     options.json, options.debug = "--json" in flags, "--debug" in flags
-    command_module = import_module(f"limen.cli.{options.command}")
+    command_module = import_module(_module(options.command))
     if extra and not getattr(command_module, "TAKES_SETTINGS", False):
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     options.settings = extra
@@ -91,6 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
     failed = getattr(command_module, "failed", None)  # whether what was found is a failure, as unreadable images are
     return int(failed is not None and failed(result))
+
+
+def _module(command: str) -> str:
+    return f"limen.cli.{command.replace('-', '_')}"
 
 
 def _said(error: BaseException) -> str:

@@ -29,6 +29,7 @@ names the person in each image ("lfw.bin image 7"). A report of other models or 
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from limen.cli.progress import progress_bar
 from limen.cli.tasks import add_task_arguments, tasks_of
 from limen.models.model import model_name, open_model
 from limen.protocols import Result
+from limen.protocols.differences import training_of
 from limen.protocols.runners import result_names
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
 
@@ -62,7 +64,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for runner in runners:
             with progress_bar(runner.name) as progress:
                 found = runner.run(embedder, model, progress, **inference_options(options))
-            results += found if isinstance(found, list) else [found]
+            trained = training_of(embedder.facts)
+            results += [replace(one, training=trained) for one in (found if isinstance(found, list) else [found])]
     title = f"{', '.join(models)} on {', '.join(runner.name for runner in runners)}"
     return write_evaluation(out, title, results) | result_summary(results)
 

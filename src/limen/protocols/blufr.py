@@ -81,6 +81,11 @@ class Blufr:
             switches={**description, **self._switches(description), **self.trials.switches, **self.switches},
             curves=[_of_trials("vr", self.far or VERIFICATION_FAR, verified), _of_trials("dir", self.far or IDENTIFICATION_FAR, searched)],
             failures=list(table.failures.values()),
+            draws_sha256=self._bootstrap.draws_sha256(
+                map(self.trials.source.locate, range(len(self.trials.person))),
+                self.trials.person,
+                *(numbers for trial in trials for numbers in (trial.test, trial.gallery, trial.probe)),
+            ),
         )
 
     def _verify(self, vectors: np.ndarray, trial: Trial) -> metrics.BlufrTrial:

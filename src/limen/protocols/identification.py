@@ -151,6 +151,9 @@ class Identification:
             curves=[curve for one, found in zip(searched.galleries, searches, strict=True) for curve in self._curves(one, found)],
             failures=[*scores.failures.values(), *names],
             mistakes=mistakes_of(searched, searches, measured),
+            draws_sha256=self._bootstrap.draws_sha256(
+                searched.templates.names, self._person, *(side for one in searched.galleries for side in (one.gallery, one.probe))
+            ),
         )
 
     def _mated(self, gallery: Gallery) -> np.ndarray:

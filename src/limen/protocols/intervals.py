@@ -1,6 +1,8 @@
 """The intervals of a protocol's numbers: people drawn again, and where nothing went wrong, how often nothing would."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,11 +39,27 @@ class Bootstrap:
         statistics = [figure.statistic for figure in figures if figure.statistic]
         if not statistics:  # none of the rates is resolved
             return [figure.metric for figure in figures]
-        ends = iter(self.of(lambda weight: np.concatenate([np.atleast_1d(found(weight)) for found in statistics]), first, second))
-        return [
-            with_interval(figure.metric, next(ends), self.level, first, second, figure.kinds) if figure.statistic else figure.metric
-            for figure in figures
-        ]
+        every: metrics.Statistic = lambda weight: np.concatenate([np.atleast_1d(found(weight)) for found in statistics])  # noqa: E731
+        drawn = metrics.bootstrap_interval(every, first, second, self.replicates, self.level, self.seed)
+        rows = zip(drawn.low, drawn.high, drawn.replicates.T, strict=True)
+        found = []
+        for figure in figures:
+            metric = figure.metric
+            if figure.statistic:
+                low, high, replicates = next(rows)
+                metric = with_interval(metric, np.array([low, high]), self.level, first, second, figure.kinds).with_replicates(replicates)
+            found.append(metric)
+        return found
+
+    def draws_sha256(self, names: Iterable[str], *numbers: np.ndarray) -> str:
+        """SHA-256 of what is judged, by the `names` of its images or templates and any `numbers` that say what is compared and whose it
+        is, and of how people are drawn. Where the images lie makes no difference: of a path its last part counts."""
+        digest = hashlib.sha256(repr((self.replicates, self.level, self.seed)).encode())
+        for name in names:
+            digest.update(os.fsencode(name.replace("\\", "/").rpartition("/")[2]) + b"\0")
+        for array in numbers:
+            digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, "<i8").tobytes())
+        return digest.hexdigest()
 
     @property
     def switches(self) -> dict[str, float]:
@@ -86,7 +104,7 @@ def with_threshold_intervals(
     lows, highs = lowest_above(drawn.refused.low), lowest_above(drawn.refused.high)
     for place, number in enumerate(told):
         ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
-        metric = with_interval(found[number], ends, level, first, second, kinds)
+        metric = with_interval(found[number], ends, level, first, second, kinds).with_replicates(drawn.tar.replicates[:, place])
         if np.isfinite([lows[place], highs[place]]).all():
             few = has_few_events(metric)
             metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), level, few_events=few)

@@ -135,6 +135,11 @@ class MegaFaceChallenge:
             switches={**description, **self._switches(description, noise), **task.switches, **self.switches},
             curves=[_cmc(found, max(self._ranks))],
             failures=list(table.failures.values()),
+            draws_sha256=self._bootstrap.draws_sha256(
+                map(task.source.locate, task.probe[taking_part].tolist()),
+                person,
+                task.distractor if skip is None else task.distractor[~skip],
+            ),
         )
 
     def _figures(self, found: metrics.MegaFace) -> list[Metric]:

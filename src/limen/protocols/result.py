@@ -1,8 +1,9 @@
 """What a protocol found: numbers that know their unit, their interval and the events behind them, and the switches they hold for."""
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
 from typing import Any, Literal
 
@@ -57,6 +58,9 @@ class Metric:
     """Of the threshold, found again in every replicate."""
     needed: int | None = None
     """Of a number that is unresolved: how many impostors it takes to resolve it."""
+    drawn: str = field(default="", repr=False)
+    """The number found again in each replicate of the bootstrap: float32, least byte first, in base64. Of numbers that models are compared
+    by alone, see `comparable`."""
     key: str = ""
     """Its name within a Result: "tar@far=0.001", made of the fields above where none is given."""
 
@@ -70,6 +74,21 @@ class Metric:
             at = "@" + ",".join(f"{name}={value:g}" for name, value in self.at.items()) if self.at else ""
             variant = "".join("_" + word.replace(" ", "_") for word in self.variant)
             self.key = self.quantity + limit + at + variant + (f"_minus_{self.versus}" if self.versus else "")
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it is a rate of the whole, neither of a part of it nor a difference itself."""
+        return self.unit == "rate" and not self.variant and not self.versus and "enrolled" not in self.at
+
+    @property
+    def replicates(self) -> np.ndarray:
+        """(R,) float32 of `drawn`. Raises ValueError where that is damaged."""
+        return np.frombuffer(base64.b64decode(self.drawn, validate=True), "<f4")
+
+    def with_replicates(self, values: np.ndarray) -> "Metric":
+        """The metric with `values` (R,) as its `drawn` where it is `comparable`, else as it is."""
+        drawn = base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+        return replace(self, drawn=drawn) if self.comparable else self
 
 
 @dataclass
@@ -108,6 +127,16 @@ class Mistake:
 
 
 @dataclass
+class Training:
+    """How a model was trained, as far as a comparison asks."""
+
+    recipe_sha256: str
+    """Of the recipe without its seed and its folder: equal where two runs differ by their seed alone."""
+    seed: int
+    margin: str = ""
+
+
+@dataclass
 class Discarding:
     """By what an error versus discard discards, and how its threshold is set."""
 
@@ -139,6 +168,10 @@ class Result:
     """Images that could not be used: file and reason, one line each."""
     mistakes: list[Mistake] = field(default_factory=list)
     """Of a search, surest first: mated probes whose best entry is another person's, and strangers accepted at the lowest FPIR resolved."""
+    draws_sha256: str = ""
+    """Of what was judged and how its people are drawn again: numbers of equal ones are compared draw by draw. Empty where nobody knows."""
+    training: Training | None = None
+    """Of a model whose file says it."""
     limen: str = field(default_factory=lambda: limen.__version__)
     """The version that made it; empty where it is not known."""
 

@@ -118,6 +118,9 @@ class Verification:
             switches={**description, **self._switches(description, fold), **pairs.switches, **self.switches},
             curves=[_histogram(score, same), _roc(score, same)],
             failures=[*scores.failures.values(), *(f"{name}: none of its images can be used" for name in scores.missed)],
+            draws_sha256=self._bootstrap.draws_sha256(
+                map(pairs.place, range(len(pairs.subject))), pairs.first[judged], pairs.second[judged], same, first, second
+            ),
         )
 
     def _switches(self, description: Mapping[str, Any], fold: np.ndarray | None) -> dict[str, Any]:

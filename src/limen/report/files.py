@@ -7,9 +7,10 @@ from pathlib import Path
 
 from limen.errors import LimenError
 from limen.protocols import Result, load_results, save_results
+from limen.report.comparison_tables import tables_of
 from limen.report.curves import write_edc_csv
 from limen.report.html import Section, write_report
-from limen.report.paper_tables import paper_tables, write_paper_tables
+from limen.report.number_tables import write_tables
 from limen.report.searches import write_mistakes_csv
 
 
@@ -31,8 +32,8 @@ def write_evaluation(out: Path, title: str, results: Sequence[Result], sections:
     files = {"report": out / "report.html", "result": out / "result.json"}
     save_results(results, files["result"])
     write_report(files["report"], title, results, sections)
-    if tables := paper_tables(results):
-        files |= write_paper_tables(out, tables)
+    if tables := tables_of(results):
+        files |= write_tables(out, tables)
     if any(result.discarding for result in results):
         files["curves"] = out / "edc.csv"
         write_edc_csv(files["curves"], results)

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from limen.files import write_text
 from limen.names import visible
 from limen.protocols import Metric, Result
+from limen.report.comparison_tables import tables_of
 from limen.report.figures import figure_cmc, figure_det, figure_edc, figure_histogram, figure_roc, to_svg
-from limen.report.paper_tables import cell_text, paper_tables
+from limen.report.number_tables import cell_text
 from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text
 
 
@@ -45,7 +46,7 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
     page = environment.get_template("report.html.j2").render(
         title=title,
         cards=[_Card(result, label) for result, label in zip(results, labels, strict=True)],
-        tables=paper_tables(results),
+        tables=tables_of(results),
         numbers=_numbers(results),
         switches=_switches(results),
         axis=_headline_axis(results),

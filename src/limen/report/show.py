@@ -5,6 +5,7 @@ from pathlib import Path
 
 from limen.names import visible
 from limen.protocols import Metric, Result
+from limen.protocols.differences import UNPAIRED
 
 NAMES = {
     "tar": "TAR",
@@ -55,11 +56,12 @@ def metric_text(metric: Metric, value: float | int | None = None, unit: bool = T
 
 
 def interval_text(metric: Metric) -> str:
-    """ "98.10 to 98.92", with "few events" where it rests on too few to be sure of; nothing where there is no interval."""
+    """ "98.10 to 98.92", or nothing where there is no interval; with "few events" where it rests on too few to be sure of, with "unpaired"
+    where it is that of a difference between models that were judged on other pairs or people."""
     if metric.interval is None:
         return ""
     ends = f"{metric_text(metric, metric.interval.low, unit=False)} to {metric_text(metric, metric.interval.high, unit=False)}"
-    return ends + (", few events" if metric.interval.few_events else "")
+    return ends + ", few events" * metric.interval.few_events + ", unpaired" * (metric.interval.method == UNPAIRED)
 
 
 def threshold_text(metric: Metric) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from limen.names import visible
 from limen.protocols import Metric, Result
-from limen.report.paper_tables import paper_tables, table_lines
+from limen.report.comparison_tables import comparison_tables, tables_of
+from limen.report.number_tables import COLUMNS, table_lines, table_rows
 from limen.report.searches import mistake_lines, size_lines
 from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text, working_point
 
@@ -22,7 +23,8 @@ def result_summary(results: Sequence[Result]) -> dict[str, Any]:
         }
         for result in results
     ]
-    return {"results": found, "text": result_lines(results)}
+    rows = [dict(zip(COLUMNS, row, strict=True)) for table in comparison_tables(results) for row in table_rows(table)]
+    return {"results": found, "text": result_lines(results)} | ({"comparison": rows} if rows else {})
 
 
 def result_lines(results: Sequence[Result]) -> list[str]:
@@ -38,8 +40,12 @@ def result_lines(results: Sequence[Result]) -> list[str]:
             lines += discard_lines(group)
         if result.switches.get("collapsed") and (group is None or result is group[0]):
             lines.append("  the features of this model turned away from all centres in training: it has collapsed")
-    lines += [line for table in paper_tables(results) for line in ("", *table_lines(table))]
-    return [visible(line) for line in lines]
+    return [*map(visible, lines), *all_table_lines(results)]
+
+
+def all_table_lines(results: Sequence[Result]) -> list[str]:
+    """The lines of all tables of the results, an empty one before each."""
+    return [line for table in tables_of(results) for line in ("", *table_lines(table))]
 
 
 def _lines(result: Result) -> list[str]:

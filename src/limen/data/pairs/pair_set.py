@@ -50,6 +50,14 @@ class PairSet:
     def __len__(self) -> int:
         return len(self.same)
 
+    def place(self, number: int) -> str:
+        """What to call the image or template `number`, as `first` and `second` have them."""
+        return self.source.locate(number) if self.templates is None else str(self.templates.names[number])
+
+    def image_of(self, number: int) -> int:
+        """The image `number` itself, or the first one of the template."""
+        return number if self.templates is None else int(self.templates.image[np.argmax(self.templates.template == number)])
+
 
 def joined_subjects(first: np.ndarray, second: np.ndarray, same: np.ndarray, count: int) -> np.ndarray:
     """(count,) int64: the groups of images joined by mated pairs, which stand for people where a file names none."""
