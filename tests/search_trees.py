@@ -115,5 +115,21 @@ def ijb_suite(letter, galleries):
     return write
 
 
+def ijb_original(newer=False):
+    """The templates 1 and 2 are in the first gallery, 3 in the second; 506 has no crop."""
+
+    def write(root):
+        trees.ijb_original(root)
+        if newer:
+            for old, new in (("gallery_G1", "gallery_G1"), ("gallery_G2", "gallery_G2"), ("probe_mixed", "probes")):
+                (root / "protocols/test4").mkdir(exist_ok=True)
+                (root / f"protocols/ijbc_1N_{old}.csv").rename(root / f"protocols/test4/{new}.csv")
+        probes = {f"template {number}": person for number, person in zip(range(501, 507), (31, 32, 33) * 2, strict=True)}
+        return {"G1": ({"template 1": 31, "template 2": 32}, probes), "G2": ({"template 3": 33}, probes)}
+
+    return write
+
+
 TREES = {"folders": folders, "tinyface": tinyface, "scface": scface(), "scface flat": scface(True), "survface": survface}
 TREES |= {"ijbb-search": ijb_suite("b", ("S1", "S2")), "ijbc-search": ijb_suite("c", ("G1", "G2"))}
+TREES |= {"ijbc-search original": ijb_original(), "ijbc-search newer original": ijb_original(newer=True)}

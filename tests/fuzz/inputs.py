@@ -479,7 +479,11 @@ def one_to_many() -> dict[str, Callable[[Path], Any]]:
         ijbs_tree.write_crops(root / "crops")
 
     found: dict[str, Callable[[Path], Any]] = {"megaface": megaface_tree.write_tree, "megaface devkit": megaface, "lfw-blufr": blufr}
-    return found | {f"ijbs-{test}": ijbs for test in TESTS} | {name: search_trees.TREES[name] for name in ("ijbb-search", "ijbc-search")}
+    return (
+        found
+        | {f"ijbs-{test}": ijbs for test in TESTS}
+        | {name: search_trees.TREES[name] for name in search_trees.TREES if name.startswith("ijb")}
+    )
 
 
 def matlab() -> dict[str, Callable[[Path], Any]]:

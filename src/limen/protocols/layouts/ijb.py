@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from limen.files import file_sha256
 from limen.protocols.layouts.ijb_original import original_pairs
 from limen.protocols.layouts.landmarks import crops, numbers_of
 from limen.protocols.layouts.layout import Layout
-from limen.protocols.layouts.text import number_table, rows_of, whole_number, wrong_line
+from limen.protocols.layouts.text import lines_of, number_table, rows_of, whole_number, wrong_line
 from limen.protocols.layouts.tree import Images, entry, places
 
 FAR = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -39,7 +40,11 @@ def read_suite(layout: Layout, path: Path, letter: str) -> tuple[ImageSource, Te
     names = (table(letter, "face_tid_mid.txt"), table(letter, "name_5pts_score.txt"), crop_folder)
     rows, faces, folder = (layout.files(path, *names)[name] for name in names)
     image, template, media, points, score = [], [], [], [], []
-    for (line, row), (_, face) in zip(rows_of(rows, 3), rows_of(faces, POINTS_FIELDS), strict=False):
+    for one, other in zip_longest(rows_of(rows, 3), rows_of(faces, POINTS_FIELDS)):
+        if one is None or other is None:
+            counts = [sum(1 for _ in lines_of(file)) for file in (rows, faces)]
+            raise LimenError(f"{rows}: has {counts[0]:,} lines and {faces.name} {counts[1]:,}; fetch both again")
+        (line, row), (_, face) = one, other
         if row[0] != face[0]:
             raise wrong_line(faces, line, f"is of {face[0]} where {rows.name} has {row[0]}")
         *place, confidence = numbers_of(faces, line, face[1:])
@@ -48,9 +53,6 @@ def read_suite(layout: Layout, path: Path, letter: str) -> tuple[ImageSource, Te
         media.append(whole_number(rows, line, row[2]))
         points.append(place)
         score.append(confidence)
-    lengths = [sum(1 for _ in rows_of(file, fields)) for file, fields in ((rows, 3), (faces, POINTS_FIELDS))]
-    if len(set(lengths)) > 1:
-        raise LimenError(f"{rows}: has {lengths[0]:,} lines and {faces.name} {lengths[1]:,}; fetch both again")
     if not image:
         raise LimenError(f"{rows}: holds no lines; fetch it again")
     files, number = Images(folder).find_all(image, rows)

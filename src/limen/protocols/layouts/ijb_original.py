@@ -3,8 +3,9 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from limen.errors import LimenError
 from limen.files import file_sha256, read_plain_file
 from limen.protocols.layouts.text import LARGEST, rows_of, whole_number, wrong_line
 from limen.protocols.layouts.tree import FEW, Images, entry, places, refuse_raw, stem_of
+from limen.protocols.task import Gallery, SearchSet
 
 MATCHES = {"b": "ijbb_11_S1_S2_matches.csv", "c": "ijbc_11_G1_G2_matches.csv"}
 TEMPLATES = {
@@ -22,8 +24,18 @@ TEMPLATES = {
     "c": ("ijbc_1N_gallery_G1.csv", "ijbc_1N_gallery_G2.csv", "ijbc_1N_probe_mixed.csv"),
 }
 NEWER = ("test1/enroll_templates.csv", "test1/verif_templates.csv")
+NEWER_SEARCH = ("test4/gallery_G1.csv", "test4/gallery_G2.csv", "test4/probes.csv")
 FOLDERS = ("protocol/", "protocols/", "protocols/archive/", "")
 BOX = ("FACE_X", "FACE_Y", "FACE_WIDTH", "FACE_HEIGHT")
+
+
+class Crops(NamedTuple):
+    """The templates of some tables, and the crops of their rows."""
+
+    source: FileSource
+    templates: Templates
+    ids: np.ndarray  # (T,) int64 rising: the number of each template in the tables
+    missing: int  # rows without a crop
 
 
 def original_pairs(name: str, path: Path, letter: str, far: tuple[float, ...]) -> PairSet | None:
@@ -36,11 +48,44 @@ def original_pairs(name: str, path: Path, letter: str, far: tuple[float, ...]) -
     return None
 
 
+def original_search(name: str, path: Path, letter: str, galleries: Sequence[str], fpir: tuple[float, ...]) -> SearchSet | None:
+    """The two galleries of the tables below `path`, named `galleries`, and the mixed probes; otherwise as `original_pairs`."""
+    for place in places(path):
+        for tables in (TEMPLATES[letter], NEWER_SEARCH):
+            files = [file for table in tables if (file := _at(place, table))]
+            if len(files) == len(tables):
+                return _search(name, place, files, galleries, fpir)
+    return None
+
+
 def _at(place: Path, name: str) -> Path | None:
     return entry(place, "|".join(folder + name for folder in FOLDERS))
 
 
 def _pairs(name: str, place: Path, tables: list[Path], matches: Path, far: tuple[float, ...]) -> PairSet:
+    source, templates, ids, missing = _crops(name, place, tables)
+    first, second = _matches(matches, ids)
+    switches = {"pairs_sha256": file_sha256(matches), "tables": "NIST's", "crops missing": missing}
+    subject = templates.person
+    same = subject[first] == subject[second]
+    return PairSet(name, source, first, second, same, subject, folds=None, templates=templates, far=far, switches=switches)
+
+
+def _search(name: str, place: Path, tables: list[Path], galleries: Sequence[str], fpir: tuple[float, ...]) -> SearchSet:
+    source, templates, ids, missing = _crops(name, place, tables)
+    *sides, probes = (np.unique([int(row["TEMPLATE_ID"]) for row in template_rows(table)]) for table in tables)
+    for side, table in zip(sides, tables, strict=False):
+        if (twice := np.intersect1d(side, probes)).size:
+            both = f"template {twice[0]} is in {table.name} and in {tables[-1].name} ({twice.size:,} such)"
+            raise LimenError(f"{place}: {both}; fetch the tables again")
+    searched = [
+        Gallery(gallery, np.searchsorted(ids, side), np.searchsorted(ids, probes)) for gallery, side in zip(galleries, sides, strict=True)
+    ]
+    return SearchSet(name, source, templates, searched, fpir=fpir, switches={"tables": "NIST's", "crops missing": missing})
+
+
+def _crops(name: str, place: Path, tables: list[Path]) -> Crops:
+    """Raises LimenError without crops, and for a template of two people."""
     folder = entry(place, "aligned")
     if folder is None:
         raise LimenError(
@@ -81,10 +126,7 @@ def _pairs(name: str, place: Path, tables: list[Path], matches: Path, far: tuple
         subject,
         [f"template {one}" for one in ids],
     )
-    first, second = _matches(matches, ids)
-    switches = {"pairs_sha256": file_sha256(matches), "tables": "NIST's", "crops missing": len(missing)}
-    same = subject[first] == subject[second]
-    return PairSet(name, FileSource(files), first, second, same, subject, folds=None, templates=templates, far=far, switches=switches)
+    return Crops(FileSource(files), templates, ids, len(missing))
 
 
 def template_rows(path: Path) -> Iterator[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""IJB-B and IJB-C, one to many: insightface's suite of loose crops with the tables of the two galleries and of the mixed probes."""
+"""IJB-B and IJB-C, one to many: insightface's suite with the tables of the two galleries and of the probes, or NIST's original tables."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -9,7 +9,9 @@ import numpy as np
 
 from limen.errors import LimenError
 from limen.protocols.layouts.ijb import SUBSETS, read_suite, subjects_of_tables, table, template_subjects, with_templates
+from limen.protocols.layouts.ijb_original import original_search
 from limen.protocols.layouts.layout import Layout
+from limen.protocols.layouts.tree import entry, places
 from limen.protocols.task import Gallery, SearchSet
 
 FPIR = (0.01, 0.1)
@@ -22,6 +24,10 @@ def _tables(letter: str) -> dict[str, str]:
 
 
 def _read(letter: str, layout: Layout, path: Path) -> SearchSet:
+    if not any(entry(place, table(letter, "face_tid_mid.txt")) for place in places(path)) and (
+        original := original_search(layout.name, path, letter, SUBSETS[letter], FPIR)
+    ):
+        return original
     found = layout.files(path)  # all that are missing are named at once
     tables = {found[file]: template_subjects(found[file]) for file in _tables(letter).values()}
     subject = subjects_of_tables(tables)
@@ -66,6 +72,7 @@ IJBB_SEARCH, IJBC_SEARCH = (
         source="insightface's IJB download, whose later copies bring the three tables; NIST stopped on 2023-03-14: holders of older copies",
         images="loose with landmarks",
         read=partial(_read, letter),
+        also="NIST's original protocol/ or protocols/ with aligned/, as for the pairs (limen protocols ijb" + letter + ")",
         expected=counts,
     )
     for letter, counts in (

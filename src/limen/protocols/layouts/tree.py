@@ -1,5 +1,6 @@
 """Folders as people unzip them: nested in one of the same name, with files of the system, images under another ending or letter case."""
 
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,12 @@ FEW = 5
 
 def entries(folder: Path) -> list[Path]:
     """What is in a folder in the order of names, the system's own and hidden files left out; empty for no folder."""
-    return sorted(path for path in folder.iterdir() if not IGNORED.fullmatch(path.name)) if folder.is_dir() else []
+    return [folder / name for name in _names_in(folder)]
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The names of `entries`: comparing half a million paths takes a minute."""
+    return sorted(name for name in os.listdir(folder) if not IGNORED.fullmatch(name)) if folder.is_dir() else []
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -128,7 +134,7 @@ class Images:
 
     def _names(self, folder: Path) -> Names:
         if folder not in self._listings:
-            self._listings[folder] = Names(path.name for path in entries(folder))
+            self._listings[folder] = Names(_names_in(folder))
         return self._listings[folder]
 
 
