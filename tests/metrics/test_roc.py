@@ -85,11 +85,26 @@ def test_eer_is_symmetric(seed):
 def test_a_thinned_curve_keeps_its_ends_and_lies_on_the_curve():
     score, mated = scores(0, pairs=5000, decimals=9)
     whole = roc_curve(score, mated)
-    thin = thin_roc(whole, points=50)
+    thin = thin_roc(score, mated, points=50)
     assert len(thin.far) <= 52
     assert (thin.far[0], thin.tar[0], thin.far[-1], thin.tar[-1]) == (0, 0, 1, 1)
     assert set(zip(*thin, strict=True)) <= set(zip(*whole, strict=True))
     assert tar_at_far(score, mated, [0.0])[0] in thin.tar
+
+
+@given(
+    seed=st.integers(0, 2**31), decimals=st.sampled_from([1, 2, 9]), failed=st.sampled_from([0.0, 0.3]), points=st.sampled_from([1, 7, 400])
+)
+@settings(max_examples=60, deadline=None)
+def test_a_thinned_curve_is_the_whole_one_read_at_rates_even_over_log_far(seed, decimals, failed, points):
+    score, mated = scores(seed, decimals=decimals)
+    score = np.where(np.random.default_rng(seed).random(len(score)) < failed, -np.inf, score)
+    whole, thin = roc_curve(score, mated), thin_roc(score, mated, points)
+    rising = whole.far[whole.far > 0]
+    rates = np.r_[0.0, np.geomspace(rising[0], 1, points)] if len(rising) else [0.0]
+    kept = np.unique([0, *(np.flatnonzero(whole.far <= rate)[-1] for rate in rates), len(whole.far) - 1])
+    for found, every in zip(thin, whole, strict=True):
+        np.testing.assert_array_equal(found, every[kept])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from limen.metrics.rates import checked_rates, checked_scores, refused_scores
+from limen.metrics.rates import allowed_events, checked_rates, checked_scores, refused_scores
 
 
 class Roc(NamedTuple):
@@ -126,12 +126,31 @@ def crossing(far: np.ndarray, tar: np.ndarray) -> tuple[int, float]:
     return after, float(gap[after - 1] / (gap[after - 1] - gap[after]))
 
 
-def thin_roc(roc: Roc, points: int = 400) -> Roc:
-    """At most `points` + 2 points of a ROC for drawing, spread evenly over log FAR, each an exact point of the curve."""
-    smallest = roc.far[np.searchsorted(roc.far, 0, side="right")]
-    kept = last_within(roc.far, np.geomspace(smallest, 1, points))
-    kept = np.unique(np.r_[0, last_within(roc.far, [0.0]), kept, len(roc.far) - 1])
-    return Roc(*(values[kept] for values in roc))
+def thin_roc(score: np.ndarray, mated: np.ndarray, points: int = 400) -> Roc:
+    """At most `points` + 2 points of `roc_curve(score, mated)` for drawing, spread evenly over log FAR.
+
+    Of hundreds of millions of pairs too: it sorts the two classes apart and makes no other point. Raises ValueError as `roc_curve`.
+    """
+    score, mated = checked_pairs(score, mated)
+    genuine, impostor = np.sort(score[mated]), np.sort(score[~mated])  # rising
+    ends = [len(one) - int(np.searchsorted(one, -np.inf, side="right")) for one in (genuine, impostor)]  # how many are no failures
+    best = [one[-1] for one in (genuine, impostor)]
+    found: list[tuple[float, ...]] = [(0, 0, np.inf)]
+    first = len(impostor) - np.searchsorted(impostor, best[1], side="left")  # impostors at the highest score of one: the first step
+    rates = np.r_[0.0, np.geomspace(first / len(impostor), 1, points)] if ends[1] else np.zeros(1)
+    for allowed in np.unique(allowed_events(len(impostor), rates)).tolist():
+        refused = impostor[len(impostor) - 1 - allowed] if allowed < len(impostor) else -np.inf
+        above = [one[place] for one in (genuine, impostor) if (place := np.searchsorted(one, refused, side="right")) < len(one)]
+        if above:
+            threshold = min(above)
+            false, true = (len(one) - int(np.searchsorted(one, threshold, side="left")) for one in (impostor, genuine))
+            found.append((false, true, float(threshold)))
+    if any(ends):
+        lowest = min(float(one[len(one) - end]) for one, end in zip((genuine, impostor), ends, strict=True) if end)
+        found.append((ends[1], ends[0], lowest))
+    kept = sorted(set(found))
+    far, tar, thresholds = (np.array(column, float) for column in zip(*kept, strict=True))
+    return Roc(far / len(impostor), tar / len(genuine), thresholds)
 
 
 def checked_pairs(score: np.ndarray, mated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,8 @@ from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images
 from limen.recogniser import Recogniser
 
+MANY, AT_ONCE = 2_000_000, 8192  # pairs
+
 
 @dataclass(frozen=True)
 class PairScores:
@@ -39,14 +41,26 @@ def score_pairs(
         inference: batch_size, workers and cache of `embed_images`.
     """
     if pairs.templates is None:
-        table = embed_images(embedder, pairs.source, np.r_[pairs.first, pairs.second], flip, progress, **inference)
-        difference = table.vectors[pairs.first].astype(float) - table.vectors[pairs.second]
-        return PairScores(np.square(difference).sum(1), table.failures)
+        compared = np.bincount(pairs.first, minlength=len(pairs.source)) + np.bincount(pairs.second, minlength=len(pairs.source))
+        table = embed_images(embedder, pairs.source, np.flatnonzero(compared), flip, progress, **inference)
+        return PairScores(_distances(table.vectors, pairs.first, pairs.second), table.failures)
     table = embed_images(embedder, pairs.source, pairs.templates.image, flip, progress, **inference)
     vectors = pooled(table.vectors, table.norms, pairs.templates, norms, weights)
     score = metrics.pair_scores(vectors, pairs.first, pairs.second).astype(float)
     failed = np.flatnonzero(np.isnan(vectors).any(1))
     return PairScores(np.where(np.isneginf(score), np.nan, 2 - 2 * score), table.failures, [str(pairs.templates.names[t]) for t in failed])
+
+
+def _distances(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(P,) float64; of millions of pairs from matrix products in the vectors' precision, else pair by pair to the last digit."""
+    if len(first) > MANY:
+        score = metrics.pair_scores(vectors, first, second)
+        return np.where(np.isneginf(score), np.nan, 2 - 2 * score.astype(float))
+    found = np.empty(len(first))
+    for start in range(0, len(first), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        found[some] = np.square(vectors[first[some]].astype(float) - vectors[second[some]]).sum(1)
+    return found
 
 
 def pooled(vectors: np.ndarray, norms: np.ndarray, templates: Templates, keep_norms: bool = True, weights: bool = True) -> np.ndarray:

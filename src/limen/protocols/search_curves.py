@@ -19,7 +19,7 @@ def search_curves(name: str, found: metrics.Search, entries: int, open_rank: int
     if open_rank is not None:
         score, mated = found.open_set_scores(open_rank)
         if np.isfinite(score[~mated]).any():
-            thin = metrics.thin_roc(metrics.roc_curve(score, mated))
+            thin = metrics.thin_roc(score, mated)
             events = np.rint(thin.far * (~mated).sum()).astype(int)
             points = {"fpir": thin.far, "fnir": 1 - thin.tar, "threshold": thin.threshold, "false_positives": events}
             curves.append(Curve("det", {axis: values.tolist() for axis, values in points.items()}, of=name))

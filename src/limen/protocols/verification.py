@@ -152,7 +152,7 @@ def _headline(tars: list[Metric]) -> str:
 
 
 def _roc(score: np.ndarray, same: np.ndarray) -> Curve:
-    thin = metrics.thin_roc(metrics.roc_curve(score, same))
+    thin = metrics.thin_roc(score, same)
     events = np.rint(thin.far * (~same).sum()).astype(int)
     points = {"far": thin.far, "tar": thin.tar, "threshold": thin.threshold, "false_matches": events}
     return Curve("roc", {axis: values.tolist() for axis, values in points.items()})

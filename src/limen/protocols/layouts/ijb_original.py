@@ -1,7 +1,5 @@
 """NIST's original tables of IJB-B and IJB-C. They name photos and boxes: crops have to be made, and lie in aligned/."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,8 +11,8 @@ from limen.data.pairs import PairSet
 from limen.data.readers import FileSource
 from limen.data.templates import Templates
 from limen.errors import LimenError
-from limen.files import file_sha256, read_plain_file
-from limen.protocols.layouts.text import LARGEST, rows_of, whole_number, wrong_line
+from limen.files import file_sha256
+from limen.protocols.layouts.text import csv_rows, rows_of, whole_number, wrong_line
 from limen.protocols.layouts.tree import FEW, Images, entry, places, refuse_raw, stem_of
 from limen.protocols.task import Gallery, SearchSet
 
@@ -134,20 +132,20 @@ def template_rows(path: Path) -> Iterator[dict[str, str]]:
 
     Raises LimenError for a table without templates, and a template of two people.
     """
-    text = read_plain_file(path, LARGEST).decode("utf-8-sig", "surrogateescape")
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    header = [word.strip().upper() for word in table.fieldnames or ()]
+    rows = csv_rows(path)
+    header = [word.strip().upper() for word in next(rows, (0, []))[1]]
     file = next((word for word in ("FILENAME", "FILE") if word in header), "")
     if not {"TEMPLATE_ID", "SUBJECT_ID"} <= set(header) or not file:
         raise LimenError(f"{path}: its first line does not name TEMPLATE_ID, SUBJECT_ID and FILENAME; is it the right file?")
-    table.fieldnames = ["FILENAME" if word == file else word for word in header]
+    words = ["FILENAME" if word == file else word for word in header]
     person: dict[str, str] = {}
-    for row in table:
-        if None in (row["TEMPLATE_ID"], row["SUBJECT_ID"], row["FILENAME"]):
-            raise wrong_line(path, table.line_num, "is cut short")
-        whole_number(path, table.line_num, row["TEMPLATE_ID"])
+    for line, cells in rows:
+        row = dict(zip(words, cells, strict=False))
+        if not {"TEMPLATE_ID", "SUBJECT_ID", "FILENAME"} <= set(row):
+            raise wrong_line(path, line, "is cut short")
+        whole_number(path, line, row["TEMPLATE_ID"])
         if person.setdefault(row["TEMPLATE_ID"], row["SUBJECT_ID"]) != row["SUBJECT_ID"]:
-            raise wrong_line(path, table.line_num, f"gives template {row['TEMPLATE_ID']} a second person")
+            raise wrong_line(path, line, f"gives template {row['TEMPLATE_ID']} a second person")
         yield row
 
 

@@ -1,5 +1,6 @@
 """Lists as they circulate: with a byte-order mark, the line ends of any system, blank lines, and no last one."""
 
+import csv
 import io
 import re
 import warnings
@@ -40,6 +41,17 @@ def rows_of(path: Path, fields: int | Sequence[int], separator: str | None = Non
             expected = f"{fields[0]} to {fields[-1]}" if isinstance(fields, range) else " or ".join(map(str, allowed))
             raise wrong_line(path, number, f"has {len(row)} fields where {expected} are expected")
         yield number, row
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(number of its last line, its cells) of each row of a comma table whose cells may be quoted. Raises LimenError for another."""
+    rows = csv.reader(io.StringIO(read_plain_file(path, LARGEST).decode("utf-8-sig", "surrogateescape"), newline=""))
+    try:
+        for row in rows:
+            if row:
+                yield rows.line_num, row
+    except csv.Error as error:
+        raise wrong_line(path, rows.line_num, f"is no line of a table ({error})") from error
 
 
 def wrong_line(path: Path, number: int, why: str) -> LimenError:
