@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from limen.protocols import Curve, Discarding, Metric, Result
+from limen.protocols import Curve, Discarding, Interval, Metric, Result
 from limen.report import figure_edc, figure_histogram, figure_overview, figure_roc, figure_training, save_png, to_svg
+from limen.report.figures import figure_det_of_pairs, figure_groups, group_points
 
 
 def result(name="lfw", **changes):
@@ -36,6 +37,54 @@ def test_the_histogram_shows_shares_of_each_class():
     outlines = {patch.get_label(): patch.get_data().values for patch in axes.patches}
     np.testing.assert_allclose(outlines["mated"], [0.1, 0.9])
     np.testing.assert_allclose(outlines["non-mated"], [0.8, 0.2])
+
+
+def test_the_histogram_marks_every_threshold_of_the_whole():
+    metrics = [
+        Metric("accuracy", 0.99),
+        Metric("threshold_cosine", 0.25, "similarity"),
+        Metric("tar", 0.9, at={"far": 0.01}, threshold=0.2),
+        Metric("tar", 0.8, at={"far": 0.001}, threshold=0.4),
+        Metric("fmr", 0.1, at={"far": 0.001}, variant=["a group"], threshold=0.4),
+    ]
+    axes = figure_histogram(result(metrics=metrics)).axes[0]
+    assert [(line.get_label(), line.get_xdata()[0]) for line in axes.lines] == [
+        ("FAR=0.01", 0.2),
+        ("best accuracy", 0.25),
+        ("FAR=0.001", 0.4),
+    ]
+
+
+def test_the_det_of_pairs_is_what_the_roc_leaves():
+    axes = figure_det_of_pairs([result()]).axes[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.5, 0.1, 0.05, 0.0])
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), [0.0, 0.001, 0.01, 1.0])
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlim()[0]) == ("log", "log", 1e-3)
+
+
+@pytest.mark.parametrize("figure", [figure_roc, figure_det_of_pairs])
+def test_from_four_models_on_the_legend_stands_below_the_curves(figure):
+    for count, inside in ((3, True), (4, False), (9, False)):
+        drawn = figure([result(model=f"model {number}") for number in range(count)])
+        drawn.draw_without_rendering()
+        axes = drawn.axes[0]
+        legend, curves = axes.get_legend().get_window_extent(), axes.get_window_extent()
+        assert legend.overlaps(curves) == inside
+        assert drawn.bbox.y0 <= legend.y0
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"model {number}" for number in range(count)]
+
+
+def test_groups_are_points_with_their_intervals():
+    found = [
+        Metric(quantity, value, at={"far": 0.01}, variant=[group], interval=Interval(value / 2, 2 * value))
+        for group, value in (("young", 0.02), ("old", 0.04))
+        for quantity in ("fmr", "fnmr")
+    ]
+    judged = result(metrics=[Metric("accuracy", 0.9), *found])
+    assert group_points(judged) == [("far", 0.01)]
+    for axes in figure_groups(judged, "far", 0.01).axes:
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["young", "old"]
+        assert [tuple(line.get_xdata()) for line in axes.lines] == [(0.01, 0.04), (0.02,), (0.02, 0.08), (0.04,)]
 
 
 def discarding(quality, fnmr=(0.4, 0.1), orders=1, threshold="fixed", **changes):

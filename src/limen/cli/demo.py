@@ -21,8 +21,9 @@ from limen.cli.progress import progress_bar
 from limen.data import FaceSource, open_source, pairs_of
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.models.embedder import Embedder
-from limen.protocols import PairScores, Result, Verification
+from limen.protocols import Result, Verification
 from limen.report import Section, face_grid, figure_overview, figure_training, result_summary, save_png, write_evaluation
+from limen.report.hardest import hardest_sections
 from limen.training import Recipe, read_log, train
 from limen.training.recipe import Backbone, Data, Margin, Optimiser, Quality
 
@@ -49,14 +50,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     strangers = open_source("folder", unseen)
     protocol = Verification(pairs_of(strangers, PAIRS, options.seed, name="unseen people"))
-    results, logs, scores = [], {}, {}
+    results, logs = list[Result](), {}
     for margin in MARGINS:
         print(f"training with {margin}'s margin on {TRAIN_PEOPLE} generated people", file=sys.stderr)
         bundle = train(_recipe(out, faces, margin, options), resume="auto")
         embedder = Embedder.load(bundle)
-        scores[margin] = protocol.score(embedder)
-        result = protocol.judge(scores[margin], embedder.description, margin)
-        results.append(result)
+        results.append(protocol.run(embedder, margin))
         if margin == MARGINS[0]:
             score = embedder.embed(np.stack([strangers.image(k) for k in range(len(strangers))])).quality
         logs[margin] = read_log(bundle.parent / "log.jsonl")
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     sections = [
         _people(SyntheticFaces(TRAIN_PEOPLE, IMAGES_EACH, options.seed, 0, DIFFICULTY)),
         Section("Training", figure_training(logs), "Loss of each run; margins make losses differ, so compare accuracies, not losses."),
-        *_extremes(protocol, scores[MARGINS[0]], results[0]),
+        *hardest_sections(results[:1], [protocol.pair_set]),
         _quality(strangers, score, SyntheticFaces(TEST_PEOPLE, IMAGES_EACH, options.seed, TRAIN_PEOPLE, DIFFICULTY).truths()["severity"]),
     ]
     title = f"{len(MARGINS)} margins on {TEST_PEOPLE} unseen generated people"
@@ -92,19 +91,6 @@ def _recipe(out: Path, faces: Path, margin: str, options: argparse.Namespace) ->
 def _people(source: SyntheticFaces, people: int = 6, images: int = 8) -> Section:
     rows = [np.hstack([source.image(person * IMAGES_EACH + k) for k in range(images)]) for person in range(people)]
     return Section("The people", face_grid(rows, [source.class_names[k] for k in range(people)]), "Some of those trained on, a row each.")
-
-
-def _extremes(protocol: Verification, scores: PairScores, result: Result, count: int = 6) -> list[Section]:
-    """The pairs the model finds hardest, of each kind."""
-    pairs, cosine = protocol.pair_set, 1 - scores.distance / 2
-    sections = []
-    for title, same, sign in (("Least alike of one person", True, 1), ("Most alike of two people", False, -1)):
-        kind = np.flatnonzero(pairs.same == same)
-        hardest = kind[np.argsort(sign * cosine[kind])][:count]
-        images = [np.hstack([pairs.source.image(pairs.first[k]), pairs.source.image(pairs.second[k])]) for k in hardest]
-        text = f"By {result.label}: the {'mated' if same else 'non-mated'} pairs it is most wrong about."
-        sections.append(Section(title, face_grid(images, [f"cosine {cosine[k]:.2f}" for k in hardest]), text))
-    return sections
 
 
 def _quality(unseen: FaceSource, score: np.ndarray | None, severity: np.ndarray, count: int = 32) -> Section:

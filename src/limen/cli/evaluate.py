@@ -42,6 +42,7 @@ from limen.protocols import Result
 from limen.protocols.differences import training_of
 from limen.protocols.runners import result_names
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
+from limen.report.hardest import hardest_sections
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     out, paths = Path(options.out), [Path(model) for model in options.models]
     check_judging(options)
-    runners = runners_of(options, tasks_of(options))  # before the models: a wrong path should not cost their loading
+    tasks = tasks_of(options)  # before the models: a wrong path should not cost their loading
+    runners = runners_of(options, tasks)
     models = distinct([model_name(path) for path in paths], paths)
     check_earlier(out, {(name, model) for runner in runners for name in result_names(runner) for model in models})
     results: list[Result] = []
@@ -67,7 +69,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             trained = training_of(embedder.facts)
             results += [replace(one, training=trained) for one in (found if isinstance(found, list) else [found])]
     title = f"{', '.join(models)} on {', '.join(runner.name for runner in runners)}"
-    return write_evaluation(out, title, results) | result_summary(results)
+    return write_evaluation(out, title, results, hardest_sections(results, tasks)) | result_summary(results)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -127,6 +127,28 @@ class Mistake:
 
 
 @dataclass
+class HardPair:
+    """Two images, or templates, about which a model is most wrong."""
+
+    first: str
+    second: str
+    mated: bool
+    score: float
+
+
+@dataclass
+class HardPerson:
+    """How often a model fails a person at one threshold."""
+
+    of: str
+    """An image or a template of the person."""
+    mated: int
+    false_non_matches: int
+    non_mated: int
+    false_matches: int
+
+
+@dataclass
 class Training:
     """How a model was trained, as far as a comparison asks."""
 
@@ -168,6 +190,11 @@ class Result:
     """Images that could not be used: file and reason, one line each."""
     mistakes: list[Mistake] = field(default_factory=list)
     """Of a search, surest first: mated probes whose best entry is another person's, and strangers accepted at the lowest FPIR resolved."""
+    hard_pairs: list[HardPair] = field(default_factory=list)
+    """Of pairs, the non-mated ones of the highest score, then the mated ones of the lowest."""
+    hard_people: list[HardPerson] = field(default_factory=list)
+    """Of pairs, the people with the most false non-matches, then those with the most false matches, at `hard_threshold`."""
+    hard_threshold: float | None = None
     draws_sha256: str = ""
     """Of what was judged and how its people are drawn again: numbers of equal ones are compared draw by draw. Empty where nobody knows."""
     training: Training | None = None

@@ -13,6 +13,7 @@ from limen.errors import LimenError
 from limen.inference.table import Progress
 from limen.protocols.accuracy import GROUP_THRESHOLDS, GroupThreshold, accuracy_figures, fold_numbers, group_figures
 from limen.protocols.at_far import LOOKUPS, Lookup, tar_metrics
+from limen.protocols.hardest import hardest_pairs, hardest_people
 from limen.protocols.intervals import Bootstrap, Figure
 from limen.protocols.pair_scores import PairScores, check_both_kinds, pair_counts, people_switch, pooling_switches, score_pairs
 from limen.protocols.result import Curve, Metric, Result
@@ -108,6 +109,7 @@ class Verification:
         except ValueError as error:
             raise LimenError(f"{pairs.name}: {error}; use more pairs or fewer folds") from error
         missed = {"pairs_missed": int((~usable & judged).sum()), "templates_without_images": len(scores.missed)}
+        threshold = _strictest([*found, *tars])
         return Result(
             name=pairs.name,
             kind="verification",
@@ -118,6 +120,9 @@ class Verification:
             switches={**description, **self._switches(description, fold), **pairs.switches, **self.switches},
             curves=[_histogram(score, same), _roc(score, same)],
             failures=[*scores.failures.values(), *(f"{name}: none of its images can be used" for name in scores.missed)],
+            hard_pairs=hardest_pairs(pairs, judged, score),
+            hard_people=[] if threshold is None else hardest_people(pairs, judged, score, threshold),
+            hard_threshold=threshold,
             draws_sha256=self._bootstrap.draws_sha256(
                 map(pairs.place, range(len(pairs.subject))), pairs.first[judged], pairs.second[judged], same, first, second
             ),
@@ -149,6 +154,14 @@ def _headline(tars: list[Metric]) -> str:
     """At 1e-4, where papers compare; else the first that is resolved."""
     resolved = [tar for tar in tars if tar.value is not None] or tars
     return next((tar.key for tar in resolved if tar.at["far"] == 1e-4), resolved[0].key)
+
+
+def _strictest(found: list[Metric]) -> float | None:
+    """The threshold of the lowest FAR that is resolved, else that of the accuracy."""
+    resolved = [metric for metric in found if metric.quantity == "tar" and not metric.variant and metric.threshold is not None]
+    if resolved:
+        return min(resolved, key=lambda metric: metric.at["far"]).threshold
+    return next((float(metric.value) for metric in found if metric.quantity == "threshold_cosine" and metric.value is not None), None)
 
 
 def _roc(score: np.ndarray, same: np.ndarray) -> Curve:

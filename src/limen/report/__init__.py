@@ -1,7 +1,8 @@
 """Reports: results as one self-contained HTML page, and its figures."""
 
+from limen.report.canvas import save_png, to_svg
 from limen.report.curves import write_edc_csv
-from limen.report.figures import figure_edc, figure_histogram, figure_overview, figure_roc, figure_training, save_png, to_svg
+from limen.report.figures import figure_edc, figure_histogram, figure_overview, figure_roc, figure_training
 from limen.report.files import check_earlier, write_evaluation
 from limen.report.html import Section, face_grid, write_report
 from limen.report.show import distinct

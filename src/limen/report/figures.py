@@ -1,96 +1,98 @@
-"""The pictures of a report. Every function returns a matplotlib figure; `to_svg` lets it follow the page's light or dark colours."""
+"""The pictures of a report. Every function returns a matplotlib figure; `limen.report.canvas` says how it looks and how it leaves."""
 
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import cycle
-from os import PathLike
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from cycler import cycler
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from limen.names import visible
-from limen.protocols import Result
-from limen.report.show import short_labels, shortened
+from limen.protocols import Metric, Result
+from limen.report.canvas import IN_THE_AXES, INK, MATED, MUTED, NON_MATED, add_legend, canvas, label_of, styles
+from limen.report.show import short_labels, working_point
 
-INK, MUTED, LINE = "#1c2127", "#68717d", "#e3e6ea"
-SERIES = ["#2b5fd9", "#d9602b", "#16917c", "#8a4fd0", "#b07d12", "#c23a72"]
-MATED, NON_MATED = SERIES[0], SERIES[1]
-# Drawn in the light colours, so that a PNG needs nothing more; in a page each colour becomes the variable of the same role.
-VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"} | {c: f"var(--series-{i})" for i, c in enumerate(SERIES)}
-
-IN_THE_AXES = 3  # most curves whose legend stands in the axes
-WIDE_LABEL = 24  # letters; with a wider one the legend below the axes has one column
-LABEL_START = "\u200b"  # before a label that begins with an underscore
-
-STYLE = {
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": LINE,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.prop_cycle": cycler(color=SERIES),
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.minor.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "limen",
-}
+DASHES = ("-", (0, (6, 2)), (0, (4, 3)), (0, (2, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of thresholds, in the order of their scores
 
 
 def figure_roc(results: Sequence[Result]) -> Figure:
     """ROC of the results that have one, FAR on a log axis from the smallest that any of them resolves, 1/N_impostor."""
-    with _canvas(1) as (figure, axes):
+    with canvas(1) as (figure, axes):
         _draw_roc(axes[0], results)
     return figure
 
 
+def figure_det_of_pairs(results: Sequence[Result]) -> Figure:
+    """FNMR over FMR of the results that have a ROC, on log axes: what a ROC shows, spread out where models are good."""
+    with canvas(1) as (figure, axes):
+        drawn = [(result, curve) for result in results if (curve := result.curve("roc"))]
+        looks, lowest = styles(), [0.1, 0.1]
+        for label, (result, curve) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
+            fmr, fnmr = np.asarray(curve.points["far"], float), 1 - np.asarray(curve.points["tar"], float)
+            axes[0].step(fmr, fnmr, where="post", label=label_of(label), **next(looks))
+            shares = [1 / result.counts[kind] if result.counts.get(kind) else 1e-4 for kind in ("non_mated", "mated")]
+            lowest = [min(pair) for pair in zip(lowest, shares, strict=True)]
+        axes[0].set(xscale="log", yscale="log", xlim=(lowest[0], 1), ylim=(lowest[1], 1))
+        axes[0].set(xlabel="false match rate", ylabel="false non-match rate")
+        add_legend(axes[0], "upper right" if len(drawn) <= IN_THE_AXES else None)
+    return figure
+
+
+def figure_groups(result: Result, rate: str, value: float) -> Figure:
+    """FMR and FNMR of each group of people at one threshold for all, with their intervals; `rate` and `value` as of `group_points`."""
+    with canvas(2) as (figure, axes):
+        for place, quantity in zip(axes, ("fmr", "fnmr"), strict=True):
+            own = [metric for metric in _of_groups(result, rate, value) if metric.quantity == quantity and metric.value is not None]
+            rows = np.arange(len(own))[::-1]
+            for row, metric in zip(rows, own, strict=True):
+                ends = metric.interval
+                if ends:
+                    place.plot([ends.low, ends.high], [row, row], color=MATED, linewidth=4, alpha=0.35)
+                place.plot([float(metric.value or 0)], [row], color=MATED, marker="o", markersize=5, linestyle="none")
+            place.set_yticks(rows, [label_of(metric.variant[0]) for metric in own], parse_math=False)
+            place.set(xlabel=f"{'false match rate' if quantity == 'fmr' else 'false non-match rate'} at {rate.upper()}={value:g} of all")
+            place.set_xlim(left=0)
+        figure.set_figheight(max(2.2, 1.1 + 0.3 * len(axes[0].get_yticks())))
+    return figure
+
+
+def group_points(result: Result) -> list[tuple[str, float]]:
+    """The working points at which the result has rates of groups: ("far", 0.001)."""
+    told = [m for m in result.metrics if m.quantity in ("fmr", "fnmr") and len(m.variant) == 1 and len(m.at) == 1 and not m.versus]
+    return list(dict.fromkeys(next(iter(metric.at.items())) for metric in told))
+
+
+def _of_groups(result: Result, rate: str, value: float) -> list[Metric]:
+    return [m for m in result.where(at={rate: value}) if m.quantity in ("fmr", "fnmr") and len(m.variant) == 1 and not m.versus]
+
+
 def figure_cmc(results: Sequence[Result]) -> Figure:
     """Identification rate within the k best entries, a line for each result and gallery."""
-    with _canvas(1) as (figure, axes):
+    with canvas(1) as (figure, axes):
         drawn = _draw_galleries(axes[0], results, "cmc", ("rank", "rate"))
         axes[0].set(xlabel="rank k", ylabel="identification rate", xlim=(1, None))
-        _legend(axes[0], "lower right" if drawn <= IN_THE_AXES else None)
+        add_legend(axes[0], "lower right" if drawn <= IN_THE_AXES else None)
     return figure
 
 
 def figure_det(results: Sequence[Result]) -> Figure:
     """FNIR over FPIR of the open sets on log axes, a line for each result and gallery."""
-    with _canvas(1) as (figure, axes):
+    with canvas(1) as (figure, axes):
         drawn = _draw_galleries(axes[0], results, "det", ("fpir", "fnir"))
         axes[0].set(xscale="log", yscale="log", xlabel="false positive identification rate", ylabel="false negative identification rate")
-        _legend(axes[0], "lower left" if drawn <= IN_THE_AXES else None)
+        add_legend(axes[0], "lower left" if drawn <= IN_THE_AXES else None)
     return figure
 
 
 def figure_histogram(result: Result) -> Figure:
-    """Share of the mated and of the non-mated pairs by cosine, and the threshold between them."""
-    with _canvas(1) as (figure, axes):
+    """Share of the mated and of the non-mated pairs by cosine, and the thresholds: of the accuracy, and of each rate reported."""
+    with canvas(1) as (figure, axes):
         _draw_histogram(axes[0], result)
     return figure
 
 
 def figure_overview(results: Sequence[Result]) -> Figure:
     """ROC of all results beside the histogram of the first: one picture for a README."""
-    with _canvas(2) as (figure, axes):
+    with canvas(2) as (figure, axes):
         _draw_roc(axes[0], results)
         _draw_histogram(axes[1], results[0])
     return figure
@@ -104,90 +106,63 @@ def figure_edc(results: Sequence[Result], fmr: float) -> Figure:
     """
     drawn = [result for result in results if result.discarding and result.curve("edc", {"fmr": fmr})]
     per_step = any(result.discarding and result.discarding.threshold == "per_step" for result in drawn)
-    with _canvas(1) as (figure, axes):
+    with canvas(1) as (figure, axes):
         _draw_edc(axes[0], drawn, fmr, per_step)
         axes[0].set(ylabel=f"FNMR at FMR {fmr:g}{', threshold per_step' if per_step else ''}")
-        _legend(axes[0])
+        add_legend(axes[0])
     return figure
 
 
 def figure_training(logs: Mapping[str, Sequence[Mapping[str, Any]]], value: str = "loss") -> Figure:
     """`value` over steps for every run of `logs`; rows without it (those of evaluations, say) are passed over."""
-    with _canvas(1) as (figure, axes):
+    with canvas(1) as (figure, axes):
         for name, rows in logs.items():
             logged = [row for row in rows if row.get(value) is not None]
-            axes[0].plot([row["step"] for row in logged], [row[value] for row in logged], label=_label(name))
+            axes[0].plot([row["step"] for row in logged], [row[value] for row in logged], label=label_of(name))
         axes[0].set(xlabel="step", ylabel=value)
-        _legend(axes[0], "upper right")
+        add_legend(axes[0], "upper right")
     return figure
 
 
-def save_png(figure: Figure, path: str | PathLike[str]) -> None:
-    """Writes a figure on white, at 160 dots an inch."""
-    figure.savefig(path, format="png", dpi=160, facecolor="white")
-
-
-def to_svg(figure: Figure) -> Markup:
-    """The figure as an `<svg>` element that refers to nothing outside itself and takes its colours and font from the page."""
-    drawn = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(drawn, format="svg", transparent=True)
-    text = drawn.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text))
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour, variable)
-    return Markup(text)
-
-
-@contextmanager
-def _canvas(columns: int) -> Iterator[tuple[Figure, list[Axes]]]:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.6 * columns, 3.7), layout="constrained")
-        yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
-
-
 def _draw_roc(axes: Axes, results: Sequence[Result]) -> None:
-    lowest, floor, styles = 0.1, 1.0, _styles()
+    lowest, floor, looks = 0.1, 1.0, styles()
     drawn = [(result, curve) for result in results if (curve := result.curve("roc"))]
     for label, (result, curve) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
         far, tar = (np.asarray(curve.points[axis], float) for axis in ("far", "tar"))
         resolved = 1 / result.counts["non_mated"] if result.counts.get("non_mated") else far[far > 0].min()
-        axes.step(far, tar, where="post", label=_label(label), **next(styles))
+        axes.step(far, tar, where="post", label=label_of(label), **next(looks))
         lowest, floor = min(lowest, resolved), min(floor, float(tar[far <= resolved].max(initial=0)))
     axes.set_xscale("log")
     axes.set(xlim=(lowest, 1), ylim=(max(0.0, floor - 0.1 * (1 - floor)), 1 + 0.03 * (1 - floor) + 1e-3))
     axes.set(xlabel="false accept rate", ylabel="true accept rate")
-    _legend(axes, "lower right" if len(drawn) <= IN_THE_AXES else None)
+    add_legend(axes, "lower right" if len(drawn) <= IN_THE_AXES else None)
 
 
 def _draw_galleries(axes: Axes, results: Sequence[Result], kind: str, sides: tuple[str, str]) -> int:
     """Draws the curves `kind` of all galleries of the results that have any, and gives their number."""
     drawn = [(result, [curve for curve in result.curves if curve.kind == kind]) for result in results]
     drawn = [(result, curves) for result, curves in drawn if curves]
-    styles, count = _styles(), 0
+    looks, count = styles(), 0
     for label, (_, curves) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
         for curve in curves:
             points = (np.asarray(curve.points[side], float) for side in sides)
-            axes.plot(*points, label=_label(" ".join(filter(None, (label, curve.of)))), **next(styles))
+            axes.plot(*points, label=label_of(" ".join(filter(None, (label, curve.of)))), **next(looks))
             count += 1
     return count
 
 
 def _draw_edc(axes: Axes, results: Sequence[Result], fmr: float, per_step: bool) -> None:
-    styles = _styles()
+    looks = styles()
     for label, result in zip(short_labels(results), results, strict=True):
         curve = result.curve("edc", {"fmr": fmr})
         assert curve is not None  # others are not drawn
         assert result.discarding is not None
         discard, fnmr = (np.asarray(curve.points[axis], float) for axis in ("discard", "fnmr"))
-        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if result.discarding.orders > 1 else next(styles)
+        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 3))} if result.discarding.orders > 1 else next(looks)
         if result.discarding.threshold == "per_step":
-            axes.plot(discard, fnmr, label=_label(label), marker="o", markersize=3, **style)
+            axes.plot(discard, fnmr, label=label_of(label), marker="o", markersize=3, **style)
         else:
-            axes.step(discard, fnmr, where="post", label=_label(label), **style)
+            axes.step(discard, fnmr, where="post", label=label_of(label), **style)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel=f"share of {'all' if per_step else 'mated'} pairs discarded")
     if results and not per_step:
         best = np.maximum(fnmr[0] - discard, 0) / (1 - discard)
@@ -206,35 +181,17 @@ def _draw_histogram(axes: Axes, result: Result) -> None:
             share = counts / max(counts.sum(), 1)
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.28)
             axes.stairs(share, edges, color=colour, linewidth=1.4, label=name)
-    if (threshold := result.metric("threshold_cosine")) and threshold.value is not None:
-        axes.axvline(threshold.value, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
+    for (label, threshold), dash in zip(_thresholds(result), DASHES, strict=False):
+        axes.axvline(threshold, color=INK, linewidth=1, linestyle=dash, label=label_of(label))
     axes.set(xlabel="cosine", ylabel="share of pairs", ylim=(0, None))
-    _legend(axes, "upper left")
+    add_legend(axes)
 
 
-def _styles() -> Iterator[dict[str, Any]]:
-    """A line style for each curve: six colours, then the same ones dashed and dotted."""
-    return ({"color": colour, "linestyle": dash} for dash in cycle(("-", (0, (5, 1.5)), (0, (1, 1)))) for colour in SERIES)
-
-
-def _label(text: str) -> str:
-    """`text` as the label of an artist: matplotlib hides one that begins with an underscore."""
-    text = shortened(visible(text))
-    return LABEL_START + text if text.startswith("_") else text
-
-
-def _legend(axes: Axes, place: str | None = None) -> None:
-    """A legend in the axes, or below them where no place is named: curves may lie anywhere."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not labels:
-        return
-    if place:
-        legend = axes.legend(handles, labels, loc=place)
-    else:
-        columns = 1 if max(map(len, labels)) > WIDE_LABEL else 2
-        legend = axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, -0.16), borderaxespad=0, ncols=columns)
-        figure = axes.get_figure(root=True)
-        assert figure is not None
-        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set(text=label.removeprefix(LABEL_START), parse_math=False)  # $ is a letter of a name
+def _thresholds(result: Result) -> list[tuple[str, float]]:
+    """What to call each threshold of the result, lowest first; those of parts and of searches are left out."""
+    accuracy = result.metric("threshold_cosine")
+    found = [("best accuracy", float(accuracy.value))] if accuracy and accuracy.value is not None else []
+    for metric in result.metrics:
+        if metric.threshold is not None and metric.at and not metric.variant and (f"{working_point(metric)}") not in dict(found):
+            found.append((working_point(metric), metric.threshold))
+    return sorted(found, key=lambda one: one[1])

@@ -1,7 +1,7 @@
 """One HTML file that holds a whole evaluation and needs nothing beside it."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
@@ -14,10 +14,20 @@ from matplotlib.figure import Figure
 from limen.files import write_text
 from limen.names import visible
 from limen.protocols import Metric, Result
+from limen.report.canvas import to_svg
 from limen.report.comparison_tables import tables_of
-from limen.report.figures import figure_cmc, figure_det, figure_edc, figure_histogram, figure_roc, to_svg
+from limen.report.figures import (
+    figure_cmc,
+    figure_det,
+    figure_det_of_pairs,
+    figure_edc,
+    figure_groups,
+    figure_histogram,
+    figure_roc,
+    group_points,
+)
 from limen.report.number_tables import cell_text
-from limen.report.show import distinct, groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text
+from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, short_labels, threshold_text
 
 
 @dataclass(frozen=True)
@@ -41,20 +51,28 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
     environment = Environment(
         loader=PackageLoader("limen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    labels = distinct([result.label for result in results])
+    labels = short_labels(results)
     environment.filters |= {"cell": cell_text, "number": metric_text, "interval": interval_text, "threshold": threshold_text}
     page = environment.get_template("report.html.j2").render(
         title=title,
         cards=[_Card(result, label) for result, label in zip(results, labels, strict=True)],
+        sets=list(dict.fromkeys(result.name for result in results)),
         tables=tables_of(results),
         numbers=_numbers(results),
         switches=_switches(results),
         axis=_headline_axis(results),
-        det=to_svg(figure_det(results)) if any(result.curve("det") for result in results) else None,
-        cmc=to_svg(figure_cmc(results)) if any(result.curve("cmc") for result in results) else None,
-        roc=to_svg(figure_roc(results)) if any(result.curve("roc") for result in results) else None,
+        searches=_curves(results, ("CMC", "cmc", figure_cmc), ("DET of the open set", "det", figure_det)),
+        scores=_curves(results, ("ROC", "roc", figure_roc), ("DET", "roc", figure_det_of_pairs)),
         histograms=[
             (label, to_svg(figure_histogram(result))) for result, label in zip(results, labels, strict=True) if result.curve("histogram")
+        ],
+        groups=[
+            (
+                f"{label}, threshold {result.switches.get('threshold of groups', '').partition(':')[0]}",
+                to_svg(figure_groups(result, *point)),
+            )
+            for result, label in zip(results, labels, strict=True)
+            for point in group_points(result)
         ],
         edc=_edc_figures(results),
         sections=sections,
@@ -62,12 +80,16 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
     write_text(path, "\n".join(map(visible, page.split("\n"))))
 
 
-def face_grid(images: Sequence[np.ndarray], captions: Sequence[str]) -> Markup:
-    """A strip of (H, W, 3) uint8 RGB images, a caption under each. Two faces that belong together go in as one image, side by side."""
+def face_grid(images: Sequence[np.ndarray], captions: Sequence[str], jpeg: bool = False) -> Markup:
+    """A strip of (H, W, 3) uint8 RGB images, a caption under each. Two faces that belong together go in as one image, side by side.
+
+    They are kept to the bit, or with `jpeg` in a fifth of the size.
+    """
+    suffix, kind = (".jpg", "jpeg") if jpeg else (".png", "png")
     figures = []
     for image, caption in zip(images, captions, strict=True):
-        png = cv2.imencode(".png", cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))[1].tobytes()
-        address = "data:image/png;base64," + base64.b64encode(png).decode()
+        encoded = cv2.imencode(suffix, cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR))[1].tobytes()
+        address = f"data:image/{kind};base64," + base64.b64encode(encoded).decode()
         size = f'width="{image.shape[1]}" height="{image.shape[0]}"'
         text = f'<figcaption style="max-width: {max(image.shape[1], 96)}px">{escape(caption)}</figcaption>'
         figures.append(f'<figure><img {size} src="{address}" alt="">{text}</figure>')
@@ -110,6 +132,20 @@ def _switches(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
         values = [str(result.switches.get(name, "")) for result in results]
         rows.append((name, values[:1] if len(set(values)) == 1 else values))
     return rows
+
+
+def _curves(results: Sequence[Result], *kinds: tuple[str, str, Callable[[Sequence[Result]], Figure]]) -> list[tuple[str, Markup]]:
+    """(caption, figure) of each kind (title, curve, how it is drawn) for all results in one, or for each set where there are several models
+    and sets: then the lines are named by the models alone."""
+    sets = list(dict.fromkeys(result.name for result in results))
+    apart = len(sets) > 1 and len({result.model for result in results}) > 1
+    parts = [(f" · {name}", [result for result in results if result.name == name]) for name in sets] if apart else [("", [*results])]
+    found = []
+    for suffix, part in parts:
+        for title, kind, drawn in kinds:
+            if any(result.curve(kind) for result in part):
+                found.append((title + suffix, to_svg(drawn(part))))
+    return found
 
 
 def _edc_figures(results: Sequence[Result]) -> list[tuple[str, Markup]]:

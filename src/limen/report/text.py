@@ -63,11 +63,14 @@ def _lines(result: Result) -> list[str]:
 
 
 def _asked(counts: Mapping[str, int]) -> str:
+    asked = [f"{counts['trials']} trials"] if "trials" in counts else []
+    if "non_mated" in counts:
+        asked.append(f"{counts['mated']:,} mated, {counts['non_mated']:,} non-mated pairs")
     if "gallery_entries" in counts:
         strangers = f", {counts['probes_without_mate']:,} of them without a mate" if counts["probes_without_mate"] else ""
-        return f"{counts['gallery_entries']:,} gallery entries, {counts['probes']:,} probes{strangers}"
-    if "non_mated" in counts:
-        return f"{counts['mated']} mated, {counts['non_mated']} non-mated pairs"
+        asked.append(f"{counts['gallery_entries']:,} gallery entries, {counts['probes']:,} probes{strangers}")
+    if asked:
+        return "; ".join(asked)
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if what != "failures_to_acquire") or "judged"
 
 

@@ -155,7 +155,7 @@ def test_evaluated_end_to_end(folder, tmp_path, capsys):
     assert raw.metric("tar@far=1e-06").needed == 10**6
     assert raw.metric("tar@far=0.1").events == 7
     shown = capsys.readouterr().out
-    assert "megaface refined · tiny: 7 gallery entries, 8 probes" in shown
+    assert "non-mated pairs; 7 gallery entries, 8 probes" in shown
     assert "CMC" in (tmp_path / "out" / "report.html").read_text()
     assert main([*words, "--out", str(tmp_path / "out"), "--far", "0.1"]) == 0  # the same again replaces the report
     assert main([*words, "--out", str(tmp_path / "peers"), "--noise", "replaced"]) == 0
