@@ -59,6 +59,27 @@ def test_steps_and_batches_of_any_size_give_the_same(monkeypatch):
     np.testing.assert_array_equal(parts.refused.replicates, whole.refused.replicates)
 
 
+@pytest.mark.parametrize(("tail", "fewest", "short"), [(4, 200, False), (1, 0, True)])
+@pytest.mark.parametrize(("decimals", "failed"), [(9, 0.0), (1, 0.0), (9, 0.3)])
+def test_the_highest_impostors_give_the_same_as_all_and_too_few_are_noticed(monkeypatch, tail, fewest, short, decimals, failed):
+    arrays, rates = pairs(count=6000, decimals=decimals, failed=failed), [0.0, 0.003, 0.02]
+    whole = tar_at_far_interval(*arrays, rates, replicates=50)
+    told = []
+    monkeypatch.setattr(pair_bootstrap, "TAIL", tail)
+    monkeypatch.setattr(pair_bootstrap, "FEWEST", fewest)
+    monkeypatch.setattr(pair_bootstrap, "COUNTED_AT_ONCE", 777)
+    judge = pair_bootstrap._tar_intervals
+    monkeypatch.setattr(pair_bootstrap, "_tar_intervals", lambda *given: told.append(len(given[1].score)) or judge(*given))
+    held = tar_at_far_interval(*arrays, rates, replicates=50)
+    for one, other in ((held.tar, whole.tar), (held.refused, whole.refused)):
+        np.testing.assert_array_equal(one.replicates, other.replicates)
+        np.testing.assert_array_equal([one.low, one.high], [other.low, other.high])
+    finite = int(np.isfinite(arrays[0][~arrays[1]]).sum())
+    assert told[0] < finite
+    if decimals == 9:  # of tied scores more are held
+        assert (len(told) > 1) == short
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), decimals=st.sampled_from([1, 9]))
 def test_rates_at_a_threshold_equal_weighted_means(seed, decimals):

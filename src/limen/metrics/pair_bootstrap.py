@@ -13,10 +13,12 @@ import numpy as np
 from scipy import sparse
 
 from limen.metrics.bootstrap import BootstrapInterval, check_bootstrap, percentile_interval, subject_draws, subject_numbers
-from limen.metrics.rates import checked_rates
+from limen.metrics.rates import allowed_events, checked_rates
 from limen.metrics.roc import checked_pairs
 
 SIDE_BY_SIDE = 128  # replicates at once
+TAIL, FEWEST = 4, 4096  # impostors kept: times those that the rates allow, for people are drawn several times; and at least
+COUNTED_AT_ONCE = 1 << 24
 STEP, STEPS_AT_ONCE = 256, 8  # pairs whose weights are summed, and sums of one call: what fits the cache
 
 
@@ -50,8 +52,18 @@ def tar_at_far_interval(
     score, mated = checked_pairs(score, mated)
     rates = checked_rates(far)
     count, left, right = subject_numbers(first, second, len(score))
-    genuine, impostor = (RankedPairs(score[group], left[group], right[group], count) for group in (mated, ~mated))
+    genuine = RankedPairs(score[mated], left[mated], right[mated], count)
+    others = score[~mated], left[~mated], right[~mated]
+    most = TAIL * int(allowed_events(len(others[0]), rates).max(initial=0)) + FEWEST
+    try:
+        return _tar_intervals(genuine, RankedPairs(*others, count, most=most), rates, count, replicates, level, seed)
+    except TooFewHeld:
+        return _tar_intervals(genuine, RankedPairs(*others, count), rates, count, replicates, level, seed)
 
+
+def _tar_intervals(
+    genuine: "RankedPairs", impostor: "RankedPairs", rates: np.ndarray, count: int, replicates: int, level: float, seed: int
+) -> TarIntervals:
     def judged(weight: np.ndarray) -> np.ndarray:  # (2F, R)
         refused = impostor.refused(weight, rates)
         accepted = genuine.weight_before(weight, np.searchsorted(-genuine.score, -refused, side="left"))
@@ -110,20 +122,36 @@ def rate_interval(
     return _intervals(judged, 1, count, replicates, level, seed)[0]
 
 
+class TooFewHeld(ValueError):
+    """A replicate needs lower scores than are held."""
+
+
 class RankedPairs:
     """Pairs in order of falling score, without those of minus infinity, which only count.
 
     left, right: (P,) number of the subject of either image, below `subjects`. Weights are (S + 1, R): of each subject in R replicates,
     and a last row of ones, which the second subject of a pair of one person points to: its weight counts once.
     sizes: (S,) how many images each subject has, where these are the highest of all non-mated pairs of the images.
+    most: how many to hold, the highest and what ties with the last; the others only count.
     """
 
-    def __init__(self, score: np.ndarray, left: np.ndarray, right: np.ndarray, subjects: int, sizes: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        score: np.ndarray,
+        left: np.ndarray,
+        right: np.ndarray,
+        subjects: int,
+        sizes: np.ndarray | None = None,
+        most: int | None = None,
+    ) -> None:
         self._sizes = sizes
+        self._others = sizes is not None  # whether there are pairs that are not held
         if sizes is None:
             right = np.where(left == right, np.int32(subjects), right)
-            cells = sparse.coo_array((np.ones(len(left), np.float32), (left, right)), shape=(subjects + 1, subjects + 1))
-            self._pairs_between = cells.tocsr()
+            self._pairs_between = _counted(left, right, subjects + 1)
+        if most is not None and len(score) > most:
+            held = score >= np.partition(score, len(score) - most)[len(score) - most]
+            score, left, right, self._others = score[held], left[held], right[held], True
         order = np.argsort(score)[::-1]
         order = order[: len(order) - np.count_nonzero(np.isneginf(score))]
         self.score, self._left, self._right = score[order], left[order], right[order]
@@ -148,8 +176,8 @@ class RankedPairs:
                     break
             else:
                 short = (reached[-1] / total <= rates.max()) & (reached[-1] < total * (1 - 1e-9))
-                if self._sizes is not None and short.any():  # pairs that are not held might pass the rate
-                    raise ValueError(f"{len(self.score)} scores are too few of the highest for a rate of {rates.max():g}; give more")
+                if self._others and short.any():  # pairs that are not held might pass the rate
+                    raise TooFewHeld(f"{len(self.score)} scores are too few of the highest for a rate of {rates.max():g}; give more")
             upto = np.stack(reached)  # (K + 1, R) weight before each step
             share = upto[1:] / total
             found = np.empty((len(rates), weight.shape[1]))
@@ -193,6 +221,15 @@ class RankedPairs:
             product = weight[self._left[start:stop]]
             product *= weight[self._right[start:stop]]
             yield np.add.reduceat(product, np.arange(0, stop - start, STEP), axis=0)
+
+
+def _counted(left: np.ndarray, right: np.ndarray, size: int) -> sparse.csr_array:
+    """(size, size) how many pairs there are between any two."""
+    found = sparse.csr_array((size, size), dtype=np.float32)
+    for start in range(0, len(left), COUNTED_AT_ONCE):
+        pairs = left[start : start + COUNTED_AT_ONCE], right[start : start + COUNTED_AT_ONCE]
+        found = found + sparse.coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(size, size)).tocsr()
+    return found
 
 
 def _intervals(

@@ -95,7 +95,8 @@ class Verification:
         judged = usable if folds is not None else np.ones(len(usable), bool)
         distance = np.where(usable, scores.distance, np.inf)[judged]
         score, same = 1 - distance / 2, pairs.same[judged]
-        first, second = pairs.subject[pairs.first[judged]], pairs.subject[pairs.second[judged]]
+        subject = pairs.subject.astype(np.int32)  # of 188 million pairs every byte is 188 MB
+        first, second = subject[pairs.first[judged]], subject[pairs.second[judged]]
         figures: list[Figure] = []
         fold = None
         try:
