@@ -47,12 +47,9 @@ def test_the_histogram_marks_every_threshold_of_the_whole():
         Metric("tar", 0.8, at={"far": 0.001}, threshold=0.4),
         Metric("fmr", 0.1, at={"far": 0.001}, variant=["a group"], threshold=0.4),
     ]
-    axes = figure_histogram(result(metrics=metrics)).axes[0]
-    assert [(line.get_label(), line.get_xdata()[0]) for line in axes.lines] == [
-        ("FAR=0.01", 0.2),
-        ("best accuracy", 0.25),
-        ("FAR=0.001", 0.4),
-    ]
+    axes = figure_histogram(result(metrics=metrics, operating_points={"FMR=0.0001": 0.5})).axes[0]
+    marked = {"FAR=0.01": 0.2, "best accuracy": 0.25, "FAR=0.001": 0.4, "operating point, FMR=0.0001": 0.5}
+    assert {line.get_label(): line.get_xdata()[0] for line in axes.lines} == marked
 
 
 def test_the_det_of_pairs_is_what_the_roc_leaves():

@@ -37,7 +37,7 @@ from limen.cli.inference import add_inference_arguments, inference_options, mode
 from limen.cli.judging import add_judging_arguments, check_judging, runners_of
 from limen.cli.progress import progress_bar
 from limen.cli.tasks import add_task_arguments, tasks_of
-from limen.models.model import model_name, open_model
+from limen.models.model import Model, model_name, open_model
 from limen.protocols import Result
 from limen.protocols.differences import training_of
 from limen.protocols.runners import result_names
@@ -66,10 +66,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for runner in runners:
             with progress_bar(runner.name) as progress:
                 found = runner.run(embedder, model, progress, **inference_options(options))
-            trained = training_of(embedder.facts)
-            results += [replace(one, training=trained) for one in (found if isinstance(found, list) else [found])]
+            known: dict[str, Any] = {"training": training_of(embedder.facts), "operating_points": marks_of(embedder)}
+            results += [replace(one, **known) for one in (found if isinstance(found, list) else [found])]
     title = f"{', '.join(models)} on {', '.join(runner.name for runner in runners)}"
     return write_evaluation(out, title, results, hardest_sections(results, tasks)) | result_summary(results)
+
+
+def marks_of(model: Model) -> dict[str, float]:
+    """The thresholds of the model's operating points, as a Result keeps them."""
+    return {f"FMR={point.fmr:g}": point.threshold for point in model.operating_points}
 
 
 def text(result: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ class Bootstrap:
         is, and of how people are drawn. Where the images lie makes no difference: of a path its last part counts."""
         digest = hashlib.sha256(repr((self.replicates, self.level, self.seed)).encode())
         for name in names:
-            digest.update(os.fsencode(name.replace("\\", "/").rpartition("/")[2]) + b"\0")
+            digest.update(os.fsencode(str(name).replace("\\", "/").rpartition("/")[2]) + b"\0")
         for array in numbers:
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, "<i8").tobytes())
         return digest.hexdigest()

@@ -195,6 +195,8 @@ class Result:
     hard_people: list[HardPerson] = field(default_factory=list)
     """Of pairs, the people with the most false non-matches, then those with the most false matches, at `hard_threshold`."""
     hard_threshold: float | None = None
+    operating_points: dict[str, float] = field(default_factory=dict)
+    """The thresholds that the model's file names, by the false match rate they promise: {"FMR=0.001": 0.385}. Reports mark them."""
     draws_sha256: str = ""
     """Of what was judged and how its people are drawn again: numbers of equal ones are compared draw by draw. Empty where nobody knows."""
     training: Training | None = None

@@ -191,6 +191,7 @@ def _thresholds(result: Result) -> list[tuple[str, float]]:
     """What to call each threshold of the result, lowest first; those of parts and of searches are left out."""
     accuracy = result.metric("threshold_cosine")
     found = [("best accuracy", float(accuracy.value))] if accuracy and accuracy.value is not None else []
+    found += [(f"operating point, {name}", threshold) for name, threshold in result.operating_points.items()]
     for metric in result.metrics:
         if metric.threshold is not None and metric.at and not metric.variant and (f"{working_point(metric)}") not in dict(found):
             found.append((working_point(metric), metric.threshold))
