@@ -1,4 +1,7 @@
-"""Packed pairs: `<set>.bin`, the same as `.xz`, or `<set>.npy` with issame.txt. Aligned 112x112, in ten folds in their order."""
+"""Packed pairs: `<set>.bin`, the same as `.xz`, `<set>.npy` with issame.txt, or the memory file that AdaFace makes of a bcolz pack.
+
+Aligned 112x112, in ten folds in their order.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,18 +14,19 @@ from limen.data.images import SIZE
 from limen.data.pairs import PairSet
 from limen.data.pairs.bins import open_bin
 from limen.data.pairs.pair_set import joined_subjects
-from limen.errors import LimenError
-from limen.files import file_sha256, open_plain_file
+from limen.errors import LimenError, UnreadableImage
+from limen.files import file_sha256, open_plain_file, read_json
 from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.text import rows_of, wrong_line
 from limen.protocols.layouts.tree import entry, places
 
-PACKED = ".bin, .bin.xz, or .npy with issame.txt beside it (aligned 112x112, as training sets bring them along)"
+PACKED = ".bin, .bin.xz, .npy with issame.txt, or a folder with memfile/ and _list.npy beside it (aligned 112x112, of training sets)"
 SUFFIXES = (".bin", ".xz", ".npy")
 
 
 class ArraySource:
-    """An ImageSource of the `rows` (N,) of an array (M, 3, 112, 112) uint8 RGB; `places` say where each image comes from."""
+    """An ImageSource of the `rows` (N,) of an array (M, 3, 112, 112), uint8 RGB or float32 BGR from -1 to 1; `places` say where each image
+    comes from."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray, places: Sequence[str]) -> None:
         self.array = array
@@ -33,10 +37,21 @@ class ArraySource:
         return len(self.rows)
 
     def image(self, index: int) -> np.ndarray:
-        return np.ascontiguousarray(self.array[self.rows[index]].transpose(1, 2, 0))
+        image = self.array[self.rows[index]]
+        if image.dtype != np.uint8:
+            image = _from_normalised(image, self.places[index])
+        return np.ascontiguousarray(image.transpose(1, 2, 0))
 
     def locate(self, index: int) -> str:
         return self.places[index]
+
+
+def _from_normalised(image: np.ndarray, place: str) -> np.ndarray:
+    """(3, 112, 112) uint8 RGB of float BGR, (x / 255 - 0.5) / 0.5."""
+    pixels = np.rint((image[::-1] + 1) * 127.5)
+    if not ((pixels >= 0) & (pixels <= 255)).all():  # also NaN
+        raise UnreadableImage(f"{place}: holds values that are not from -1 to 1; fetch the pack again")
+    return pixels.astype(np.uint8)
 
 
 def packed(path: Path, *names: str) -> PairSet | None:
@@ -51,6 +66,8 @@ def packed(path: Path, *names: str) -> PairSet | None:
         for name in names:
             if found := entry(place, "|".join([f"{name}.bin", f"{name}.xz", f"{name}.bin.xz", f"{name}.npy", f"{name}/{name}.npy"])):
                 return _open(found)
+            if (listed := entry(place, f"{name}_list.npy")) and (folder := entry(place, name)):
+                return _open_memory(folder, listed)
         if place.name.lower() in names and (place / "issame.txt").exists() and (array := entry(place, "*.npy")):
             return _open(array)
     return None
@@ -69,17 +86,50 @@ def _open_array(path: Path) -> PairSet:
         if flag.lower() not in flags:
             raise wrong_line(listed, line, f"has {flag!r} where 0 or 1 is expected")
         same.append(flags[flag.lower()])
-    open_plain_file(path).close()  # a pipe is refused, and never waited for
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise LimenError(f"{path}: is no array of images ({error}); fetch it again") from error
+    array = _load(path)
     if array.dtype != np.uint8 or array.shape != (2 * len(same), 3, SIZE, SIZE):
         wanted = (2 * len(same), 3, SIZE, SIZE)
         raise LimenError(f"{path}: holds {array.dtype} {array.shape} where issame.txt makes it uint8 {wanted}; fetch both again")
+    return _pairs_of(path, array, np.array(same))
+
+
+def _load(path: Path) -> np.ndarray:
+    open_plain_file(path).close()  # a pipe is refused, and never waited for
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise LimenError(f"{path}: is no array that can be read ({error}); fetch it again") from error
+
+
+def _open_memory(folder: Path, listed: Path) -> PairSet:
+    """The memory file in a bcolz folder: float32 images as networks take them, BGR. `listed` holds a flag a pair."""
+    path, described = entry(folder, "memfile/mem_file.dat"), entry(folder, "memfile/mem_file.conf")
+    if path is None or described is None:
+        raise LimenError(
+            f"{folder}: is packed by bcolz, which limen does not read; AdaFace's code makes memfile/mem_file.dat and .conf of it, which it "
+            f"does, and the same pairs circulate as {folder.name}.bin"
+        )
+    same, said = _load(listed), read_json(described)
+    wanted = (2 * len(same.ravel()), 3, SIZE, SIZE)
+    if same.dtype.kind not in "biu" or not np.isin(same, (0, 1)).all():
+        raise LimenError(f"{listed}: holds {same.dtype} {same.shape} where a flag for each pair is expected; fetch it again")
+    found = (said.get("shape"), said.get("dtype")) if isinstance(said, dict) else (None, None)
+    size = path.stat().st_size if path.is_file() else 0
+    if found != ([*wanted], "float32") or size != 4 * int(np.prod(wanted)):
+        raise LimenError(
+            f"{path}: {described.name} says {found[0]} {found[1]} and it has {size:,} bytes, where {listed.name} makes it float32 "
+            f"{wanted}; fetch them again"
+        )
+    open_plain_file(path).close()
+    pairs = _pairs_of(path, np.memmap(path, np.float32, "r", shape=wanted), same.ravel().astype(bool))
+    return replace(pairs, switches={"pairs_sha256": file_sha256(path), "pack": f"{folder.name}/memfile"})
+
+
+def _pairs_of(path: Path, array: np.ndarray, mated: np.ndarray) -> PairSet:
+    """Pairs of neighbours of the images (2P, 3, 112, 112)."""
     numbers: dict[bytes, int] = {}
     number = np.array([numbers.setdefault(hashlib.sha256(image.tobytes()).digest(), len(numbers)) for image in array], np.int64)
-    first, second, mated = number[0::2], number[1::2], np.array(same)
+    first, second = number[0::2], number[1::2]
     entry_of = np.unique(number, return_index=True)[1]
     source = ArraySource(array, entry_of, [f"{path} image {place}" for place in entry_of])
     return PairSet(path.stem, source, first, second, mated, joined_subjects(first, second, mated, len(numbers)), people="joined")
