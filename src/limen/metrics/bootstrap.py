@@ -102,9 +102,14 @@ def subject_numbers(first: np.ndarray, second: np.ndarray, pairs: int) -> tuple[
 
 def weighted_mean(value: np.ndarray, among: np.ndarray | None = None) -> Statistic:
     """Mean of `value` (P,) over the pairs of the bool mask `among`: an accuracy, or an error rate at a fixed threshold."""
-    among = np.ones(len(value), bool) if among is None else np.asarray(among, bool)
-    kept = np.where(among, value, 0.0)
-    return lambda weight: _share(weight @ kept, weight @ among)
+    rows = slice(None) if among is None or np.all(among) else np.flatnonzero(among)
+    kept = np.asarray(value, float)[rows]
+
+    def statistic(weight: np.ndarray) -> np.ndarray:
+        own = weight[rows]  # of a group in eight, an eighth of the work
+        return _share(own @ kept, own.sum())
+
+    return statistic
 
 
 def weighted_tar_at_far(score: np.ndarray, mated: np.ndarray, far: Sequence[float]) -> Statistic:
