@@ -9,31 +9,14 @@ from hypothesis import strategies as st
 
 from limen import metrics
 from limen.data.templates import Templates
-from limen.errors import LimenError, UnreadableImage
+from limen.errors import LimenError
 from limen.protocols import Gallery, Identification, SearchSet
 from limen.protocols.identification import TemplateVectors
 from limen.recogniser import Embeddings
 from limen.report import result_lines, write_evaluation
+from numbered_images import NumberedImages
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-
-
-class Source:
-    """Images whose number stands in their pixels; those in `broken` cannot be read."""
-
-    def __init__(self, count, broken=()):
-        self.count, self.broken = count, broken
-
-    def __len__(self):
-        return self.count
-
-    def image(self, index):
-        if index in self.broken:
-            raise UnreadableImage(f"{self.locate(index)}: is empty")
-        return np.full((112, 112, 3), index, np.uint8)
-
-    def locate(self, index):
-        return f"{index}.jpg"
 
 
 class Embedder:
@@ -60,7 +43,7 @@ def problem(people=30, strangers=12, galleries=1, broken=(), seed=0, **fields):
     entries, probes = np.arange(people), np.arange(people, len(person))
     parts = [Gallery(f"G{k + 1}" if galleries > 1 else "", entries[k::galleries], probes) for k in range(galleries)]
     fields = {"ranks": (1, 5), "fpir": (0.1, 0.3)} | fields
-    searched = SearchSet("made", Source(len(person), broken), Templates.of_images(person, names), parts, **fields)
+    searched = SearchSet("made", NumberedImages(len(person), broken), Templates.of_images(person, names), parts, **fields)
     return searched, vectors
 
 

@@ -12,19 +12,9 @@ from limen.errors import LimenError
 from limen.protocols import ErrorVersusDiscard, Metric, PairScores, Verification
 from limen.protocols.intervals import with_interval
 from limen.report.show import interval_text
+from numbered_images import NumberedImages
 
 PEOPLE, EACH = 40, 5
-
-
-class Images:
-    def __len__(self):
-        return PEOPLE * EACH
-
-    def image(self, index):
-        return np.full((112, 112, 3), index, np.uint8)
-
-    def locate(self, index):
-        return f"{index}.png"
 
 
 def pair_set(count=800, seed=0):
@@ -34,7 +24,7 @@ def pair_set(count=800, seed=0):
     person = random.integers(PEOPLE, size=count)
     other = np.where(same, person, (person + random.integers(1, PEOPLE, size=count)) % PEOPLE)
     first, second = person * EACH, other * EACH + random.integers(1, EACH, size=count)
-    return PairSet("made up", Images(), first, second, same, np.repeat(np.arange(PEOPLE), EACH))
+    return PairSet("made up", NumberedImages(PEOPLE * EACH, place="{}.png".format), first, second, same, np.repeat(np.arange(PEOPLE), EACH))
 
 
 def distances(pairs, apart, seed=1):

@@ -9,31 +9,17 @@ import pytest
 
 from limen.data.pairs import PairSet
 from limen.data.templates import Templates
-from limen.errors import UnreadableImage
 from limen.protocols import Gallery, Identification, PairScores, SearchSet, Verification
 from limen.protocols.hardest import LISTED
 from limen.protocols.identification import TemplateVectors
 from limen.report.hardest import SIDE, hardest_sections
+from numbered_images import NumberedImages
 
 PEOPLE, EACH, COUNT = 30, 4, 400
 
 
-class Images:
-    """Grey images, an image darker than the next; `broken` cannot be read."""
-
-    def __init__(self, broken=()):
-        self.broken = broken
-
-    def __len__(self):
-        return PEOPLE * EACH
-
-    def image(self, index):
-        if index in self.broken:
-            raise UnreadableImage("broken")
-        return np.full((112, 112, 3), index, np.uint8)
-
-    def locate(self, index):
-        return f"/faces/person{index // EACH}/{index}.jpg"
+def faces(broken=()):
+    return NumberedImages(PEOPLE * EACH, broken, lambda index: f"/faces/person{index // EACH}/{index}.jpg")
 
 
 def pair_set(broken=()):
@@ -42,7 +28,7 @@ def pair_set(broken=()):
     person = random.integers(PEOPLE, size=COUNT)
     other = np.where(same, person, (person + random.integers(1, PEOPLE, size=COUNT)) % PEOPLE)
     first, second = person * EACH, other * EACH + random.integers(1, EACH, size=COUNT)
-    return PairSet("made up", Images(broken), first, second, same, np.repeat(np.arange(PEOPLE), EACH))
+    return PairSet("made up", faces(broken), first, second, same, np.repeat(np.arange(PEOPLE), EACH))
 
 
 def judged(pairs, failed=(), model="a"):
@@ -113,7 +99,7 @@ def test_an_image_that_cannot_be_read_is_grey_and_other_sets_have_no_pictures():
 def test_a_search_shows_the_probe_beside_who_it_was_taken_for():
     random = np.random.default_rng(0)
     person = np.repeat(np.arange(PEOPLE), EACH)
-    images = Images()
+    images = faces()
     templates = Templates.of_images(person, [images.locate(row) for row in range(len(images))])
     entries = np.arange(0, PEOPLE * EACH, EACH)
     probes = np.setdiff1d(np.arange(PEOPLE * EACH), entries)
