@@ -62,6 +62,16 @@ def test_people_weighed_are_all_pairs_weighed(seed):
         assert ((impostors > refused[:, None]).mean(1) <= np.array(FAR) + 1e-12).all()
 
 
+def test_lists_are_arrays_and_ranks_begin_at_one():
+    probes, ids, distractors = case(3)
+    np.testing.assert_array_equal(
+        megaface_rank(probes.tolist(), ids.tolist(), distractors.tolist(), RANKS), megaface_rank(probes, ids, distractors, RANKS)
+    )
+    for ranks in ([0], [], [1.5]):
+        with pytest.raises(ValueError, match="ranks must be whole numbers from 1"):
+            megaface_rank(probes, ids, distractors, ranks)
+
+
 def test_skipped_distractors_are_as_if_they_were_not_there():
     probes, ids, distractors = case(0)
     skip = np.random.default_rng(0).random(len(distractors)) < 0.5

@@ -11,7 +11,7 @@ import numpy as np
 
 from limen.metrics.bootstrap import BootstrapInterval
 from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
-from limen.metrics.rates import allowed_events, checked_rates, lowest_above, refused_scores
+from limen.metrics.rates import allowed_events, checked_ranks, checked_rates, lowest_above, refused_scores
 from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers, usable_rows
 
 NEVER = np.iinfo(np.int64).max
@@ -59,13 +59,13 @@ class Search:
 
     def rank_rates(self, ranks: Sequence[int]) -> np.ndarray:
         """(K,) share of the mated probes with a mate among the k best entries."""
-        return (self._mated_ranks() < _checked_ranks(ranks)[:, None]).mean(1)
+        return (self._mated_ranks() < checked_ranks(ranks)[:, None]).mean(1)
 
     def rank_interval(self, ranks: Sequence[int], replicates: int = 1000, level: float = 0.95, seed: int = 0) -> BootstrapInterval:
         """Interval of `rank_rates` over the probes' people, the gallery as it is."""
         score = np.where(self._mated_ranks() == NEVER, -np.inf, -self._mated_ranks().astype(float))
         person = self.person[self.mated]
-        return rate_interval(score, person, person, (1 - _checked_ranks(ranks)).tolist(), replicates, level, seed)
+        return rate_interval(score, person, person, (1 - checked_ranks(ranks)).tolist(), replicates, level, seed)
 
     def mean_average_precision(self) -> float:
         """Mean of `average_precision` over the mated probes."""
@@ -211,10 +211,3 @@ def _checked(
     if probe.shape[1] != gallery.shape[1]:
         raise ValueError(f"probe and gallery: features of {probe.shape[1]} and {gallery.shape[1]} numbers cannot be compared")
     return probe, gallery, *person_numbers(probe_id, gallery_id, (len(probe), len(gallery)), "probe_id and gallery_id")
-
-
-def _checked_ranks(ranks: Sequence[int]) -> np.ndarray:
-    checked = np.atleast_1d(np.asarray(ranks))
-    if checked.dtype.kind not in "iu" or not (checked > 0).all():
-        raise ValueError(f"ranks must be whole numbers from 1, not {ranks}")
-    return checked

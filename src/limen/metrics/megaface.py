@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from limen.metrics.bootstrap import Statistic
-from limen.metrics.rates import allowed_events, checked_rates
+from limen.metrics.rates import allowed_events, checked_ranks, checked_rates
 from limen.metrics.scores import LargestScores, checked_features, person_numbers, usable_rows
 
 DISTRACTORS_AT_ONCE = 4096
@@ -80,10 +80,12 @@ def megaface_rates(
         skip: (N,) bool distractors to leave out, such as those a noise list names.
 
     Raises:
-        ValueError: shapes that disagree, rows of zeros, no pair of one person, no distractor left.
+        ValueError: shapes that disagree, rows of zeros, ranks below 1, no pair of one person, no distractor left.
     """
     probes, rates = checked_features(probes, "probes"), checked_rates(list(far)) if len(far) else np.empty(0)
     number, _ = person_numbers(ids, ids, (len(probes), len(probes)), "ids")
+    distractors = distractors if isinstance(distractors, np.ndarray) else np.asarray(distractors)
+    ranks = checked_ranks(ranks).tolist()
     kept = np.ones(len(distractors), bool) if skip is None else ~np.asarray(skip, bool)
     if distractors.ndim != 2 or distractors.shape[1] != probes.shape[1] or kept.shape != distractors.shape[:1] or not kept.any():
         raise ValueError(f"distractors: {distractors.shape} with {kept.shape} to keep or skip do not suit probes {probes.shape}")

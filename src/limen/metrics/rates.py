@@ -47,3 +47,11 @@ def checked_rates(rate: Sequence[float] | np.ndarray | float) -> np.ndarray:
     if rates.ndim != 1 or not ((rates >= 0) & (rates <= 1)).all():
         raise ValueError(f"rates must lie between 0 and 1, not {rate}")
     return rates
+
+
+def checked_ranks(ranks: Sequence[int]) -> np.ndarray:
+    """(K,) whole numbers. Raises ValueError for others, and for a rank below 1."""
+    checked = np.atleast_1d(np.asarray(ranks))
+    if checked.dtype.kind not in "iu" or not (checked > 0).all() or not checked.size:
+        raise ValueError(f"ranks must be whole numbers from 1, not {ranks}")
+    return checked
