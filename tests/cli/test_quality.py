@@ -47,6 +47,12 @@ def calibrating(folder, model, *more):
     return [*words, "--fmr", "0.1", *more]
 
 
+def calibrated_of(capsys, *words):
+    """What `limen calibrate` says of its only model."""
+    (found,) = answer(capsys, *words)["models"]
+    return found
+
+
 def answer(capsys, *words):
     """The JSON a command prints."""
     capsys.readouterr()
@@ -113,7 +119,10 @@ def test_a_model_that_is_not_calibrated_says_how(capsys, folder):
 def test_a_model_without_a_head_is_measured_otherwise(capsys, folder):
     model = str(folder / "plain.safetensors")
     assert "no quality head" in failure(capsys, "quality", model, str(folder / "faces"))
-    assert "no quality head" in failure(capsys, *calibrating(folder, "plain"))
+    assert "no quality head" in failure(capsys, *calibrating(folder, "plain", "--measure", "quality"))
+    found = calibrated_of(capsys, *calibrating(folder, "plain", "--out", str(folder / "threshold.safetensors")))
+    assert found["calibration"] is None  # a threshold needs no quality
+    assert load_bundle(folder / "threshold.safetensors").operating_points[0].threshold == found["operating_points"][0]["threshold"]
     assert main(calibrating(folder, "plain", "--measure", "norm", "--out", str(folder / "norm.safetensors"))) == 0
     found = answer(capsys, "quality", str(folder / "norm.safetensors"), str(folder / "faces"), "--measure", "norm")
     assert found["calibration"]["measure"] == "norm"
@@ -135,10 +144,10 @@ def test_a_calibration_knows_another_models_measure_by_its_weights_not_by_its_pa
 
 
 def test_calibrating_says_what_the_numbers_are_too_few_for(capsys, folder, tmp_path):
-    found = answer(capsys, *calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors")))
+    found = calibrated_of(capsys, *calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors")))
     few, constant = found["remarks"]
     assert few.startswith(f"The threshold rests on {found['calibration']['false_matches']} false matches; 30 make it dependable")
-    assert few.endswith("300 non-mated pairs at this FMR.")
+    assert few.endswith("300 non-mated pairs at an FMR of 0.1.")
     assert constant.startswith("That the expected FNMR falls with the score at all is not shown")  # an untrained head
 
 
@@ -195,7 +204,7 @@ def test_the_sheet_goes_from_worst_to_best(capsys, folder, tmp_path, monkeypatch
 
 def test_calibrating_leaves_weights_and_the_given_file_alone(capsys, folder, tmp_path):
     before = (folder / "judge.safetensors").read_bytes()
-    found = answer(capsys, *calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors")))
+    found = calibrated_of(capsys, *calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors")))
     assert (folder / "judge.safetensors").read_bytes() == before
     given, calibrated = load_bundle(folder / "judge.safetensors"), load_bundle(tmp_path / "out.safetensors")
     assert calibrated.weights_sha256 == given.weights_sha256
@@ -213,8 +222,8 @@ def test_the_threshold_is_on_the_cosines_of_the_model(folder):
     vectors = Embedder.load(folder / "judge.safetensors").embed(np.stack([pairs.source.image(k) for k in range(40)])).vectors
     cosine = np.array([vectors[i] @ vectors[j] for i, j in zip(pairs.first, pairs.second, strict=True)])
     assert abs(cosine - calibration.threshold).min() < 1e-6
-    assert (cosine[~pairs.same] > calibration.threshold - 1e-6).sum() == calibration.false_matches
-    assert (cosine[pairs.same] < calibration.threshold - 1e-6).sum() == calibration.false_non_matches
+    assert (cosine[~pairs.same] >= calibration.threshold).sum() == calibration.false_matches
+    assert (cosine[pairs.same] < calibration.threshold).sum() == calibration.false_non_matches
 
 
 def test_calibrating_leaves_out_what_cannot_be_read(capsys, folder, tmp_path):
@@ -223,7 +232,7 @@ def test_calibrating_leaves_out_what_cannot_be_read(capsys, folder, tmp_path):
     bad.write_bytes(b"no image")
     words = calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors"))
     words[words.index("--images") + 1] = str(tmp_path / "faces")
-    found = answer(capsys, *words)
+    found = calibrated_of(capsys, *words)
     assert found["failures"] == [f"{bad}: is not an image, or a damaged one"]
     assert found["calibration"] | {"images": 39, "mated": 57} == found["calibration"]
 
@@ -238,5 +247,5 @@ def test_calibrating_without_out_keeps_it_in_the_model(capsys, folder, tmp_path)
 
 def test_calibrating_on_too_few_pairs_says_how_many_it_takes(capsys, folder):
     before = (folder / "judge.safetensors").read_bytes()
-    assert "needs 1000 non-mated pairs and there are 135" in failure(capsys, *calibrating(folder, "judge"), "--fmr", "0.001")
+    assert "needs 1,000 non-mated pairs and there are 135" in failure(capsys, *calibrating(folder, "judge"), "--fmr", "0.001")
     assert (folder / "judge.safetensors").read_bytes() == before

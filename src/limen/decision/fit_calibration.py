@@ -1,36 +1,18 @@
 """Finding out what a quality score means. `limen.quality.Calibration` is what is found; a model is loaded without this file."""
 
 import math
-from typing import Any
 
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
-from limen.data import PairSet
 from limen.errors import LimenError
-from limen.inference.table import embed_images, without_quality
 from limen.metrics import design_effect, proportion_interval, roc_curve
 from limen.metrics.roc import last_within
-from limen.models.model import Model
-from limen.quality import QualityMeasure
+from limen.models.operating_point import OperatingPoint
 from limen.quality.calibration import QUANTILES, Calibration
 
 GROUPS, PAIRS_IN_A_GROUP, ERRORS_IN_A_GROUP = 100, 30, 5  # most groups of mated pairs; fewest pairs in one, and on average fewest errors
 LEVEL = 0.95
-
-
-def calibrate(
-    embedder: Model, pairs: PairSet, measure: QualityMeasure, name: str, fmr: float, **inference: Any
-) -> tuple[Calibration, dict[int, str]]:
-    """`fit_calibration` of a measure, known as `name`, on pairs held out from training, and the failures to acquire.
-
-    The images of the pairs are the reference set; `inference` is as of `embed_images`. Raises LimenError as fit_calibration does.
-    """
-    table = embed_images(embedder, pairs.source, measures=[measure], **inference)
-    (quality,), vectors = table.qualities, table.vectors.astype(float)
-    cosine = np.einsum("ij,ij->i", vectors[pairs.first], vectors[pairs.second])
-    calibration = fit_calibration(name, pairs.name, quality, pairs.subject, pairs.first, pairs.second, cosine, pairs.same, fmr)
-    return calibration, without_quality(quality, measure.name, pairs.source, np.arange(len(pairs.source))) | table.failures
 
 
 def fit_calibration(
@@ -43,6 +25,7 @@ def fit_calibration(
     cosine: np.ndarray,
     mated: np.ndarray,
     fmr: float,
+    point: OperatingPoint | None = None,
 ) -> Calibration:
     """The calibration of a measure on pairs of images that neither it nor the recogniser was trained on.
 
@@ -60,6 +43,7 @@ def fit_calibration(
         first, second: (P,) numbers of the images of each pair.
         cosine: (P,) similarity; NaN for a pair to be left out.
         mated: (P,) bool.
+        point: the operating point at `fmr`, whose threshold it then is: the pairs may be mated ones alone.
 
     Raises:
         LimenError: no mated pairs, or too few non-mated ones for `fmr`.
@@ -68,7 +52,7 @@ def fit_calibration(
     pair_quality = np.minimum(quality[first], quality[second])
     usable = ~np.isnan(pair_quality + cosine)
     pair_quality, cosine, mated, person = pair_quality[usable], cosine[usable], np.asarray(mated, bool)[usable], subject[first][usable]
-    non_mated = int((~mated).sum())
+    non_mated = int((~mated).sum()) if point is None else point.non_mated
     if not mated.any():
         raise LimenError(f"{reference}: has no mated pair that can be used; calibrate on pairs that hold both kinds")
     if not 0 < fmr < 1:
@@ -78,10 +62,7 @@ def fit_calibration(
         raise LimenError(
             f"{reference}: an FMR of {fmr:g} needs {needed} non-mated pairs and there are {non_mated}; use more, or raise --fmr"
         )
-    roc = roc_curve(cosine, mated)
-    threshold = float(roc.threshold[last_within(roc.far, [fmr])[0]])
-    if math.isinf(threshold):
-        raise LimenError(f"{reference}: more non-mated pairs than an FMR of {fmr:g} allows share the highest similarity; raise --fmr")
+    threshold = _threshold(reference, cosine, mated, fmr) if point is None else point.threshold
 
     order = np.argsort(pair_quality[mated], kind="stable")
     worse, rejected = pair_quality[mated][order], (cosine[mated] < threshold)[order]
@@ -101,12 +82,20 @@ def fit_calibration(
         mated=len(worse),
         non_mated=non_mated,
         false_non_matches=int(rejected.sum()),
-        false_matches=int((cosine[~mated] >= threshold).sum()),
+        false_matches=int((cosine[~mated] >= threshold).sum()) if point is None else point.false_matches,
         knots=_rounded(means),
         fnmr=_rounded(fnmr),
         fnmr_low=_rounded(low),
         fnmr_high=_rounded(high),
     )
+
+
+def _threshold(reference: str, cosine: np.ndarray, mated: np.ndarray, fmr: float) -> float:
+    roc = roc_curve(cosine, mated)
+    threshold = float(roc.threshold[last_within(roc.far, [fmr])[0]])
+    if math.isinf(threshold):
+        raise LimenError(f"{reference}: more non-mated pairs than an FMR of {fmr:g} allows share the highest similarity; raise --fmr")
+    return threshold
 
 
 def _interval(fnmr: np.ndarray, errors: np.ndarray, sizes: np.ndarray, effect: float) -> tuple[np.ndarray, np.ndarray]:

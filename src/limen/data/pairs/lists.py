@@ -60,13 +60,16 @@ def open_list(path: Path, images: Path, size: int, on_other_size: str) -> PairSe
     number = {file: index for index, file in enumerate(found_files)}
     first, second = (np.array([number[files[pair[side]]] for pair in listed.pairs], dtype=np.int64) for side in (0, 1))  # type: ignore[index]
     people: Literal["named", "joined"]
+    names: list[str] | None = None
     if listed.same is None:
-        subject = np.unique([str(file.parent) for file in found_files], return_inverse=True)[1]
+        folders_of, subject = np.unique([str(file.parent) for file in found_files], return_inverse=True)
+        names = [Path(folder).name for folder in folders_of]
         same, people = subject[first] == subject[second], "named"
     else:
         same, people = np.array(listed.same), "joined"
         subject = joined_subjects(first, second, same, len(found_files))
-    return PairSet(path.stem, FileSource(found_files, size, on_other_size), first, second, same, subject, listed.folds, people)
+    source = FileSource(found_files, size, on_other_size)
+    return PairSet(path.stem, source, first, second, same, subject, listed.folds, people, names=names)
 
 
 def save_pairs(path: str | PathLike[str], source: FolderSource, count: int, seed: int) -> None:

@@ -32,6 +32,7 @@ class PairSet:
         group: (P,) the group of people that each pair stands for, such as "African" in RFW, where the benchmark has groups.
         far: false accept rates that the benchmark's tables print; empty where it has none of its own.
         switches: how it was read, for people.
+        names: of the people, by the number in `subject`; None where they are not known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PairSet:
     group: np.ndarray | None = None
     far: tuple[float, ...] = ()
     switches: Mapping[str, Any] = field(default_factory=dict)
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.same)

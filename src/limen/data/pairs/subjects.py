@@ -28,4 +28,4 @@ def with_subjects(pairs: PairSet, path: str | PathLike[str]) -> PairSet:
         one, other = (pairs.source.locate(int(side[wrong[0]])) for side in (pairs.first, pairs.second))
         kind = "a mated pair of two people" if pairs.same[wrong[0]] else "a non-mated pair of one person"
         raise LimenError(f"{path}: makes {one} and {other} {kind} ({len(wrong)} such pairs); correct it")
-    return replace(pairs, subject=subject, people="named")
+    return replace(pairs, subject=subject, people="named", names=list(people))

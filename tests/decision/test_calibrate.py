@@ -1,0 +1,67 @@
+"""`limen calibrate` on folders, with impostors from elsewhere, of several models: the thresholds are those of all pairs."""
+
+import json
+
+import numpy as np
+import pytest
+from tests.made_up import tiny_model
+
+from limen.cli import main
+from limen.data import FolderSource
+from limen.data.synthetic import SyntheticFaces, save_folder
+from limen.models.model import open_model
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("calibrate")
+    save_folder(SyntheticFaces(8, 3, difficulty=0.3), home / "own")
+    save_folder(SyntheticFaces(10, 2, difficulty=0.3, seed=7), home / "public")
+    return home
+
+
+def calibrated(capsys, *words):
+    capsys.readouterr()
+    assert main(["calibrate", *map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["models"]
+
+
+def cosines(model, folder):
+    source = FolderSource(folder)
+    vectors = open_model(model).embed(np.stack([source.image(k) for k in range(len(source))])).vectors.astype(float)
+    first, second = np.triu_indices(len(source), 1)
+    return (vectors[first] * vectors[second]).sum(1), source.labels[first] == source.labels[second]
+
+
+def test_folders_are_compared_in_all_pairs(capsys, home):
+    model = tiny_model(home)
+    (found,) = calibrated(capsys, model, "--folders", home / "own", "--fmr", "0.1", "0.02")
+    score, same = cosines(model, home / "own")
+    points = open_model(model).operating_points
+    assert [point.summary for point in points] == found["operating_points"]
+    assert found["calibration"] is None  # it has no quality
+    for point in points:
+        assert (point.mated, point.non_mated, point.people) == (same.sum(), (~same).sum(), 8)
+        assert (score[~same] >= point.threshold).sum() == point.false_matches <= point.fmr * point.non_mated
+        assert (score[same] < point.threshold).sum() == point.false_non_matches
+    names = FolderSource(home / "own").class_names
+    assert points[0].shared_people(names) == (sorted(names), 1.0)
+
+
+def test_impostors_may_come_from_elsewhere(capsys, home):
+    model = tiny_model(home)
+    (found,) = calibrated(capsys, model, "--folders", home / "own", "--impostors", home / "public", "--fmr", "0.05")
+    (point,) = found["operating_points"]
+    score, same = cosines(model, home / "public")
+    own, mated = cosines(model, home / "own")
+    assert (point["non_mated"], point["mated"]) == ((~same).sum(), mated.sum())
+    assert (score[~same] >= point["threshold"]).sum() == point["false_matches"]
+    assert (own[mated] < point["threshold"]).sum() == point["false_non_matches"]
+
+
+def test_too_few_impostors_are_refused(capsys, home):
+    model = tiny_model(home)
+    assert main(["calibrate", str(model), "--folders", str(home / "own"), "--fmr", "1e-4"]) == 1
+    assert "needs 10,000 non-mated pairs and there are 252" in capsys.readouterr().err
+    assert main(["calibrate", str(model), str(model), "--folders", str(home / "own"), "--out", "x.safetensors"]) == 1
+    assert "--out: is for one model" in capsys.readouterr().err
