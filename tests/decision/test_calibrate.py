@@ -65,3 +65,28 @@ def test_too_few_impostors_are_refused(capsys, home):
     assert "needs 10,000 non-mated pairs and there are 252" in capsys.readouterr().err
     assert main(["calibrate", str(model), str(model), "--folders", str(home / "own"), "--out", "x.safetensors"]) == 1
     assert "--out: is for one model" in capsys.readouterr().err
+
+
+def compared(capsys, *words):
+    capsys.readouterr()
+    assert main(["compare", *map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_compare_answers_at_the_operating_point_and_alike_both_ways(capsys, home):
+    model = tiny_model(home)
+    source = FolderSource(home / "own")
+    one, other = source.locate(0), source.locate(4)
+    assert "answer" not in compared(capsys, model, one, other)
+    assert main(["compare", str(model), one, other]) == 0
+    assert "`limen calibrate MODEL" in capsys.readouterr().out
+    assert main(["compare", str(model), one, other, "--fmr", "0.1"]) == 1
+    calibrated(capsys, model, "--folders", home / "own", "--fmr", "0.1", "0.02")
+    here, there = compared(capsys, model, one, other), compared(capsys, model, other, one)
+    assert here["similarity"] == there["similarity"]
+    assert here["answer"] == there["answer"]
+    assert here["operating_point"]["fmr"] == 0.02
+    assert compared(capsys, model, one, one)["answer"] == "yes"
+    assert compared(capsys, model, one, other, "--fmr", "0.1")["operating_point"]["fmr"] == 0.1
+    assert main(["compare", str(model), one, other, "--max-fnmr", "0.1"]) == 1
+    assert "not calibrated" in capsys.readouterr().err

@@ -1,34 +1,83 @@
-"""The cosine similarity of two aligned images, or of the faces of two photos.
+"""Whether two images show one person: yes, not sure or no, at an operating point of the model.
 
 limen compare model.safetensors a.jpg b.jpg
 limen compare model.safetensors photo.jpg other.jpg --detector yunet
+limen compare model.safetensors a.jpg b.jpg --fmr 1e-4 --max-fnmr 0.1
+
+`limen calibrate` keeps operating points in the model; without one there is a similarity and no answer. Not sure is a similarity between the
+ends of the threshold's interval, and with --max-fnmr a quality of the worse image from which a higher FNMR is to be expected.
 """
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from limen.cli.inference import add_inference_arguments, alignment_of, inference_options, model_options, open_faces
+from limen.decision.operating_point import decide
 from limen.errors import LimenError
+from limen.inference.measures import create_measure
 from limen.inference.table import embed_images
-from limen.models.model import open_model
+from limen.models.model import Model, open_model
+from limen.models.operating_point import OperatingPoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("a", metavar="A", help="an aligned image, or with --detector a photo")
     parser.add_argument("b", metavar="B", help="another")
+    parser.add_argument("--fmr", type=float, metavar="RATE", help="of the operating point (the lowest of the model's)")
+    parser.add_argument("--max-fnmr", type=float, metavar="RATE", help="not sure where the quality lets expect a higher FNMR")
     add_inference_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     embedder = open_model(options.model, **model_options(options))
-    source = open_faces([options.a, options.b], embedder.preprocessing.size, options)
-    table = embed_images(embedder, source, **inference_options(options))
+    point = _point(embedder, options)
+    files = sorted({options.a, options.b})  # in one order, so that comparing b with a gives the same to the bit
+    source = open_faces(files, embedder.preprocessing.size, options)
+    measures = [create_measure("quality", embedder=embedder)] if embedder.has_quality else []
+    table = embed_images(embedder, source, measures=measures, **inference_options(options))
     for failure in table.failures.values():
         raise LimenError(failure)
-    first, second = table.vectors
-    return {"a": options.a, "b": options.b, "similarity": float(first @ second), **alignment_of(source)}
+    first, second = (table.vectors[files.index(file)].astype(float) for file in (options.a, options.b))
+    result: dict[str, Any] = {"a": options.a, "b": options.b, "similarity": float(first @ second), **alignment_of(source)}
+    expected = None
+    if measures:
+        (quality,) = table.qualities
+        result["quality"] = [float(quality[files.index(file)]) for file in (options.a, options.b)]
+        if embedder.calibration is not None and embedder.calibration.measure == "quality":
+            result["percentile"] = embedder.calibration.percentile(np.array(result["quality"])).tolist()
+            expected = result["expected_fnmr"] = float(embedder.calibration.expected_fnmr(np.array(min(result["quality"]))))
+    if point is not None:
+        result |= asdict(decide(result["similarity"], point, expected, options.max_fnmr)) | {"operating_point": point.summary}
+    return result
 
 
 def text(result: dict[str, Any]) -> str:
-    return f"{result['similarity']:.4f}  cosine similarity, -1 to 1; which threshold means one person is found by `limen evaluate`"
+    said = "cosine similarity, -1 to 1"
+    if "quality" in result:
+        of = [f" (percentile {value:.1f})" for value in result.get("percentile", [])] or ["", ""]
+        said += "; quality " + " and ".join(f"{value:.4f}{more}" for value, more in zip(result["quality"], of, strict=True))
+    lines = [f"{result['similarity']:.4f}  {said}"]
+    if "answer" not in result:
+        return "\n".join([*lines, "no threshold is known: `limen calibrate MODEL --folders PEOPLE` finds the one of a false match rate"])
+    point = result["operating_point"]
+    lines.append(f"{result['answer']}: {result['reason']}")
+    lines.append(
+        f"at FMR {point['fmr']:g}, threshold {point['threshold']:.4f}, found on {point['people']:,} people of {point['reference']}"
+    )
+    return "\n".join(lines)
+
+
+def _point(embedder: Model, options: argparse.Namespace) -> OperatingPoint | None:
+    points = embedder.operating_points
+    if options.fmr is None and (points or options.max_fnmr is None):
+        return points[-1] if points else None
+    for point in points:
+        if point.fmr == options.fmr:
+            return point
+    known = ", ".join(f"{point.fmr:g}" for point in points) or "none"
+    wanted = "any" if options.fmr is None else f"{options.fmr:g}"
+    raise LimenError(f"{options.model}: has no operating point at an FMR of {wanted} (known: {known}); run `limen calibrate`")
