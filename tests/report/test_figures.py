@@ -78,8 +78,9 @@ def test_groups_are_points_with_their_intervals():
         for quantity in ("fmr", "fnmr")
     ]
     judged = result(metrics=[Metric("accuracy", 0.9), *found])
-    assert group_points(judged) == [("far", 0.01)]
-    for axes in figure_groups(judged, "far", 0.01).axes:
+    assert group_points(judged) == [("fmr", "far", 0.01), ("fnmr", "far", 0.01)]
+    for point in group_points(judged):
+        axes = figure_groups(judged, *point).axes[0]
         assert [label.get_text() for label in axes.get_yticklabels()] == ["young", "old"]
         assert [tuple(line.get_xdata()) for line in axes.lines] == [(0.01, 0.04), (0.02,), (0.02, 0.08), (0.04,)]
 

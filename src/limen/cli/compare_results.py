@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return found
     out = Path(options.out)
     check_earlier(out, {(result.name, result.model) for result in results})
-    return write_evaluation(out, f"{', '.join(models)} side by side", results) | found
+    title = ", ".join(models) if len(models) < 4 else f"{len(models)} models"
+    return write_evaluation(out, f"{title} side by side", results) | found
 
 
 def text(result: dict[str, Any]) -> str:

@@ -8,6 +8,10 @@ limen evaluate model.safetensors --folders people/ --split 2 --out report/
 limen evaluate model.safetensors --gallery enrolled/ --probe visitors/ --distractors others/ --out report/
 limen evaluate model.safetensors --pairs lfw.bin --quality crfiqa.safetensors sharpness random --out report/
 
+Of several models, each rate's difference from the first model's is told with its interval, the same people drawn again for both. Runs of
+one recipe that differ by their seed alone are told as one: the mean, the spread over seeds, and an interval over people and seeds.
+`limen compare-results` does the same with the result.json of evaluations that were made apart.
+
 With --quality, error versus discard in place of accuracy: how well each quality of the images foretells the model's errors, and a table
 of the curves (edc.csv). The others are compared with the first. A quality is
   sharpness, resolution, exposure          a measure of the pixels

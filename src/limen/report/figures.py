@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from limen.protocols import Metric, Result
+from limen.protocols import Result
 from limen.report.canvas import IN_THE_AXES, INK, MATED, MUTED, NON_MATED, add_legend, canvas, label_of, styles
 from limen.report.show import short_labels, working_point
 
@@ -37,32 +37,26 @@ def figure_det_of_pairs(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def figure_groups(result: Result, rate: str, value: float) -> Figure:
-    """FMR and FNMR of each group of people at one threshold for all, with their intervals; `rate` and `value` as of `group_points`."""
-    with canvas(2) as (figure, axes):
-        for place, quantity in zip(axes, ("fmr", "fnmr"), strict=True):
-            own = [metric for metric in _of_groups(result, rate, value) if metric.quantity == quantity and metric.value is not None]
-            rows = np.arange(len(own))[::-1]
-            for row, metric in zip(rows, own, strict=True):
-                ends = metric.interval
-                if ends:
-                    place.plot([ends.low, ends.high], [row, row], color=MATED, linewidth=4, alpha=0.35)
-                place.plot([float(metric.value or 0)], [row], color=MATED, marker="o", markersize=5, linestyle="none")
-            place.set_yticks(rows, [label_of(metric.variant[0]) for metric in own], parse_math=False)
-            place.set(xlabel=f"{'false match rate' if quantity == 'fmr' else 'false non-match rate'} at {rate.upper()}={value:g} of all")
-            place.set_xlim(left=0)
-        figure.set_figheight(max(2.2, 1.1 + 0.3 * len(axes[0].get_yticks())))
+def figure_groups(result: Result, quantity: str, rate: str, value: float) -> Figure:
+    """The error rate `quantity` of each group of people with its interval; the arguments are one of `group_points`."""
+    own = [metric for metric in result.where(quantity=quantity, at={rate: value}) if len(metric.variant) == 1 and metric.value is not None]
+    rows = np.arange(len(own))[::-1]
+    with canvas(1) as (figure, (axes,)):
+        for row, metric in zip(rows, own, strict=True):
+            if metric.interval:
+                axes.plot([metric.interval.low, metric.interval.high], [row, row], color=MATED, linewidth=4, alpha=0.35)
+            axes.plot([float(metric.value or 0)], [row], color=MATED, marker="o", markersize=5, linestyle="none")
+        axes.set_yticks(rows, [label_of(metric.variant[0]) for metric in own], parse_math=False)
+        axes.set(xlabel="false match rate" if quantity == "fmr" else "false non-match rate", ylim=(-0.6, len(own) - 0.4))
+        axes.set_xlim(left=0)
+        figure.set_figheight(1.1 + 0.32 * len(own))
     return figure
 
 
-def group_points(result: Result) -> list[tuple[str, float]]:
-    """The working points at which the result has rates of groups: ("far", 0.001)."""
+def group_points(result: Result) -> list[tuple[str, str, float]]:
+    """The error rates of groups that the result has, and their working points: ("fmr", "far", 0.001)."""
     told = [m for m in result.metrics if m.quantity in ("fmr", "fnmr") and len(m.variant) == 1 and len(m.at) == 1 and not m.versus]
-    return list(dict.fromkeys(next(iter(metric.at.items())) for metric in told))
-
-
-def _of_groups(result: Result, rate: str, value: float) -> list[Metric]:
-    return [m for m in result.where(at={rate: value}) if m.quantity in ("fmr", "fnmr") and len(m.variant) == 1 and not m.versus]
+    return list(dict.fromkeys((metric.quantity, *next(iter(metric.at.items()))) for metric in told))
 
 
 def figure_cmc(results: Sequence[Result]) -> Figure:

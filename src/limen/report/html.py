@@ -64,16 +64,11 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         searches=_curves(results, ("CMC", "cmc", figure_cmc), ("DET of the open set", "det", figure_det)),
         scores=_curves(results, ("ROC", "roc", figure_roc), ("DET", "roc", figure_det_of_pairs)),
         histograms=[
-            (label, to_svg(figure_histogram(result))) for result, label in zip(results, labels, strict=True) if result.curve("histogram")
-        ],
-        groups=[
-            (
-                f"{label}, threshold {result.switches.get('threshold of groups', '').partition(':')[0]}",
-                to_svg(figure_groups(result, *point)),
-            )
+            (f"{label}: scores", to_svg(figure_histogram(result)))
             for result, label in zip(results, labels, strict=True)
-            for point in group_points(result)
+            if result.curve("histogram")
         ],
+        groups=_groups(results, labels),
         edc=_edc_figures(results),
         sections=sections,
     )
@@ -146,6 +141,15 @@ def _curves(results: Sequence[Result], *kinds: tuple[str, str, Callable[[Sequenc
             if any(result.curve(kind) for result in part):
                 found.append((title + suffix, to_svg(drawn(part))))
     return found
+
+
+def _groups(results: Sequence[Result], labels: Sequence[str]) -> list[tuple[str, Markup]]:
+    """(caption, figure) of each error rate of groups at each working point."""
+    return [
+        (f"{label} · {name_of(quantity)} at {name_of(rate)}={value:g}", to_svg(figure_groups(result, quantity, rate, value)))
+        for result, label in zip(results, labels, strict=True)
+        for quantity, rate, value in group_points(result)
+    ]
 
 
 def _edc_figures(results: Sequence[Result]) -> list[tuple[str, Markup]]:
