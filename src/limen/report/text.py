@@ -39,7 +39,7 @@ def result_lines(results: Sequence[Result]) -> list[str]:
         elif result is group[0]:
             lines += discard_lines(group)
         if result.switches.get("collapsed") and (group is None or result is group[0]):
-            lines.append("  the features of this model turned away from all centres in training: it has collapsed")
+            lines.append("  this model collapsed in training: its features turned away from all class centres")
     return [*map(visible, lines), *all_table_lines(results)]
 
 
