@@ -1,7 +1,7 @@
 """Seconds and peak memory of the protocols' metrics on simulated features at the benchmarks' real sizes, each beside a plain numpy version
 of the same definition.
 
-    python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap judged labels ijb1n tinyface blufr megaface
+    python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap judged labels adience ijb1n tinyface blufr megaface
     python benchmarks/protocols.py --lfw PATH --model MODEL        LFW end to end, beside the bare inference of its images in memory
 
 Bounds and ratios are of CPU seconds: with OMP_NUM_THREADS=1 they are what a machine without other work takes, whatever else runs here;
@@ -27,7 +27,7 @@ from limen.models.model import open_model
 from limen.protocols import Verification
 from limen.protocols.layouts import open_benchmark
 from limen.protocols.layouts.text import number_table
-from limen.protocols.pair_scores import PairScores, pooled
+from limen.protocols.pair_scores import PairScores, distances, pooled
 
 FAR = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
 SIZE = 512
@@ -191,6 +191,39 @@ def pair_labels():
         )
 
 
+class Numbered:
+    """The images of `adience`, never read."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def locate(self, index):
+        return f"{index}.jpg"
+
+
+def adience(images=19_370):
+    """All pairs of Adience's images: distances, TAR and thresholds with intervals, curves, the Result."""
+    person = np.sort(RANDOM.integers(2284, size=images))
+    features = people(person, 1.5)
+    first, second = (side.astype(np.int32) for side in np.triu_indices(images, 1))
+    pairs = PairSet("adience", Numbered(images), first, second, person[first] == person[second], person, folds=None, far=(1e-4, 1e-3, 1e-2))
+
+    def call():
+        return Verification(pairs).judge(PairScores(distances(features, first, second), {}), {})
+
+    some = 2000
+
+    def plain():
+        score, (row, column) = features[:some] @ features[:some].T, np.triu_indices(some, 1)
+        score, same = score[row, column], person[row] == person[column]
+        metrics.bootstrap_interval(metrics.weighted_tar_at_far(score, same, [1e-4, 1e-3, 1e-2]), person[row], person[column], replicates=2)
+
+    measured("adience", f"{len(first)} pairs of {images} images, 1000 replicates", call, plain, 2 / 1000 * some**2 / images**2, mib=16384)
+
+
 # ---------------------------------------------------------------- one to many
 def plain_search(probe, probe_id, gallery, gallery_id, every=1):
     """The whole matrix, sorted."""
@@ -311,7 +344,8 @@ def lfw(path, model):
 
 ROWS = {
     "kfold": kfold, "pooling": pooling, "ijb11": ijb11, "bootstrap": lambda: ijb11(bootstrap=True),
-    "judged": ijbc_judged, "labels": pair_labels, "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
+    "judged": ijbc_judged, "labels": pair_labels, "adience": adience,
+    "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
 }  # fmt: skip
 
 

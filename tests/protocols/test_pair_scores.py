@@ -15,7 +15,7 @@ def test_distances_are_those_of_all_pairs_at_once(monkeypatch, many):
     first, second = (random.integers(40, size=900).astype(np.int32) for _ in range(2))
     monkeypatch.setattr(pair_scores, "MANY", many)
     monkeypatch.setattr(pair_scores, "AT_ONCE", 128)
-    found = pair_scores._distances(vectors, first, second)
+    found = pair_scores.distances(vectors, first, second)
     plain = np.square(vectors[first].astype(float) - vectors[second]).sum(1)
     if many:
         np.testing.assert_array_equal(found, plain)

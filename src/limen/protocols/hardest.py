@@ -14,9 +14,13 @@ def hardest_pairs(pairs: PairSet, judged: np.ndarray, score: np.ndarray) -> list
     judged: (P,) bool, the pairs that were judged. score: of those.
     """
     number, found = np.flatnonzero(judged), []
-    for mated, order in ((False, np.argsort(-score, kind="stable")), (True, np.argsort(score, kind="stable"))):
-        kind = order[(pairs.same[number[order]] == mated) & np.isfinite(score[order])][:LISTED]
-        for row in kind.tolist():
+    for mated in (False, True):
+        rows = np.flatnonzero((pairs.same[number] == mated) & np.isfinite(score))
+        right = score[rows] if mated else -score[rows]
+        if len(rows) > LISTED:  # of millions of pairs a sort of all would take most of the time
+            low = right <= np.partition(right, LISTED - 1)[LISTED - 1]
+            rows, right = rows[low], right[low]
+        for row in rows[np.argsort(right, kind="stable")][:LISTED].tolist():
             one, other = (pairs.place(int(side[number[row]])) for side in (pairs.first, pairs.second))
             found.append(HardPair(one, other, mated, float(score[row])))
     return found
@@ -28,7 +32,8 @@ def hardest_people(pairs: PairSet, judged: np.ndarray, score: np.ndarray, thresh
     A failure to acquire is a false non-match. A false match counts for both people.
     """
     same, people = pairs.same[judged], len(pairs.subject) and int(pairs.subject.max()) + 1
-    first, second = pairs.subject[pairs.first[judged]], pairs.subject[pairs.second[judged]]
+    subject = pairs.subject.astype(np.int32)
+    first, second = subject[pairs.first[judged]], subject[pairs.second[judged]]
     accepted = score >= threshold
     mated, missed = (np.bincount(first[kind], minlength=people) for kind in (same, same & ~accepted))
     non_mated, matched = (

@@ -41,9 +41,8 @@ def score_pairs(
         inference: batch_size, workers and cache of `embed_images`.
     """
     if pairs.templates is None:
-        compared = np.bincount(pairs.first, minlength=len(pairs.source)) + np.bincount(pairs.second, minlength=len(pairs.source))
-        table = embed_images(embedder, pairs.source, np.flatnonzero(compared), flip, progress, **inference)
-        return PairScores(_distances(table.vectors, pairs.first, pairs.second), table.failures)
+        table = embed_images(embedder, pairs.source, _compared(pairs), flip, progress, **inference)
+        return PairScores(distances(table.vectors, pairs.first, pairs.second), table.failures)
     table = embed_images(embedder, pairs.source, pairs.templates.image, flip, progress, **inference)
     vectors = pooled(table.vectors, table.norms, pairs.templates, norms, weights)
     score = metrics.pair_scores(vectors, pairs.first, pairs.second).astype(float)
@@ -51,7 +50,7 @@ def score_pairs(
     return PairScores(np.where(np.isneginf(score), np.nan, 2 - 2 * score), table.failures, [str(pairs.templates.names[t]) for t in failed])
 
 
-def _distances(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def distances(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(P,) float64; of millions of pairs from matrix products in the vectors' precision, else pair by pair to the last digit."""
     if len(first) > MANY:
         score = metrics.pair_scores(vectors, first, second)
@@ -90,8 +89,8 @@ def pooling_switches(templates: Templates, norms: bool, weights: bool) -> dict[s
 def pair_counts(pairs: PairSet, usable: np.ndarray) -> dict[str, int]:
     """What a Result counts of a pair set of which the pairs `usable` (P,) bool are judged."""
     same = pairs.same[usable]
-    compared = np.unique(np.r_[pairs.first, pairs.second])
-    people = pairs.subject[np.unique(np.r_[pairs.first[usable], pairs.second[usable]])]
+    compared = _compared(pairs)
+    people = pairs.subject[_compared(pairs, usable)]
     images = {"images": len(compared)}
     if pairs.templates is not None:
         images = {"images": len(np.unique(pairs.templates.image)), "templates": len(compared)}
@@ -103,6 +102,12 @@ def pair_counts(pairs: PairSet, usable: np.ndarray) -> dict[str, int]:
         "subjects" if pairs.people == "named" else "groups_joined_by_mated_pairs": len(np.unique(people)),
         "pairs_left_out": int((~usable).sum()),
     }
+
+
+def _compared(pairs: PairSet, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """The numbers of the images or templates in the pairs `rows`, each once, rising; without a sort."""
+    sides = (np.bincount(side[rows], minlength=len(pairs.subject)) for side in (pairs.first, pairs.second))
+    return np.flatnonzero(sum(sides))
 
 
 def people_switch(pairs: PairSet) -> dict[str, str]:

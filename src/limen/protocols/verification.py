@@ -93,7 +93,7 @@ class Verification:
         usable = ~np.isnan(scores.distance)
         check_both_kinds(pairs.name, pairs.same[usable])
         judged = usable if folds is not None else np.ones(len(usable), bool)
-        distance = np.where(usable, scores.distance, np.inf)[judged]
+        distance = scores.distance if usable.all() else np.where(usable, scores.distance, np.inf)[judged]
         score, same = 1 - distance / 2, pairs.same[judged]
         subject = pairs.subject.astype(np.int32)  # of 188 million pairs every byte is 188 MB
         first, second = subject[pairs.first[judged]], subject[pairs.second[judged]]
