@@ -116,7 +116,7 @@ def template_subjects(path: Path) -> dict[int, str]:
 
 def _read(letter: str, layout: Layout, path: Path) -> PairSet:
     labels = table(letter, "template_pair_label.txt")
-    if not any(entry(place, table(letter, "face_tid_mid.txt")) for place in places(path)) and (
+    if not any(entry(place, table(letter, "face_tid_mid.txt")) for place in [*places(path)][:-1]) and (  # not beside it
         pairs := original_pairs(layout.name, path, letter, FAR)
     ):
         return pairs

@@ -24,7 +24,7 @@ def _tables(letter: str) -> dict[str, str]:
 
 
 def _read(letter: str, layout: Layout, path: Path) -> SearchSet:
-    if not any(entry(place, table(letter, "face_tid_mid.txt")) for place in places(path)) and (
+    if not any(entry(place, table(letter, "face_tid_mid.txt")) for place in [*places(path)][:-1]) and (  # not beside it
         original := original_search(layout.name, path, letter, SUBSETS[letter], FPIR)
     ):
         return original

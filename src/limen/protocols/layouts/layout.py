@@ -64,6 +64,8 @@ class Layout:
         wanted, best = names or tuple(self.holds), dict[str, Path]()
         for place in places(path):
             found = {name: file for name in wanted if (file := entry(place, name))}
+            if _of_a_neighbour(path, found):
+                continue
             if len(found) == len(wanted):
                 return found
             if len(found) > len(best):
@@ -96,6 +98,13 @@ class Layout:
             "images": self.images,
             "people get it from": self.source,
         }
+
+
+def _of_a_neighbour(path: Path, found: Mapping[str, Path]) -> bool:
+    """Whether a whole benchmark beside the folder would be read, and nothing of the folder that was named."""
+    here = path.resolve()
+    within = any(here in (file := entry.resolve()).parents or here == file for entry in found.values())
+    return not within and any(name.endswith("/") for name in found)
 
 
 def _said(name: str) -> str:
