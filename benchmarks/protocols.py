@@ -1,7 +1,8 @@
 """Seconds and peak memory of the protocols' metrics on simulated features at the benchmarks' real sizes, each beside a plain numpy version
 of the same definition.
 
-    python benchmarks/protocols.py [ROW ...]        rows: kfold pooling ijb11 bootstrap judged labels adience ijb1n tinyface blufr megaface
+    python benchmarks/protocols.py [ROW ...]
+        rows: kfold pooling ijb11 bootstrap judged labels adience ijb1n tinyface own identify blufr megaface
     python benchmarks/protocols.py --lfw PATH --model MODEL        LFW end to end, beside the bare inference of its images in memory
 
 Bounds and ratios are of CPU seconds: with OMP_NUM_THREADS=1 they are what a machine without other work takes, whatever else runs here;
@@ -24,8 +25,10 @@ from limen.data.pairs import PairSet
 from limen.data.templates import Templates
 from limen.inference.reading import BLOCK
 from limen.models.model import open_model
-from limen.protocols import Verification
+from limen.protocols import Identification, Verification
+from limen.protocols.identification import TemplateVectors
 from limen.protocols.layouts import open_benchmark
+from limen.protocols.layouts.own_people import own_search, split
 from limen.protocols.layouts.text import number_table
 from limen.protocols.pair_scores import PairScores, distances, pooled
 
@@ -270,6 +273,39 @@ def tinyface():
     )
 
 
+def own_folders():
+    """10,000 people of five images, one enrolled: closed and open set of galleries of 10 to 10,000, 1,000 replicates; no network."""
+    folders = {f"{person:05d}": [Path(f"{person:05d}/{image}.jpg") for image in range(5)] for person in range(10_000)}
+    searched = own_search("own", split("own", folders, 1, 0))
+    person = searched.templates.person
+    vectors = people(person, spread=2.5)
+    norms, galleries = np.ones(len(vectors), np.float32), [*searched.nested, *searched.galleries]
+
+    def call():
+        found = pooled(vectors.copy(), norms, searched.templates)
+        return Identification(searched).judge(TemplateVectors(found, {}), {})
+
+    def product():
+        for one in galleries:
+            for start in range(0, len(one.probe), 4096):
+                vectors[one.probe[start : start + 4096]] @ vectors[one.gallery].T
+
+    result = measured("own", "40000 probes x (10 ... 10000), 1000 replicates (plain: the bare products)", call, product, seconds=120)
+    print("  rank 1", result.value("identification_rate@rank=1"), "TPIR at FPIR .001", result.value("tpir@fpir=0.001"))
+
+
+def identify():
+    """What `limen identify` computes of 1,000 probes after their embedding: the five best of 100,000 people."""
+    gallery = people(np.arange(100_000), spread=1.0)
+    probe = unit(gallery[:1000] + 2 / SIZE**0.5 * RANDOM.standard_normal((1000, SIZE), dtype=np.float32))
+
+    def call():
+        return metrics.best_entries(probe, gallery, 5)
+
+    number, _ = measured("identify", "1000 x 100000, 5 best (plain: the bare product)", call, lambda: probe @ gallery.T, seconds=5)
+    assert (number[:, 0] == np.arange(1000)).mean() > 0.9
+
+
 def blufr():
     ids = np.r_[np.arange(5749), RANDOM.choice(1680, 13233 - 5749)]
     features, trials = people(ids, spread=4.0), []
@@ -345,7 +381,7 @@ def lfw(path, model):
 ROWS = {
     "kfold": kfold, "pooling": pooling, "ijb11": ijb11, "bootstrap": lambda: ijb11(bootstrap=True),
     "judged": ijbc_judged, "labels": pair_labels, "adience": adience,
-    "ijb1n": ijb1n, "tinyface": tinyface, "blufr": blufr, "megaface": megaface,
+    "ijb1n": ijb1n, "tinyface": tinyface, "own": own_folders, "identify": identify, "blufr": blufr, "megaface": megaface,
 }  # fmt: skip
 
 

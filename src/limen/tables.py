@@ -56,6 +56,18 @@ def read_csv(path: str | PathLike[str], columns: Sequence[str]) -> Iterator[tupl
         raise LimenError(f"{path}: line {table.line_num} is no {wanted} ({error}); correct it") from error
 
 
+def csv_columns(path: str | PathLike[str]) -> list[str]:
+    """The names in the first line of a CSV file. Raises LimenError for no plain file, one without a first line, and a name twice."""
+    text = read_plain_file(path, LIMIT).decode("utf-8-sig", "surrogateescape")
+    try:
+        columns = [_bare(cell) for cell in next(csv.reader(io.StringIO(text, newline="")), [])]
+    except csv.Error as error:
+        raise LimenError(f"{path}: is no CSV file ({error}); correct it") from error
+    if not columns or len(set(columns)) < len(columns):
+        raise LimenError(f"{path}: the first line has to name the columns, each once; it is {','.join(columns) or 'empty'}")
+    return columns
+
+
 def _guarded(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 

@@ -159,7 +159,9 @@ def grouped(seed=0, count=400):
     same = np.arange(count) // 3 % 2 == 0
     distance = np.clip(random.normal(np.where(same, 0.9, 1.5), np.where(group == "C", 0.5, 0.3)), 0, 4)
     folds = np.arange(count) // 3 % 10
-    pairs = PairSet("made up", Faces(), np.arange(count), np.arange(count) + count, same, np.arange(2 * count), folds=folds, group=group)
+    pairs = PairSet(
+        "made up", Faces(), np.arange(count), np.arange(count) + count, same, np.arange(2 * count), folds=folds, groups={"": group}
+    )
     return pairs, distance
 
 
@@ -173,7 +175,7 @@ def test_groups_at_one_threshold():
     tar = result.metric("tar@far=0.05")
     events = 0
     for name in "ABC":
-        own = pairs.group == name
+        own = pairs.groups[""] == name
         fmr, fnmr = (result.metric(f"{quantity}@far=0.05_{name}") for quantity in ("fmr", "fnmr"))
         assert fmr.threshold == fnmr.threshold == tar.threshold
         assert fmr.value == pytest.approx((score[own & ~pairs.same] >= tar.threshold).mean())
@@ -184,7 +186,7 @@ def test_groups_at_one_threshold():
     assert result.value("fmr@far=0.05_C") > result.value("fmr@far=0.05_A")
     assert result.metric("fmr@far=1e-06_A") is None
     correct = metrics.kfold_verification(distance, pairs.same, pairs.folds).correct
-    accuracy = [correct[pairs.group == name].mean() for name in "ABC"]
+    accuracy = [correct[pairs.groups[""] == name].mean() for name in "ABC"]
     assert [result.value(f"accuracy_{name}") for name in "ABC"] == pytest.approx(accuracy)
     assert result.value("accuracy_mean_of_groups") == pytest.approx(np.mean(accuracy))
     assert result.value("accuracy_std_of_groups") == pytest.approx(np.std(accuracy, ddof=1))
@@ -196,8 +198,8 @@ def test_thresholds_of_their_own_are_those_of_each_group_alone():
     pairs, distance = grouped()
     result = judged(pairs, distance, threshold="per_group")
     for name in "ABC":
-        own = pairs.group == name
-        alone = replace(pairs, first=pairs.first[own], second=pairs.second[own], same=pairs.same[own], folds=pairs.folds[own], group=None)
+        own = pairs.groups[""] == name
+        alone = replace(pairs, first=pairs.first[own], second=pairs.second[own], same=pairs.same[own], folds=pairs.folds[own], groups={})
         expected = judged(alone, distance[own])
         assert result.value(f"accuracy_{name}") == pytest.approx(
             metrics.kfold_verification(distance[own], pairs.same[own], pairs.folds[own]).correct.mean()
@@ -214,8 +216,8 @@ def test_the_order_of_pairs_and_names_of_people_change_nothing(seed):
     random = np.random.default_rng(seed)
     order = random.permutation(len(pairs))
     people = random.permutation(2 * len(pairs))
-    fields = {name: getattr(pairs, name)[order] for name in ("first", "second", "same", "folds", "group")}
-    mixed = replace(pairs, **fields, subject=people[pairs.subject])
+    fields = {name: getattr(pairs, name)[order] for name in ("first", "second", "same", "folds")}
+    mixed = replace(pairs, **fields, groups={"": pairs.groups[""][order]}, subject=people[pairs.subject])
     keys = [metric.key for metric in judged(pairs, distance).metrics]
     one, other = judged(pairs, distance), judged(mixed, distance[order])
     for key in keys:

@@ -6,6 +6,7 @@ limen evaluate model.safetensors --pairs pairs.txt --images lfw/ --out report/
 limen evaluate runs/adaface/model.safetensors runs/arcface/model.safetensors --pairs lfw.bin --out report/
 limen evaluate model.safetensors --folders people/ --split 2 --out report/
 limen evaluate model.safetensors --gallery enrolled/ --probe visitors/ --distractors others/ --out report/
+limen evaluate model.safetensors --folders people/ --groups groups.csv --related siblings.csv --out report/
 limen evaluate model.safetensors --pairs lfw.bin --quality crfiqa.safetensors sharpness random --out report/
 
 Of several models, each rate's difference from the first model's is told with its interval, the same people drawn again for both. Runs of
@@ -25,6 +26,10 @@ Folders of people are searched as `limen identify` does: one template for each p
 Closed set: rank 1, 5 and 10. Open set: TPIR at FPIR .1, .01 and .001, whose strangers are the probes of people who are not enrolled; where
 there are none, or --split leaves fewer than 1,000 such probes, they are all probes, each without its own person in the gallery. The same
 for galleries of 10, 100, 1,000, ... people within it, drawn by --seed. misidentified.csv names who was taken for whom.
+
+--folders without --split compares all pairs of its images one to one, 5 million of either kind at most. --groups is a CSV file with the
+column file or person (the folder's name) and any others: FMR and FNMR of each of their groups, at the threshold of all pairs. A pair of two
+groups counts as "across groups". --related is one of the columns person and other: people who must not be confused.
 
 A text list is LFW's pairs.txt: a line `folds pairs`, then `name i j` for two images of one person and `name i other j` for two people,
 which are looked for as name/name_0001.jpg, name/0001.jpg and the like; i and j may also be file names. `limen data pairs` draws such a

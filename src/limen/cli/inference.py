@@ -47,7 +47,7 @@ def open_faces(files: Sequence[str | PathLike[str]], size: int, options: argpars
     return AlignedSource(FileSource(files, size=None), FaceSearch(open_detector(options.detector)), options.faces or "largest", size)
 
 
-OfFiles = TypeVar("OfFiles", PairSet, SearchSet)
+OfFiles = TypeVar("OfFiles", bound=PairSet | SearchSet)
 
 
 def of_faces(task: OfFiles, options: argparse.Namespace) -> OfFiles:

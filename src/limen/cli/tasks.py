@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypeGuard
 
 from limen.cli.inference import of_faces
-from limen.data.pairs import PairSet, open_pairs, with_subjects
+from limen.data.pairs import PairSet, open_pairs, with_groups, with_related, with_subjects
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.protocols.layouts import open_benchmark
-from limen.protocols.layouts.folders import open_sides, open_split
+from limen.protocols.layouts.folders import open_pairs_of, open_sides, open_split
 from limen.protocols.task import SearchSet, Task
 from limen.report import distinct
 
@@ -23,8 +23,10 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gallery", metavar="DIR", help="the enrolled, a folder of images a person; with --probe")
     parser.add_argument("--probe", metavar="DIR", help="who is looked for, a folder a person, named as in --gallery, or a stranger")
     parser.add_argument("--distractors", metavar="DIR", help="others who are enrolled in --gallery: a folder a person, or loose images")
-    parser.add_argument("--folders", metavar="DIR", help="people, a folder of images a person; with --split")
+    parser.add_argument("--folders", metavar="DIR", help="people, a folder of images a person: all pairs, or with --split a search")
     parser.add_argument("--split", type=int, metavar="N", help="enrol N images of each person of --folders, drawn by --seed; others probe")
+    parser.add_argument("--groups", metavar="FILE.csv", help="rates of groups of people: the column file or person, then any: sex, age")
+    parser.add_argument("--related", metavar="FILE.csv", help="people who must not be confused: the columns person and other")
     parser.add_argument("--subjects", metavar="FILE.csv", help="who is in the images of .bin files: the columns file and subject")
 
 
@@ -44,11 +46,23 @@ def tasks_of(options: argparse.Namespace) -> list[Task]:
     paths = [Path(place) for place in [*(spec.partition(":")[2] for spec in options.on), *options.pairs, *own]]
     if options.subjects:
         tasks = [with_subjects(task, options.subjects) if _names_nobody(task) else task for task in tasks]
+    tasks = [_grouped(task, options) for task in tasks]
     names = distinct([task.name for task in tasks], paths)
     return [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
 
 
-def _own(options: argparse.Namespace) -> Iterator[tuple[str, SearchSet]]:
+def _grouped(task: Task, options: argparse.Namespace) -> Task:
+    """With --groups and --related, which are of pairs."""
+    for word, path, add in (("--groups", options.groups, with_groups), ("--related", options.related, with_related)):
+        if path and not isinstance(task, PairSet):
+            raise LimenError(f"{word}: {task.name} compares no pairs one to one; give --folders without --split, or --pairs")
+        if path and isinstance(task, PairSet):
+            task = add(task, path)
+            task = replace(task, switches={**task.switches, f"{word[2:]}_sha256": file_sha256(path)})
+    return task
+
+
+def _own(options: argparse.Namespace) -> Iterator[tuple[str, SearchSet | PairSet]]:
     """The folders of people, each with where it lies."""
     photos = options.detector is not None
     if bool(options.gallery) != bool(options.probe) or (options.distractors and not options.gallery):
@@ -57,11 +71,15 @@ def _own(options: argparse.Namespace) -> Iterator[tuple[str, SearchSet]]:
         gallery, probe = Path(options.gallery), Path(options.probe)
         distractors = Path(options.distractors) if options.distractors else None
         yield options.gallery, open_sides(gallery.resolve().name, gallery, probe, distractors, photos)
-    if bool(options.folders) != (options.split is not None):
-        raise LimenError("--folders and --split: give both, a folder of people and how many images of each are enrolled")
+    if options.split is not None and not options.folders:
+        raise LimenError("--split: it says how many images of each person of --folders are enrolled; add --folders DIR")
     if options.folders:
         folder = Path(options.folders)
-        yield options.folders, open_split(folder.resolve().name, folder, options.split, options.seed, photos)
+        name = folder.resolve().name
+        if options.split is None:
+            yield options.folders, open_pairs_of(name, folder, options.seed, photos)
+        else:
+            yield options.folders, open_split(name, folder, options.split, options.seed, photos)
 
 
 def _names_nobody(task: Task) -> TypeGuard[PairSet]:

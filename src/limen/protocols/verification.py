@@ -11,8 +11,9 @@ from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.inference.table import Progress
-from limen.protocols.accuracy import GROUP_THRESHOLDS, GroupThreshold, accuracy_figures, fold_numbers, group_figures
+from limen.protocols.accuracy import accuracy_figures, fold_numbers
 from limen.protocols.at_far import LOOKUPS, Lookup, tar_metrics
+from limen.protocols.groups import GROUP_THRESHOLDS, GroupedPairs, GroupThreshold, group_accuracies, group_rates
 from limen.protocols.hardest import hardest_pairs, hardest_people
 from limen.protocols.intervals import Bootstrap, Figure
 from limen.protocols.pair_scores import PairScores, check_both_kinds, pair_counts, people_switch, pooling_switches, score_pairs
@@ -104,21 +105,24 @@ class Verification:
             if folds is not None:
                 fold = fold_numbers(folds, usable)
                 figures += accuracy_figures(distance, score, same, fold, len(usable))
-            if pairs.group is not None:
-                figures += group_figures(pairs.group[judged], distance, score, same, fold, self.rates, self.threshold)
+            groups = {grouping: group[judged] for grouping, group in pairs.groups.items()}
+            grouped = GroupedPairs(score, distance, same, fold, first, second)
+            figures += group_accuracies(groups, grouped, self.threshold)
             found = self._bootstrap.figures(figures, first, second) if figures else []
+            of_groups, small = group_rates(groups, grouped, self.rates, self.threshold, self._bootstrap)
         except ValueError as error:
             raise LimenError(f"{pairs.name}: {error}; use more pairs or fewer folds") from error
+        too_small = {"groups too small to say": "; ".join(small)} if small else {}
         missed = {"pairs_missed": int((~usable & judged).sum()), "templates_without_images": len(scores.missed)}
         threshold = _strictest([*found, *tars])
         return Result(
             name=pairs.name,
             kind="verification",
             headline="accuracy" if fold is not None else _headline(tars),
-            metrics=[*found, *tars],
+            metrics=[*found, *tars, *of_groups],
             model=model,
             counts=pair_counts(pairs, judged) | {"failures_to_acquire": len(scores.failures)} | {k: v for k, v in missed.items() if v},
-            switches={**description, **self._switches(description, fold), **pairs.switches, **self.switches},
+            switches={**description, **self._switches(description, fold), **too_small, **pairs.switches, **self.switches},
             curves=[_histogram(score, same), _roc(score, same)],
             failures=[*scores.failures.values(), *(f"{name}: none of its images can be used" for name in scores.missed)],
             hard_pairs=hardest_pairs(pairs, judged, score),
@@ -137,13 +141,13 @@ class Verification:
                 "accuracy threshold": "best on the other folds, kept fixed in the bootstrap",
                 "val threshold": "interpolated on the other folds; found again in every bootstrap replicate",
             }
-        templates, group = self.pair_set.templates, self.pair_set.group
+        templates = self.pair_set.templates
         return {
             "flip": description.get("flip", "the model's own rule") if self.flip is None else self.flip,
             **({} if templates is None else pooling_switches(templates, self.norms, self.weights)),
             "score": "cosine = 1 - |a - b|^2 / 2",
             **kfold,
-            **({} if group is None else {"threshold of groups": GROUP_THRESHOLDS[self.threshold]}),
+            **({"threshold of groups": GROUP_THRESHOLDS[self.threshold]} if self.pair_set.groups else {}),
             "tar threshold": LOOKUPS[self.lookup],
             "bootstrap": "over subjects",
             **people_switch(self.pair_set),

@@ -11,6 +11,8 @@ from limen.report.number_tables import COLUMNS, table_lines, table_rows
 from limen.report.searches import mistake_lines, size_lines
 from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text, working_point
 
+TOLD_OF_PARTS = ("fmr", "fnmr", "fmr_ratio", "fnmr_ratio", "identification_rate", "tpir")
+
 
 def result_summary(results: Sequence[Result]) -> dict[str, Any]:
     """What a command says of results: their numbers by key, for programs, and the lines of `result_lines`."""
@@ -80,18 +82,20 @@ def _events(metric: Metric) -> str:
 
 def _of_parts(result: Result) -> list[str]:
     """A line for each group of people (its accuracy, and its FMR and FNMR at the thresholds of the TAR), or for each gallery."""
-    told = [metric for metric in result.metrics if metric.variant and metric.quantity in ("fmr", "fnmr", "identification_rate", "tpir")]
+    told = [metric for metric in result.metrics if metric.variant and metric.quantity in TOLD_OF_PARTS]
     parts = dict.fromkeys(metric.variant[0] for metric in told)
     if not parts:
         return []
     galleries = result.kind == "identification"
-    names = [*parts] if galleries else ["mean of groups", "std of groups", *parts]
+    spread = [m.variant[0] for m in result.metrics if m.variant and m.variant[0].startswith(("mean of groups", "std of groups"))]
+    names = [*parts] if galleries else [*spread, *parts]
     width = max(map(len, names))
     lines = ["  each gallery" if galleries else f"  groups, threshold {result.switches.get('threshold of groups', '')}"]
     for name in names:
         own = result.where(variant=[name])
         lines += [f"    {name:{width}s}   {'   '.join(map(_one_line, own))}"] if own else []
-    return lines
+    small = result.switches.get("groups too small to say")
+    return [*lines, f"  too few pairs to say, with the rate of all less than one error: {small}"] if small else lines
 
 
 def _one_line(metric: Metric) -> str:

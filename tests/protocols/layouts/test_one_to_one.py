@@ -102,7 +102,7 @@ def test_folds_are_those_of_the_benchmark(tmp_path):
     trees.TREES["bfw"](tmp_path / "bfw")
     task = opened("bfw", tmp_path / "bfw")
     assert task.folds.tolist() == [0, 1] * 8
-    assert task.group.tolist() == ["AF"] * 8 + ["BM"] * 8
+    assert task.groups[""].tolist() == ["AF"] * 8 + ["BM"] * 8
 
 
 def test_raw_images_without_points_are_refused(tmp_path):

@@ -29,7 +29,8 @@ class PairSet:
             reports TAR@FAR alone.
         people: "named", or "joined" where the file names none and those whom a mated pair joins count as one.
         templates: what the pairs compare, where that is not single images.
-        group: (P,) the group of people that each pair stands for, such as "African" in RFW, where the benchmark has groups.
+        groups: grouping -> (P,) the group of people that each pair stands for, such as "African" in RFW; "" for a pair that it passes over.
+            The grouping of a benchmark itself is "", others have the names of columns: "sex".
         far: false accept rates that the benchmark's tables print; empty where it has none of its own.
         switches: how it was read, for people.
         names: of the people, by the number in `subject`; None where they are not known.
@@ -44,7 +45,7 @@ class PairSet:
     folds: int | np.ndarray | None = FOLDS
     people: Literal["named", "joined"] = "named"
     templates: Templates | None = None
-    group: np.ndarray | None = None
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     far: tuple[float, ...] = ()
     switches: Mapping[str, Any] = field(default_factory=dict)
     names: Sequence[str] | None = None

@@ -25,7 +25,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
     people = tuple([name.rpartition("/")[0] for name in side] for side in (first, second))
     root = image_root(path, first)
     folds = np.unique(table["fold"], return_inverse=True)[1]
-    return pair_set(layout.name, root, listed, first, second, same, (people[0], people[1]), group=group, folds=folds)
+    return pair_set(layout.name, root, listed, first, second, same, (people[0], people[1]), groups={"": group}, folds=folds)
 
 
 def _columns(path: Path) -> dict[str, list[str]]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from limen.data.pairs import PairSet, all_pairs_of
+from limen.data.readers import FileSource, FolderSource
 from limen.data.readers.people import each_person, is_image_name
 from limen.errors import LimenError
 from limen.protocols.layouts.layout import Layout
@@ -11,6 +13,7 @@ from limen.protocols.layouts.searches import unnested
 from limen.protocols.layouts.tree import entries, entry, folders_in, refuse_raw
 from limen.protocols.task import SearchSet
 
+MOST = 5_000_000  # pairs of either kind of one's own people
 GALLERY, PROBE = "gallery/", "probe/|probes/"
 
 
@@ -29,6 +32,16 @@ def open_sides(
 def open_split(name: str, folder: Path, enrolled: int, seed: int = 0, photos: bool = False) -> SearchSet:
     """The search of a folder of people by the images of it that `split` does not enrol. Raises LimenError as `open_sides`."""
     return _opened(name, split(name, people_in(folder), enrolled, seed), photos, seed=seed)
+
+
+def open_pairs_of(name: str, folder: Path, seed: int = 0, photos: bool = False) -> PairSet:
+    """`all_pairs_of` a folder of people, `MOST` of either kind. Raises LimenError as FolderSource and `all_pairs_of`, and for raw images
+    that are no `photos`."""
+    source = FolderSource(unnested(folder))
+    files = FileSource([source.locate(image) for image in range(len(source))])
+    if not photos:
+        refuse_raw([Path(file) for file in files.paths], name)
+    return all_pairs_of(files, source.labels, MOST, seed, name)
 
 
 def people_in(folder: Path) -> People:

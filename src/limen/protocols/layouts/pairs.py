@@ -31,7 +31,7 @@ def pair_set(
     Args:
         people: who is in the images of either side; None where the list does not say: then mated pairs join images into people.
         source_of: from files to images; None takes aligned crops and refuses raw images.
-        fields: others of PairSet: `folds`, `group`, `far`, `switches`.
+        fields: others of PairSet: `folds`, `groups`, `far`, `switches`.
 
     Raises:
         LimenError: images that are missing or raw, an image of two people, a pair whose people say another thing than its flag.

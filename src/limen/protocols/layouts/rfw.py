@@ -49,7 +49,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
         same,
         people,
         source_of=lambda found: crops(found, layout.name, lambda file: points.get(stem_of("/".join(file.parts[-3:])))),
-        group=np.array(group),
+        groups={"": np.array(group)},
         folds=np.concatenate(fold),
     )
 
