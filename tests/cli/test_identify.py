@@ -16,9 +16,11 @@ from limen.decision.gallery import PeopleGallery, answer, check_alignment, read_
 from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle, save_bundle
 from limen.models.embedder import Embedder
+from limen.models.operating_point import OperatingPoint
 from limen.protocols import load_results
 
 PEOPLE = 12
+POINTS = [(1e-2, 0.4, 0.6), (1e-3, -0.9, 0.98)]  # FMR, and the ends of the threshold's interval
 
 
 def bundle(path, seed):
@@ -246,8 +248,22 @@ def test_wrong_words_are_refused(capsys, home):
     assert "a cosine lies between -1 and 1" in failure(capsys, home, home / "probe", "--threshold", "40")
     assert "at least one entry" in failure(capsys, home, home / "probe", "--threshold", "0.4", "--best", "0")
     assert "--fpir 2: must lie between 0 and 1" in failure(capsys, home, home / "probe", "--fpir", "2")
-    with pytest.raises(SystemExit):
-        main(["identify", str(home / "model.safetensors"), str(home / "probe"), "--gallery", str(home / "gallery.npz")])
+    assert "it has no operating point; give --threshold or --fpir, or run `limen calibrate`" in failure(capsys, home, home / "probe")
+
+
+def test_the_operating_point_of_the_lowest_fmr_decides(capsys, home, tmp_path):
+    points = tuple(
+        OperatingPoint(fmr, 0.5, low, high, 0.95, 10_000, 1, 10, 0, 0.0, 0.3, True, "own", "0" * 64, 5) for fmr, low, high in POINTS
+    )
+    embedder = Embedder.load(home / "model.safetensors")
+    embedder.save_calibration(None, tmp_path / "model.safetensors", points)
+    words = ["identify", str(tmp_path / "model.safetensors"), str(home / "probe"), "--gallery", str(home / "gallery.npz"), "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["threshold"]["fmr"] == 1e-3
+    assert found["threshold"]["strangers_accepted"] == pytest.approx(1 - 0.999**PEOPLE)
+    for probe in found["probes"]:
+        assert probe["answer"] == answer(probe["best"][0]["score"], -0.9, 0.98)
 
 
 def test_faces_found_in_two_ways_are_not_compared(capsys, home):

@@ -10,8 +10,10 @@ same way. Vectors of another model, or of other preprocessing, are refused. The 
   not sure    it lies within the interval of the threshold
   nobody      it is below: no person of the gallery
 
---threshold T is a cosine. --fpir R finds it in the gallery itself: each template searches the gallery without its own person, and the share
-R of them, or less, finds anybody. It holds for probes as good as the templates are, and for strangers like the people enrolled.
+Without another word the threshold is the model's operating point of the lowest FMR, which `limen calibrate` found; in a gallery of N people
+a stranger is compared N times. --threshold T is a cosine. --fpir R finds it in the gallery itself: each template searches the gallery
+without its own person, and the share R of them, or less, finds anybody. It holds for probes as good as the templates are, and for
+strangers like the people enrolled.
 """
 
 import argparse
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("probes", nargs="+", metavar="IMAGE|DIR", help="aligned images, with --detector photos, or folders of them")
     parser.add_argument("--gallery", required=True, metavar="FILE.npz|DIR", help="templates of people, or a folder of images a person")
-    decision = parser.add_mutually_exclusive_group(required=True)
+    decision = parser.add_mutually_exclusive_group()
     decision.add_argument("--threshold", type=float, metavar="T", help="cosine from which the best entry is the person")
     decision.add_argument(
         "--fpir", type=float, metavar="R", help="false positive identification rate: the threshold is found in the gallery"
@@ -55,7 +57,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise LimenError(f"--threshold {options.threshold:g}: a cosine lies between -1 and 1")
     embedder = open_model(options.model, **model_options(options))
     gallery, enrolled = _gallery(embedder, options)
-    low, high, threshold = _threshold(gallery, options)
+    low, high, threshold = _threshold(embedder, gallery, options)
     files = list_images(options.probes)
     source = open_faces(files, embedder.preprocessing.size, options)
     check_alignment(options.gallery, gallery, alignment_of(source).get("alignment"))
@@ -113,10 +115,16 @@ def _gallery(embedder: Model, options: argparse.Namespace) -> tuple[PeopleGaller
     return gallery_of(enrolled), told
 
 
-def _threshold(gallery: PeopleGallery, options: argparse.Namespace) -> tuple[float, float, dict[str, Any]]:
+def _threshold(embedder: Model, gallery: PeopleGallery, options: argparse.Namespace) -> tuple[float, float, dict[str, Any]]:
     """The scores below which a probe is nobody and from which it is somebody, and what is told of them."""
     if options.threshold is not None:
         return options.threshold, options.threshold, {"value": options.threshold}
+    if options.fpir is None:
+        if not embedder.operating_points:
+            raise LimenError(f"{options.model}: it has no operating point; give --threshold or --fpir, or run `limen calibrate` first")
+        point = embedder.operating_points[-1]  # of the lowest FMR: a probe meets everybody in the gallery
+        told = {"value": point.threshold, "low": point.low, "high": point.high, "fmr": point.fmr}
+        return point.low, point.high, told | {"strangers_accepted": 1 - (1 - point.fmr) ** len(gallery)}
     found = threshold_at_fpir(gallery, options.fpir)
     value, low, high = (float(ends[0]) for ends in (found.threshold, found.low, found.high))
     told = {"value": value, "low": low, "high": high, "fpir": options.fpir}
@@ -124,6 +132,10 @@ def _threshold(gallery: PeopleGallery, options: argparse.Namespace) -> tuple[flo
 
 
 def _said(threshold: dict[str, Any]) -> str:
+    if "fmr" in threshold:
+        ends = f"{threshold['value']:.4f} [{threshold['low']:.4f} to {threshold['high']:.4f}]"
+        share = f"{threshold['strangers_accepted']:.2g} of strangers are taken for somebody if their scores are independent"
+        return f"operating point {ends}, FMR {threshold['fmr']:g}: {share}"
     if "fpir" not in threshold:
         return f"threshold {threshold['value']:.4f}"
     return (
