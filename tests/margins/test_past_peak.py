@@ -16,6 +16,7 @@ from limen.margins import (
     CurricularFace,
     ElasticArcFace,
     MagFace,
+    SphereFace,
     create_margin,
     training_options,
 )
@@ -111,6 +112,21 @@ def test_the_formula_of_a_kept_peak(angle):
     torch.testing.assert_close(add_angle(THETA.cos(), torch.full_like(THETA, angle), "keep"), want, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("factor", [1.35, 1.7, 2.0, 4.0])
+def test_the_formula_of_a_multiplied_angle_s_kept_peak(factor):
+    before = math.pi / factor > THETA
+    cost = torch.where(before, THETA.cos() - (factor * THETA).cos(), 0.0)
+    want = torch.where(torch.arange(len(THETA)) > cost.argmax(), THETA.cos() - cost.max(), (factor * THETA).cos())
+    label, norm = torch.zeros(len(THETA), dtype=torch.int64), torch.ones_like(THETA)
+    torch.testing.assert_close(SphereFace(factor, past_peak="keep")(THETA.cos(), norm, label), want, rtol=0, atol=1e-7)
+
+
+def test_the_paper_s_sphereface_costs_less_past_its_peak_than_at_a_right_angle():
+    cost = THETA.cos() - psi(SphereFace().double(), THETA, 1.0)[0]
+    degrees = THETA.rad2deg()
+    assert cost[(degrees > 115) & (degrees < 135)].max() < 0.7 < 0.88 < cost[(degrees > 80) & (degrees < 90)].min()
+
+
 @pytest.mark.parametrize("past_peak", ["paper", "keep", "released"])
 def test_all_forms_are_one_before_the_peak_and_the_released_one_turns_on(past_peak):
     before = math.pi / 2 - 0.25 > THETA
@@ -148,7 +164,7 @@ def test_magface_without_easy_margin_is_the_release_s_other_branch():
 
 
 def test_the_classes_default_to_their_papers_and_training_does_not():
-    assert all(kind().past_peak == "paper" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace))
+    assert all(kind().past_peak == "paper" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace, SphereFace))
     assert AdaMSoftmax(3).past_peak == "paper"
     assert training_options("ArcFace", {"m": 0.3}) == {"m": 0.3, "past_peak": "keep"}
     assert training_options("ArcFace", {"past_peak": "paper"}) == {"past_peak": "paper"}

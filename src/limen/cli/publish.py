@@ -17,7 +17,7 @@ from typing import Any
 from limen.errors import LimenError
 from limen.files import write_text
 from limen.models.bundle import load_bundle
-from limen.models.hub import BUNDLE, repository, upload
+from limen.models.hub import BUNDLE, local_file, repository, upload
 from limen.models.model import graph_format
 from limen.protocols import load_results
 from limen.report.card import model_card
@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _write(folder: Path, model: str, card: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / BUNDLE).resolve() != Path(model).resolve():
-        shutil.copyfile(model, folder / BUNDLE)
+    if (folder / BUNDLE).resolve() != (bundle := local_file(model)).resolve():
+        shutil.copyfile(bundle, folder / BUNDLE)
     write_text(folder / CARD, card)
 
 

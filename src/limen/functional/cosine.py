@@ -1,6 +1,7 @@
 """The angular arithmetic of the margins, with gradients that stay finite at |cos| = 1."""
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -37,8 +38,28 @@ def keep_peak(cosine: Tensor, angle: Tensor | float, turned: Tensor) -> Tensor:
     return torch.where((half > 0) & (cosine < half), cosine - 2 * half, turned)
 
 
-def multiply_angle(cosine: Tensor, factor: float) -> Tensor:
-    """SphereFace's psi(theta) = (-1)^k cos(factor * theta) - 2k with k = floor(factor * theta / pi): monotonic over [0, pi]. Shape (B,)."""
+def multiply_angle(cosine: Tensor, factor: float, past_peak: str = "paper") -> Tensor:
+    """SphereFace's psi(theta) = (-1)^k cos(factor * theta) - 2k with k = floor(factor * theta / pi): monotonic over [0, pi]. Shape (B,).
+
+    What it costs, cosine - psi, rises to a first peak before factor * theta = pi, falls beyond, and rises again. `past_peak`:
+        "paper": as it is.
+        "keep": the cost of that peak stays: cosine - cost beyond it. Continuously differentiable.
+    """
     turned = factor * torch.atan2(sine(cosine), cosine)
     k = (turned.detach() / math.pi).floor()
-    return torch.where(k % 2 == 0, 1.0, -1.0) * turned.cos() - 2 * k
+    psi = torch.where(k % 2 == 0, 1.0, -1.0) * turned.cos() - 2 * k
+    if past_peak == "paper" or factor <= 1:
+        return psi
+    peak = _first_peak(factor)
+    return torch.where(cosine < math.cos(peak), cosine - (math.cos(peak) - math.cos(factor * peak)), psi)
+
+
+@lru_cache
+def _first_peak(factor: float) -> float:
+    """The angle in (0, pi / factor) at which cos(theta) - cos(factor * theta) is largest, for a factor above 1: where its slope,
+    factor * sin(factor * theta) - sin(theta), changes its sign. By bisection."""
+    low, high = 0.0, math.pi / factor
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if factor * math.sin(factor * middle) > math.sin(middle) else (low, middle)
+    return low

@@ -41,7 +41,7 @@ class Margin(nn.Module, Part, ABC):
     gate = None  # CurricularFace's change of hard negatives: a method gate(target_cosine) -> (threshold (B,), shift ())
 
 
-PAST_PEAK = ("paper", "keep")  # of every angular margin: limen.functional.add_angle defines them
+PAST_PEAK = ("paper", "keep")  # of every angular margin: limen.functional.add_angle and multiply_angle define them
 GRADIENTS = ("exact", "straight_through")
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import multiply_angle
-from limen.margins.base import Margin, check_choice
+from limen.margins.base import PAST_PEAK, Margin, check_choice
 
 
 class SphereFace(Margin):
@@ -12,16 +12,19 @@ class SphereFace(Margin):
 
     Args:
         m: factor of the angle, at least 1.
+        past_peak: "paper" is psi as above. "keep" is cos(theta) - c past the first angle where psi costs most (c; 85 degrees for m=1.7):
+            from there on the margin of the paper costs less for a while, so that features turned away from all centres can be a minimum.
         scale: "head" multiplies cosines by the head's scale (30 is usual), "norm" by the sample's own |z| as in the paper.
     """
 
-    def __init__(self, m: float = 1.7, scale: str = "head"):
+    def __init__(self, m: float = 1.7, scale: str = "head", past_peak: str = "paper"):
         super().__init__()
         self.m = m
+        self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.scale = check_choice("scale", scale, ("head", "norm"))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return multiply_angle(target_cosine, self.m)
+        return multiply_angle(target_cosine, self.m, self.past_peak)
 
     def row_scale(self, norm: Tensor) -> Tensor | None:
         return norm.clamp_min(torch.finfo(norm.dtype).tiny) if self.scale == "norm" else None  # a cosine is a logit over its scale

@@ -21,6 +21,7 @@ from torch import nn
 from limen.backbones import create_backbone
 from limen.errors import LimenError
 from limen.files import atomic_write, explain, file_sha256, open_plain_file, unique_keys
+from limen.models.hub import local_file
 from limen.models.operating_point import OperatingPoint, points_from_json
 from limen.models.preprocessing import Preprocessing
 from limen.names import name_bytes
@@ -186,8 +187,11 @@ def save_bundle(path: str | Path, bundle: Bundle) -> str:
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """The bundle in the file, its tensors on the CPU. Raises LimenError that says what is wrong with the file and the remedy."""
-    path = Path(path)
+    """The bundle in the file, or at an hf:// address, its tensors on the CPU.
+
+    Raises LimenError that says what is wrong with the file and the remedy.
+    """
+    path = local_file(path)
     if path.is_dir():
         raise LimenError(f"cannot load {path}: it is a folder; name the model file in it, model.safetensors of a run")
     if path.exists() and not path.is_file():

@@ -88,7 +88,7 @@ class Embedder:
 
     def calibration_file(self, out: str | Path | None = None) -> Path:
         if out is None and self.path is None:
-            raise LimenError("this model lies in no file; name one to keep its calibration in")
+            raise LimenError("this model lies in no file of yours; name one to keep its calibration in (--out FILE)")
         path = Path(out or self.path or "")
         if graph_format(path):
             raise LimenError(f"--out {path}: a bundle under that name would be taken for an ONNX or OpenVINO file; choose another")

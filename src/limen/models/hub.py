@@ -25,6 +25,12 @@ def repository(address: str | Path) -> Repository | None:
     return Repository(found[1], found[2])
 
 
+def local_file(path: str | Path) -> Path:
+    """The file itself, or for an hf:// address that of `fetch`."""
+    where = repository(path)
+    return Path(path) if where is None else fetch(where)
+
+
 def fetch(where: Repository) -> Path:
     """The repository's bundle file in the Hub's own cache, which serves without the net too.
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from limen.errors import LimenError
 from limen.lookup import did_you_mean
-from limen.models.hub import fetch, repository
+from limen.models.hub import repository
 from limen.models.operating_point import OperatingPoint
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
@@ -97,8 +97,7 @@ def open_model(
     """
     if backend not in (None, *BACKENDS):
         raise LimenError(f"backend {backend!r} is not known; {did_you_mean(str(backend), BACKENDS)}")
-    if (where := repository(path)) is not None:
-        path = fetch(where)
+    kept = None if repository(path) else Path(path)  # the Hub's own copy is not to be written to
     if graph_format(path):  # imported here, for all of them import this file
         from limen.models.graphs.embedder import GraphEmbedder
 
@@ -107,7 +106,7 @@ def open_model(
     from limen.models.embedder import Embedder
 
     if backend in (None, "torch"):
-        return Embedder(load_bundle(path), device, threads, precision, Path(path))
+        return Embedder(load_bundle(path), device, threads, precision, kept)
     from limen.models.export.backend import BackendEmbedder
 
-    return BackendEmbedder(load_bundle(path), str(backend), str(device), threads, precision, Path(path), cache)
+    return BackendEmbedder(load_bundle(path), str(backend), str(device), threads, precision, kept, cache)
