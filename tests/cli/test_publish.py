@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -18,6 +19,7 @@ from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle, save_bundle
 from limen.models.hub import repository
 from limen.models.model import open_model
+from limen.models.operating_point import OperatingPoint, people_hashes
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,23 @@ def test_a_folder_holds_the_bundle_and_a_card_made_from_it_and_its_results(model
     assert main(["publish", str(other), *results, "--out", str(tmp_path / "second")]) == 1
     assert "is of another model file than this one" in capsys.readouterr().err
     assert not (tmp_path / "second").exists()
+
+
+def test_the_hashes_of_people_s_names_stay_at_home(model, tmp_path, capsys):
+    hashes = people_hashes(["Ada", "Grace"])
+    point = OperatingPoint(0.1, 0.5, 0.4, 0.6, 0.95, 100, 1, 10, 0, 0.0, 0.3, True, "own", "0" * 64, 2, hashes)
+    own, out = tmp_path / "own" / "model.safetensors", tmp_path / "out"
+    own.parent.mkdir()
+    open_model(model).save_calibration(None, own, (point,))
+    assert main(["publish", str(own), "--out", str(out)]) == 0
+    assert "left out: the hashes of people's names" in capsys.readouterr().out
+    (published,) = open_model(out / "model.safetensors").operating_points
+    assert published == replace(point, people_sha256=())
+    assert hashes[0].encode() not in (out / "model.safetensors").read_bytes()
+    assert hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest() in (out / "README.md").read_text()
+    assert main(["publish", str(own), "--out", str(own.parent)]) == 1
+    assert "holds the model itself" in capsys.readouterr().err
+    assert open_model(own).operating_points == (point,)
 
 
 def test_a_bundle_goes_to_the_hub_and_comes_back(model, hub):

@@ -4,19 +4,21 @@
   limen publish model.safetensors --results report/result.json --to hf://owner/name --private
 
 The card is made from the bundle and from results of it: what it is, what it was trained on, licence, intended use, figures with their
-intervals, hashes. Results of another model file are refused. Look at the card in a folder before it goes out. Others then load the model
-as hf://owner/name or, at one state of it, hf://owner/name@revision.
+intervals, hashes. Results of another model file are refused. Hashes of people's names, which a calibration keeps, are left out. Look at
+the card in a folder before it goes out. Others then load the model as hf://owner/name or, at one state of it, hf://owner/name@revision.
 """
 
 import argparse
 import shutil
 import tempfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from limen.errors import LimenError
-from limen.files import write_text
-from limen.models.bundle import load_bundle
+from limen.files import file_sha256, write_text
+from limen.models.bundle import Bundle, load_bundle, save_bundle
 from limen.models.hub import BUNDLE, local_file, repository, upload
 from limen.models.model import graph_format
 from limen.protocols import load_results
@@ -42,26 +44,40 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     where = repository(options.to) if options.to else None
     if options.to and where is None:
         raise LimenError(f"--to {options.to}: it is no address on the Hub; write hf://owner/name")
-    facts = load_bundle(options.model).facts
+    bundle = load_bundle(options.model)
+    facts = bundle.facts
     results = [result for path in options.results for result in load_results(path)]
     address = f"hf://{where.name}" if where else BUNDLE
     card = model_card(facts, results, address, options.intended_use)
-    result = {"model_sha256": facts["sha256"], "results": len(results), "licence": facts["licence"]}
+    names = any(point.people_sha256 for point in bundle.operating_points)
+    result = {"model_sha256": facts["sha256"], "results": len(results), "licence": facts["licence"], "names_left_out": names}
+    write = partial(_write_without_names, bundle) if names else partial(_write, options.model)
     if where is None:
-        _write(Path(options.out), options.model, card)
+        write(card, Path(options.out))
         return result | {"out": options.out}
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), options.model, card)
+        write(card, Path(folder))
         return result | {"out": upload(Path(folder), where, options.private)}
 
 
-def _write(folder: Path, model: str, card: str) -> None:
+def _write(model: str, card: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / BUNDLE).resolve() != (bundle := local_file(model)).resolve():
         shutil.copyfile(bundle, folder / BUNDLE)
     write_text(folder / CARD, card)
 
 
+def _write_without_names(bundle: Bundle, card: str, folder: Path) -> None:
+    """Without the hashes of people's names in operating points: whoever has a list of names could tell who was in the data."""
+    if (folder / BUNDLE).exists() and file_sha256(folder / BUNDLE) == bundle.sha256:
+        raise LimenError(f"{folder}: holds the model itself, whose hashes of people's names are not to be published; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    points = tuple(replace(point, people_sha256=()) for point in bundle.operating_points)
+    published = save_bundle(folder / BUNDLE, replace(bundle, operating_points=points))
+    write_text(folder / CARD, card.replace(str(bundle.sha256), published))
+
+
 def text(result: dict[str, Any]) -> str:
     remark = "" if result["results"] else "; no figures in it: add --results"
-    return f"licence: {result['licence']}{remark}\n{result['out']}"
+    names = "\nleft out: the hashes of people's names that its operating points kept" if result["names_left_out"] else ""
+    return f"licence: {result['licence']}{remark}{names}\n{result['out']}"
