@@ -85,8 +85,10 @@ def test_reports_of_faults_ask_what_limen_runs_on(capsys):
 
 @pytest.mark.parametrize("words", [["info"], ["info", "model.safetensors", "--system"]])
 def test_info_asks_for_a_model_or_the_system(words, capsys):
-    assert main(words) == 1
-    assert "give one of them" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert "MODEL" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -16,17 +16,15 @@ from typing import Any
 import yaml
 
 import limen
-from limen.errors import LimenError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a bundle that limen wrote, or an ONNX file")
-    parser.add_argument("--system", action="store_true", help="versions of limen and its packages, threads, devices, extras")
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("model", metavar="MODEL", nargs="?", help="a bundle that limen wrote, or an ONNX file")
+    either.add_argument("--system", action="store_true", help="versions of limen and its packages, threads, devices, extras")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    if options.system == (options.model is not None):
-        raise LimenError("limen info takes a model file, or --system; give one of them")
     if options.system:
         return system_facts()
     from limen.models.model import open_model  # here, for PyTorch takes seconds to import
