@@ -57,8 +57,11 @@ def test_written_by_another_system_it_is_the_same(tree, tmp_path, request):
         listed.write_bytes(b"\xef\xbb\xbf" + listed.read_bytes() + b"\r\n")
     (tmp_path / "again" / ".DS_Store").write_bytes(b"x")
     whole, again = opened(name, folder), opened(name, tmp_path / "again")
-    for field in ("first", "second", "same", "subject", "group", "folds"):
+    for field in ("first", "second", "same", "subject", "folds"):
         np.testing.assert_array_equal(getattr(again, field), getattr(whole, field), err_msg=field)
+    assert again.groups.keys() == whole.groups.keys()
+    for grouping, group in whole.groups.items():
+        np.testing.assert_array_equal(again.groups[grouping], group, err_msg=grouping)
     if whole.templates:
         for field in ("image", "template", "media", "person", "weight"):
             np.testing.assert_array_equal(getattr(again.templates, field), getattr(whole.templates, field), err_msg=field)
