@@ -28,7 +28,7 @@ print("smoke: a step of training,", SyntheticFaces(1, 1).image(0).shape)
 """
 SMOKE_WITHOUT_TORCH = """
 import sys, numpy as np, limen
-print("smoke without PyTorch: equal error rate", limen.metrics.eer(np.array([.9, .8]), np.array([.1, .2])).rate)
+print("smoke without PyTorch: equal error rate", limen.metrics.eer(np.array([.9, .8]), np.array([.1, .2])).value)
 assert "torch" not in sys.modules
 """
 
