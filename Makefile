@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs release-check
+.PHONY: demo test lint release-check
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,9 +19,6 @@ lint: .venv/installed
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
-
-docs: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -n -W --keep-going -b html -d build/doctrees docs build/site
 
 release-check: .venv/installed
 	$(BIN)/python tools/release_check.py --demo
