@@ -155,15 +155,12 @@ def test_a_bundle_goes_to_the_hub_and_comes_back(model, hub):
         assert json.loads(found.stdout)["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
-def test_a_bundle_on_the_hub_is_exported_and_published_but_not_written_to(model, hub, tmp_path):
+def test_a_bundle_on_the_hub_is_published_again_but_not_written_to(model, hub, tmp_path):
     run, _ = hub
     assert run("publish", str(model), "--to", "hf://owner/name").returncode == 0
     folder = run("publish", "hf://owner/name", "--out", str(tmp_path / "copy"))
     assert folder.returncode == 0, folder.stderr
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == model.read_bytes()
-    exported = run("export", "hf://owner/name", "--out", str(tmp_path / "model.onnx"))
-    assert exported.returncode == 0, exported.stderr
-    assert (tmp_path / "model.onnx").exists()
     calibrated = run("calibrate", "hf://owner/name", "--pairs", "none.bin")
     assert calibrated.returncode == 1
     assert "lies in no file of yours; name one to keep its calibration in (--out FILE)" in calibrated.stderr
