@@ -18,7 +18,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 release-check: .venv/installed
 	$(BIN)/python tools/release_check.py --demo

@@ -1,8 +1,12 @@
 """Shared fixtures: one thread count for exact comparisons, and the real faces where they are present."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before PyTorch: the tests run side by side, and a fork of a process that has threads can wait for ever.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -28,6 +29,18 @@ def model(tmp_path_factory):
     tensors = {f"backbone.{name}": tensor for name, tensor in Architecture("tiny", 8).build().state_dict().items()}
     save_bundle(path, Bundle(Architecture("tiny", 8), tensors, licence="CC0-1.0", training={"images_seen": 1234}))
     return path
+
+
+IN_TURN = """
+import contextlib, io, json, sys
+from limen.cli import main
+answers = []
+for words in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(words)
+    answers.append({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()})
+print(json.dumps(answers))
+"""
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -79,7 +92,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(tmp_path):
-    """A function that runs limen with this server as its Hub, and the server's files."""
+    """A function that runs commands of limen, one after the other in one process, with this server as its Hub; and the server's files."""
     pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (pip install 'limen[hub]')")
     handler = type("Handler", (Hub,), {"files": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -92,8 +105,11 @@ def hub(tmp_path):
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
 
-    def run(*words):
-        return subprocess.run([sys.executable, "-m", "limen", *words], capture_output=True, text=True, env=os.environ | own)
+    def run(*commands):
+        process = subprocess.run(
+            [sys.executable, "-c", IN_TURN], input=json.dumps(commands), capture_output=True, text=True, env=os.environ | own
+        )
+        return [SimpleNamespace(**answer) for answer in json.loads(process.stdout)]
 
     yield run, handler.files
     server.shutdown()
@@ -144,48 +160,48 @@ def test_the_hashes_of_people_s_names_stay_at_home(model, tmp_path, capsys):
 
 def test_a_bundle_goes_to_the_hub_and_comes_back(model, hub):
     run, files = hub
-    done = run("publish", str(model), "--to", "hf://owner/name")
+    addresses = ("hf://owner/name", "hf://owner/name@main")
+    done, *infos = run(["publish", str(model), "--to", "hf://owner/name"], *(["info", address, "--json"] for address in addresses))
     assert done.returncode == 0, done.stderr
     assert sorted(files) == ["README.md", "model.safetensors"]
     assert files["model.safetensors"] == model.read_bytes()
     assert b'Embedder.load("hf://owner/name")' in files["README.md"]
-    for address in ("hf://owner/name", "hf://owner/name@main"):
-        found = run("info", address, "--json")
+    for found in infos:
         assert found.returncode == 0, found.stderr
         assert json.loads(found.stdout)["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def test_a_bundle_on_the_hub_is_published_again_but_not_written_to(model, hub, tmp_path):
     run, _ = hub
-    assert run("publish", str(model), "--to", "hf://owner/name").returncode == 0
-    folder = run("publish", "hf://owner/name", "--out", str(tmp_path / "copy"))
+    first, folder, calibrated = run(
+        ["publish", str(model), "--to", "hf://owner/name"],
+        ["publish", "hf://owner/name", "--out", str(tmp_path / "copy")],
+        ["calibrate", "hf://owner/name", "--pairs", "none.bin"],
+    )
+    assert first.returncode == 0
     assert folder.returncode == 0, folder.stderr
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == model.read_bytes()
-    calibrated = run("calibrate", "hf://owner/name", "--pairs", "none.bin")
     assert calibrated.returncode == 1
     assert "lies in no file of yours; name one to keep its calibration in (--out FILE)" in calibrated.stderr
 
 
-@pytest.mark.parametrize(
-    ("address", "reason"),
-    [
-        ("hf://owner/other", "hf://owner/other: no such repository, or it is not open to you"),
-        ("hf://owner/name@v9", "hf://owner/name@v9: it has no revision of that name"),
-        ("hf://owner/name", "it has no model.safetensors; name a repository that `limen publish` wrote"),
-    ],
-)
-def test_what_the_hub_has_not_is_said_in_one_line(hub, address, reason):
+def test_what_the_hub_has_not_is_said_in_one_line(hub):
     run, _ = hub
-    found = run("info", address)
-    assert found.returncode == 1
-    assert reason in found.stderr
-    assert found.stderr.count("\n") == 1
+    reasons = {
+        "hf://owner/other": "hf://owner/other: no such repository, or it is not open to you",
+        "hf://owner/name@v9": "hf://owner/name@v9: it has no revision of that name",
+        "hf://owner/name": "it has no model.safetensors; name a repository that `limen publish` wrote",
+    }
+    for found, reason in zip(run(*(["info", address] for address in reasons)), reasons.values(), strict=True):
+        assert found.returncode == 1
+        assert reason in found.stderr
+        assert found.stderr.count("\n") == 1
 
 
 def test_without_the_extra_and_without_the_net_one_line_says_so(model, hub, monkeypatch):
     run, _ = hub
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = run("info", "hf://owner/name")
+    (found,) = run(["info", "hf://owner/name"])
     assert found.returncode == 1
     assert "the Hub cannot be reached" in found.stderr
     assert found.stderr.count("\n") == 1

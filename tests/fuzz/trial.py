@@ -55,6 +55,9 @@ class Opener:
             self.process = self.context.Process(target=_serve, args=(other, self.open_input, self.warm, Path(self.home.name)), daemon=True)
             self.process.start()
             other.close()
+            if not self.end.poll(60):
+                self._stop()
+                raise RuntimeError("the process that opens the inputs did not start within 60 s")
             self.end.recv()
         try:
             self.end.send((str(folder), expected))
