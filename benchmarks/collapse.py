@@ -4,7 +4,7 @@
     python benchmarks/collapse.py --people 90 --out runs/collapse
     python benchmarks/collapse.py --faces FACES --out runs/collapse --whole --pairs lfw_pairs.txt --images LFW
 
-Each run is recipes/small/faces.yaml, or with --people recipes/small/synthetic.yaml on so many generated people, with another margin at its
+Each run is the recipe small/faces, or with --people small/synthetic on so many generated people, with another margin at its
 own defaults, on the recipe's own schedule, as `limen train` runs it. It is stopped, and can be resumed,
 as soon as it is decided: the mean cosine to the own centre has passed LEARNT, from where no run has turned back, or it is below -.3 and
 that to the nearest other too. --whole trains to the end and evaluates on pairs. One row a run in benchmarks/results/collapse.csv; a run
@@ -47,7 +47,7 @@ def rows_of(folder):
 
 
 def recipe_of(options):
-    return RECIPE if options.faces else RECIPE.with_name("synthetic.yaml")
+    return RECIPE if options.faces else "small/synthetic"
 
 
 def train(options, folder, seed, settings):
@@ -55,7 +55,7 @@ def train(options, folder, seed, settings):
     words = [f"--{key}={value}" for key, value in settings.items()]
     words += [f"--data.path={options.faces}" if options.faces else f"--data.options.identities={options.people}"]
     words += [f"--seed={seed}", f"--out={folder}", "--log_every=10", "--allow_collapse=true", "--threads=1"]
-    command = [sys.executable, "-m", "limen", "train", "--config", str(recipe_of(options)), "--resume", "auto", *words]
+    command = [sys.executable, "-m", "limen", "train", "--config", recipe_of(options), "--resume", "auto", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         while process.poll() is None:
@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--pairs")
     parser.add_argument("--images")
     options = parser.parse_args()
-    recipe = recipe_of(options).stem
+    recipe = recipe_of(options).partition("/")[2]
     people = options.people or sum(path.is_dir() for path in Path(options.faces).iterdir())
     further = dict(setting.split("=", 1) for setting in options.set)
     for seed in options.seeds:

@@ -1,5 +1,5 @@
 """Adaptive Data Sampling: a million draws from a hundred million weights, beside one cumulative sum over all of them; and what the sampler
-does in a step, as a share of a training step of recipes/small/synthetic.yaml.
+does in a step, as a share of a training step of the recipe small/synthetic.
 
     python benchmarks/data_sampling.py [--count 100000000] [--draws 1000000] [--rounds 5]
 

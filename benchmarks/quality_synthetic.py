@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     settings = ["epochs=15", "batch_size=64", "margin.name=ArcFace", 'margin.options={"m":0.3}', "data.augment=flip", "quality.lr=.002"]
-    parser.add_argument("--set", nargs="*", default=settings, help="settings of recipes/small/faces.yaml")
+    parser.add_argument("--set", nargs="*", default=settings, help="settings of the recipe small/faces")
     options = parser.parse_args()
     unseen = SyntheticFaces(UNSEEN, IMAGES, first_identity=PEOPLE)
     truths = unseen.truths()

@@ -2,7 +2,7 @@
 
     python benchmarks/real_faces.py --train FACES --pairs pairs.txt --images LFW --out runs/real_faces [--seeds 0 1] [--set epochs=16]
 
-FACES holds one folder of aligned 112x112 images per person. Each run is recipes/small/faces.yaml with another margin, resumes where it was
+FACES holds one folder of aligned 112x112 images per person. Each run is the recipe small/faces with another margin, resumes where it was
 stopped, and is evaluated once, at its end. Prints a table in Markdown: accuracy with its interval, TAR@FAR, and the difference from ArcFace
 with the interval of the paired bootstrap, subjects drawn alike for both. Appends rows to benchmarks/results/real_faces.csv.
 """
@@ -18,7 +18,7 @@ from limen.protocols import Verification
 from limen.report.show import interval_text, metric_text
 from limen.training import load_recipe, train
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "small" / "faces.yaml"
+RECIPE = "small/faces"
 RUNS = {  # name -> margin, options, scale
     "ArcFace": ("ArcFace", {"m": 0.5}, 64),
     "CosFace": ("CosFace", {"m": 0.35}, 64),

@@ -8,7 +8,7 @@ from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.training import load_recipe, train
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "small" / "faces.yaml"
+RECIPE = "small/faces"
 
 
 def arguments(description, seeds, settings, pairs=True):
@@ -20,7 +20,7 @@ def arguments(description, seeds, settings, pairs=True):
         parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
-    parser.add_argument("--set", nargs="*", default=settings, help="settings of recipes/small/faces.yaml")
+    parser.add_argument("--set", nargs="*", default=settings, help="settings of the recipe small/faces")
     return parser
 
 

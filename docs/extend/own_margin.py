@@ -1,6 +1,6 @@
 """A margin of one's own: Li-ArcFace's linear margin (Li et al., 2019), in a file outside the package.
 
-    PYTHONPATH=docs/extend limen train --config recipes/small/synthetic.yaml --margin.name own_margin:LinearMargin --out runs/linear
+    PYTHONPATH=docs/extend limen train --config small/synthetic --margin.name own_margin:LinearMargin --out runs/linear
 
 A margin sees three (B,)-vectors, never the class centres, so this is all there is to write: the fused pass over the centres, its gradient,
 recipes and checkpoints come with it.

@@ -1,6 +1,6 @@
 """A data reader of one's own: faces in a zip file, person/picture.jpg, in a file outside the package.
 
-    PYTHONPATH=docs/extend limen train --config recipes/small/faces.yaml \\
+    PYTHONPATH=docs/extend limen train --config small/faces \\
         --data.reader own_reader:ZipFaces --data.path faces.zip --out runs/zip
 
 A reader has `labels`, `class_names`, `__len__`, `image` and `locate` (limen.data.FaceSource); it inherits from nothing. `decode_image` says

@@ -1,6 +1,6 @@
 """A class sampler of one's own: the classes take turns, in blocks of consecutive rows, beside those of the batch.
 
-    PYTHONPATH=docs/extend limen train --config recipes/small/synthetic.yaml --head.sampler.name own_sampler:TakingTurns --out runs/turns
+    PYTHONPATH=docs/extend limen train --config small/synthetic --head.sampler.name own_sampler:TakingTurns --out runs/turns
 
 A sampler names rows of its process's centres, so any margin, any number of ranks and the update of the centres come with it.
 """

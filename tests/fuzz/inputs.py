@@ -52,6 +52,7 @@ from limen.training.checkpoint.save import sum_of
 from limen.training.distributed import Processes
 from limen.training.log import read_log
 from limen.training.run import Run, sampler_of
+from limen.training.settings import shipped_recipes
 from limen.training.state import restore
 
 BEFORE = Path(__file__).parents[1] / "fixtures" / "before"
@@ -373,7 +374,7 @@ def recipes() -> Kind:
             create_backbone(recipe.backbone.name, recipe.backbone.embedding_size, **recipe.backbone.options)
         return repr(recipe)
 
-    shipped = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+    shipped = shipped_recipes().values()
     return Kind(read, [{"recipe.yaml": path.read_bytes()} for path in (BEFORE / "recipe.yaml", *shipped)], {".yaml": "yaml"})
 
 

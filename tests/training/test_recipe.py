@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from pathlib import Path
 
 import pytest
 import yaml
@@ -12,9 +11,9 @@ from limen.data import open_source
 from limen.heads import create_sampler
 from limen.margins import create_margin
 from limen.training import Recipe, load_recipe
-from limen.training.settings import check, known_keys
+from limen.training.settings import check, known_keys, shipped_recipes
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+RECIPES = sorted(shipped_recipes().values())
 
 
 def written(folder, text):
@@ -28,6 +27,16 @@ def test_the_command_line_overrides_the_file(tmp_path):
     recipe = load_recipe(path, ["--optimiser.lr", ".01", "--margin.options.m=0.25", "--data.workers", "0"])
     assert (recipe.epochs, recipe.optimiser.lr, recipe.optimiser.milestones) == (3, 0.01, [1, 2.5])
     assert (recipe.margin.name, recipe.margin.options, recipe.data.workers) == ("CosFace", {"m": 0.25}, 0)
+
+
+def test_a_recipe_that_comes_with_limen_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("small/faces", ["--epochs", "2"]) == dataclasses.replace(load_recipe(shipped_recipes()["small/faces"]), epochs=2)
+    with pytest.raises(LimenError, match=r"small/face: neither a file nor a recipe that comes with limen; did you mean 'small/faces'"):
+        load_recipe("small/face")
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "faces").write_text("epochs: 3")
+    assert load_recipe("small/faces").epochs == 3  # a file of the user's own goes first
 
 
 def test_a_printed_recipe_reads_back_the_same(tmp_path):

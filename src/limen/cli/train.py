@@ -1,11 +1,12 @@
 r"""Train a recogniser from a recipe.
 
-  limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
-  limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first --resume auto
-  torchrun --nproc-per-node 4 -m limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/first
-  limen train --config recipes/small/faces.yaml --data.path faces/ --out runs/quality --init runs/first/model.safetensors \
+  limen train --config small/faces --data.path faces/ --out runs/first
+  limen train --config small/faces --data.path faces/ --out runs/first --resume auto
+  torchrun --nproc-per-node 4 -m limen train --config small/faces --data.path faces/ --out runs/first
+  limen train --config small/faces --data.path faces/ --out runs/quality --init runs/first/model.safetensors \
       --freeze backbone --quality.weight 10
 
+--config takes a file, or the name of a recipe that comes with limen: small/... for a laptop, papers/... as published.
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.
 The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json, the bundle, model.safetensors, and at the end
   class_margins.csv   of AdaM-Softmax: name, images, margin of every person. Margins fall while the network is young, and rise again
@@ -32,9 +33,10 @@ from limen.lookup import find
 from limen.margins import MARGINS, Margin
 from limen.training import load_recipe, read_log, train
 from limen.training.distributed import is_first
-from limen.training.settings import describe, known_keys
+from limen.training.settings import describe, known_keys, shipped_recipes
 
 TAKES_SETTINGS = True
+RECIPE = f"a YAML file, or one of {', '.join(shipped_recipes())}; settings it leaves out have their defaults"
 ALLOW_CODE = "let --config name classes outside limen, as package.module:Class, and run their code: only of a recipe you trust"
 
 
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"  {'backbone.name':18s} {', '.join(BACKBONES)}",
         ]
     )
-    parser.add_argument("--config", metavar="RECIPE.yaml", help="the recipe; settings it leaves out have their defaults")
+    parser.add_argument("--config", metavar="RECIPE", help=RECIPE)
     parser.add_argument(
         "--resume", metavar="auto|CHECKPOINT", help="auto: go on from the newest checkpoint in the run's folder, if there is one"
     )

@@ -17,18 +17,25 @@ from limen.files import read_plain_file, unique_keys
 from limen.lookup import did_you_mean
 from limen.training.recipe import Recipe
 
+SHIPPED = Path(__file__).parents[1] / "recipes"  # with the package: `--config small/faces`
 LARGEST_FILE, DEEPEST = 100_000, 32  # bytes and levels of a recipe: a small file must not unfold to a large one
 NAMES_OF_CLASSES = ("data.reader", "data.sampling.name", "margin.name", "head.sampler.name")  # which may be package.module:Class
 
 
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with limen, by the name that `--config` takes: "small/faces", "papers/adaface_ir101_ms1mv2", ..."""
+    return {path.relative_to(SHIPPED).with_suffix("").as_posix(): path for path in sorted(SHIPPED.rglob("*.yaml"))}
+
+
 def load_recipe(config: str | Path | None = None, overrides: Sequence[str] = (), allow_code: bool = False) -> Recipe:
-    """The recipe of a YAML file, changed by command-line words such as ["--optimiser.lr", ".05"].
+    """The recipe of a YAML file, or of one that comes with limen ("small/faces"), changed by command-line words:
+    ["--optimiser.lr", ".05"].
 
     `overrides` may name a class of the user's own, package.module:Class. `config`, which may be another's, may do so with `allow_code`.
 
     Raises LimenError for a file that cannot be read, an unknown key (the nearest known one is named) or a value of the wrong type.
     """
-    values = {} if config is None else _read(Path(config))
+    values = {} if config is None else _read(_file_of(config))
     _check_words(overrides)
     chosen = _parsed(_parser().parse_object, values, source=f"{config}: ", given=lambda key: _at(values, key))
     chosen = _parsed(_parser().parse_args, list(overrides), chosen, source="command line: ", given=lambda key: _word(overrides, key))
@@ -188,6 +195,16 @@ def _loaded(text: bytes | str, where: str | Path) -> Any:
         return yaml.load(text.decode() if isinstance(text, bytes) else text, _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise LimenError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from error
+
+
+def _file_of(config: str | Path) -> Path:
+    """A file of the user's own goes before a recipe that comes with limen. A name without a suffix has to be one of the two."""
+    path, shipped = Path(config), shipped_recipes()
+    if path.exists() or path.suffix:
+        return path
+    if str(config) not in shipped:
+        raise LimenError(f"{config}: neither a file nor a recipe that comes with limen; {did_you_mean(str(config), shipped)}")
+    return shipped[str(config)]
 
 
 def _read(config: Path) -> dict[str, Any]:
