@@ -121,7 +121,9 @@ def test_evaluate_writes_json_and_a_report(capsys, folder, model, tmp_path):
     assert stored["switches"]["model_sha256"]
     assert "<svg" in (tmp_path / "out" / "report.html").read_text()
     assert main(words) == 0
-    assert "Accuracy" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Accuracy" in out
+    assert "best for these pairs alone, not one to deploy; see limen calibrate" in out
     shutil.copy(tmp_path / "pairs.txt", tmp_path / "again.txt")
     several = [*words[:3], str(tmp_path / "again.txt"), *words[3:-1], str(tmp_path / "both"), "--replicates", "50"]
     found = answer(capsys, *several)

@@ -7,11 +7,16 @@ limen evaluate runs/adaface/model.safetensors runs/arcface/model.safetensors --p
 limen evaluate model.safetensors --folders people/ --split 2 --out report/
 limen evaluate model.safetensors --gallery enrolled/ --probe visitors/ --distractors others/ --out report/
 limen evaluate model.safetensors --folders people/ --groups groups.csv --related siblings.csv --out report/
+limen evaluate calibrated.safetensors --folders others/ --at-threshold --out report/
 limen evaluate model.safetensors --pairs lfw.bin --quality crfiqa.safetensors sharpness random --out report/
 
 Of several models, each rate's difference from the first model's is told with its interval, the same people drawn again for both. Runs of
 one recipe that differ by their seed alone are told as one: the mean, the spread over seeds, and an interval over people and seeds.
 `limen compare-results` does the same with the result.json of evaluations that were made apart.
+
+The threshold of the accuracy is the best one for the very pairs it is judged on: not one to deploy. `limen calibrate` finds that of a
+stated false match rate and keeps it in the model; --at-threshold then judges the model at it on other people: FMR and FNMR with intervals,
+of --groups too, and whether the interval of the FMR holds the rate that was promised.
 
 With --quality, error versus discard in place of accuracy: how well each quality of the images foretells the model's errors, and a table
 of the curves (edc.csv). The others are compared with the first. A quality is
@@ -47,7 +52,7 @@ from limen.cli.judging import add_judging_arguments, check_judging, runners_of
 from limen.cli.progress import progress_bar
 from limen.cli.tasks import add_task_arguments, tasks_of
 from limen.models.model import Model, model_name, open_model
-from limen.protocols import Result
+from limen.protocols import Result, Verification
 from limen.protocols.differences import training_of
 from limen.protocols.runners import result_names
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
@@ -69,6 +74,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     runners = runners_of(options, tasks)
     models = distinct([model_name(path) for path in paths], paths)
     check_earlier(out, {(name, model) for runner in runners for name in result_names(runner) for model in models})
+    for model, path in zip(models, paths, strict=True) if options.at_threshold == "own" else ():
+        embedder = open_model(path, **model_options(options))  # a model without operating points should not cost the others' evaluation
+        for runner in runners:
+            if isinstance(runner, Verification):
+                runner.points(embedder, model)
     results: list[Result] = []
     for model, path in zip(models, paths, strict=True):
         embedder = open_model(path, **model_options(options))

@@ -22,6 +22,14 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
     parser.add_argument("--far", nargs="+", type=float, metavar="RATE", help="of the TAR printed (the benchmark's own, or 0.001 0.01)")
     parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="the same; of --quality (0.01 0.001 0.0001)")
+    parser.add_argument(
+        "--at-threshold",
+        nargs="?",
+        const="own",
+        type=_at_threshold,
+        metavar="COSINE",
+        help="FMR and FNMR there too; without a number, at the model's operating points and whether they keep the FMR promised",
+    )
     parser.add_argument("--fpir", nargs="+", type=float, metavar="RATE", help="of searches in an open set (the benchmark's own)")
     parser.add_argument("--noise", choices=["dropped", "replaced"], help="of refined MegaFace; replaced: as its tables (dropped)")
     parser.add_argument("--group-threshold", choices=["global", "per_group"], help="of groups; per_group: as RFW's tables (global)")
@@ -60,6 +68,7 @@ WORDS = {
     "fpir": "--fpir",
     "lookup": "--lookup",
     "threshold": "--group-threshold",
+    "at_threshold": "--at-threshold",
     "refined": "--noise",
     "norms": "--no-norms",
     "weights": "--no-detector-scores",
@@ -70,8 +79,24 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for of WORDS."""
     rates = {"far": tuple(options.far or options.fmr or ()), "fpir": tuple(options.fpir or ())}
     named = {"lookup": options.lookup, "threshold": options.group_threshold, "refined": options.noise}
+    named["at_threshold"] = options.at_threshold
     left_out = {"norms": options.no_norms, "weights": options.no_detector_scores}
-    return {name: value for name, value in (rates | named).items() if value} | {name: False for name, told in left_out.items() if told}
+    return {name: value for name, value in (rates | named).items() if value not in (None, ())} | {
+        name: False for name, told in left_out.items() if told
+    }
+
+
+def _at_threshold(word: str) -> float | str:
+    """Of --at-threshold. Raises ArgumentTypeError for what is neither a cosine nor "own"."""
+    try:
+        number = float(word)
+    except ValueError:
+        number = 2.0
+    if word == "own":
+        return word
+    if not -1 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no cosine from -1 to 1; leave it out for the model's own operating points")
+    return number
 
 
 def runners_of(options: argparse.Namespace, tasks: Sequence[Task]) -> list[Runner]:

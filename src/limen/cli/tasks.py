@@ -33,8 +33,8 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
 def tasks_of(options: argparse.Namespace) -> list[Task]:
     """Those of --on, of --pairs and of one's own folders, each with a name of its own."""
     opened = [of_faces(open_pairs(path, options.images), options) for path in options.pairs]
-    hashes = [{"pairs_sha256": file_sha256(path)} for path in options.pairs]
-    pairs = [replace(one, switches={**one.switches, **sha256}) for one, sha256 in zip(opened, hashes, strict=True)]
+    hashes = [file_sha256(path) for path in options.pairs]
+    pairs = [replace(one, sha256=own, switches={**one.switches, "pairs_sha256": own}) for one, own in zip(opened, hashes, strict=True)]
     if options.on and options.detector:
         raise LimenError("--detector: benchmarks of --on are read as they are; align their photos first (limen data align)")
     own = {place: of_faces(task, options) for place, task in _own(options)}

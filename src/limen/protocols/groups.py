@@ -9,14 +9,17 @@ import numpy as np
 from limen import metrics
 from limen.data.pairs.groups import ACROSS, NOWHERE, OTHERS
 from limen.protocols.accuracy import VAL_FAR
+from limen.protocols.at_threshold import WorkingPoint, error_rates
 from limen.protocols.intervals import Bootstrap, Figure, with_interval
-from limen.protocols.result import Metric
+from limen.protocols.result import PROMISED, Metric
 
 GroupThreshold = Literal["global", "per_group"]
 GROUP_THRESHOLDS = {
     "global": "global: one threshold for all groups, of the pairs of all of them",
     "per_group": "per_group: each group has its own, as in RFW's tables; no system can be set so",
 }
+
+RATES = {"far": "FAR", PROMISED: "promised FMR", "threshold": "threshold"}
 
 
 @dataclass(frozen=True)
@@ -58,37 +61,55 @@ def group_accuracies(groups: Mapping[str, np.ndarray], pairs: GroupedPairs, thre
 
 
 def group_rates(
-    groups: Mapping[str, np.ndarray], pairs: GroupedPairs, far: Sequence[float], threshold: GroupThreshold, bootstrap: Bootstrap
+    groups: Mapping[str, np.ndarray],
+    pairs: GroupedPairs,
+    far: Sequence[float],
+    threshold: GroupThreshold,
+    bootstrap: Bootstrap,
+    given: Sequence[WorkingPoint] = (),
 ) -> tuple[list[Metric], list[str]]:
-    """Of each group its pairs, and its FMR and FNMR where the FMR of all pairs, or its own, is each of `far`; then the largest ratio
-    between two groups. Rates at a threshold that the impostors cannot resolve are left out.
+    """Of each group its pairs, and its FMR and FNMR where the FMR of all pairs, or its own, is each of `far`, and at the thresholds
+    `given`; then the largest ratio between two groups. Rates at a threshold that the impostors cannot resolve are left out.
 
     An interval is over the people of the group. That of a ratio is of the two groups that lie furthest apart, each with people of its own.
     Also, in words, which groups are too small: with the rate of all pairs they would have less than one error.
     """
     found: list[Metric] = []
     small: list[str] = []
-    everyone = np.ones(len(pairs.same), bool)
+    of_all = _points(pairs.score[~pairs.same], far)
     for grouping, group in groups.items():
         names = _names(group)
-        drawn: dict[tuple[str, float], dict[str, metrics.BootstrapInterval]] = {}
+        drawn: dict[tuple[str, str, float], dict[str, metrics.BootstrapInterval]] = {}
         for number, name in enumerate(names):
             own, label = group == name, _label(grouping, name)
             for what, kind in (("mated", pairs.same), ("non_mated", ~pairs.same)):
                 found.append(Metric(what, int((own & kind).sum()), "count", variant=[label]))
-            for metric, interval in _rates(label, own, own if threshold == "per_group" else everyone, pairs, far, bootstrap, number):
+            points = [*(of_all if threshold == "global" else _points(pairs.score[own & ~pairs.same], far)), *given]
+            # Groups draw people apart: with one seed two groups of one size would draw alike.
+            seed = bootstrap.seed + 7919 * (number + 1)
+            whole = pairs.score, pairs.same, pairs.first, pairs.second
+            for metric, interval in error_rates(points, *whole, bootstrap, own, [label], seed):
                 found.append(metric)
-                drawn.setdefault((metric.quantity, metric.at["far"]), {})[name] = interval
-        for (quantity, rate), of_groups in drawn.items():
+                ((rate, value),) = metric.at.items()
+                drawn.setdefault((metric.quantity, rate, value), {})[name] = interval
+        for (quantity, rate, value), of_groups in drawn.items():
             kind = pairs.same if quantity == "fnmr" else ~pairs.same
             sizes = {name: int(((group == name) & kind).sum()) for name in names if name not in (ACROSS, NOWHERE, "")}
-            whole = sum(interval.value[0] * (kind & (group == name)).sum() for name, interval in of_groups.items()) / max(1, kind.sum())
-            few = [name for name, size in sizes.items() if size * whole < 1]
+            expected = sum(interval.value[0] * (kind & (group == name)).sum() for name, interval in of_groups.items()) / max(1, kind.sum())
+            few = [name for name, size in sizes.items() if size * expected < 1]
             said = ", ".join(f"{_label(grouping, name)} ({sizes[name]:,})" for name in few)
-            small += [f"{quantity.upper()} at FAR={rate:g}: {said}"] if few else []
+            small += [f"{quantity.upper()} at {RATES[rate]}={value:g}: {said}"] if few else []
             told = {name: interval for name, interval in of_groups.items() if name in sizes and name not in few}
-            found += _ratio(grouping, quantity, rate, told, bootstrap)
+            found += _ratio(grouping, quantity, {rate: value}, told, bootstrap)
     return found, small
+
+
+def _points(impostor: np.ndarray, far: Sequence[float]) -> list[WorkingPoint]:
+    """The thresholds at the rates that the scores (I,) resolve."""
+    if not len(impostor):
+        return []
+    found = metrics.threshold_at_fmr(impostor, far)
+    return [WorkingPoint({"far": far[k]}, float(found.threshold[k])) for k in np.flatnonzero(found.resolved)]
 
 
 def _names(group: np.ndarray) -> list[str]:
@@ -111,38 +132,8 @@ def _spread(grouping: str, accuracies: np.ndarray) -> Iterator[Figure]:
         yield Figure(Metric("error_ratio", ratio, "number", variant=[grouping] if grouping else []))
 
 
-def _rates(
-    label: str, own: np.ndarray, among: np.ndarray, pairs: GroupedPairs, far: Sequence[float], bootstrap: Bootstrap, number: int
-) -> Iterator[tuple[Metric, metrics.BootstrapInterval]]:
-    if not (among & ~pairs.same).any():
-        return
-    thresholds = metrics.threshold_at_fmr(pairs.score[among & ~pairs.same], far)
-    told = np.flatnonzero(thresholds.resolved)
-    at = thresholds.threshold[told].tolist()
-    for quantity, kind in (("fmr", own & ~pairs.same), ("fnmr", own & pairs.same)):
-        if not len(told) or not kind.any():
-            continue
-        first, second = pairs.first[kind], pairs.second[kind]
-        # Groups draw people apart: with one seed two groups of one size would draw alike.
-        seed = bootstrap.seed + 7919 * (number + 1)
-        drawn = metrics.rate_interval(pairs.score[kind], first, second, at, bootstrap.replicates, bootstrap.level, seed)
-        for place, row in enumerate(told):
-            one = _of(drawn, place, quantity == "fnmr")
-            events = int(np.count_nonzero(pairs.score[kind] >= at[place])) if quantity == "fmr" else None
-            metric = Metric(quantity, float(one.value[0]), at={"far": far[row]}, variant=[label], events=events, threshold=at[place])
-            ends = np.array([one.low[0], one.high[0]])
-            yield with_interval(metric, ends, bootstrap.level, first, second, [np.ones(len(first), bool)]), one
-
-
-def _of(drawn: metrics.BootstrapInterval, place: int, rejected: bool) -> metrics.BootstrapInterval:
-    """The interval of one threshold, of the share accepted or of that `rejected`."""
-    one = [part[..., place : place + 1] for part in (drawn.value, drawn.low, drawn.high, drawn.replicates)]
-    value, low, high, replicates = (1 - one[0], 1 - one[2], 1 - one[1], 1 - one[3]) if rejected else one
-    return metrics.BootstrapInterval(value, low, high, replicates)
-
-
 def _ratio(
-    grouping: str, quantity: str, rate: float, of_groups: Mapping[str, metrics.BootstrapInterval], bootstrap: Bootstrap
+    grouping: str, quantity: str, at: dict[str, float], of_groups: Mapping[str, metrics.BootstrapInterval], bootstrap: Bootstrap
 ) -> Iterator[Metric]:
     """The largest ratio between two groups; unresolved where one of them has no error."""
     if len(of_groups) < 2:
@@ -152,6 +143,6 @@ def _ratio(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, replicates = high.value / low.value, high.replicates / low.replicates
     name = f"{ordered[-1]} over {ordered[0]}"
-    metric = Metric(f"{quantity}_ratio", float(ratio[0]), "number", {"far": rate}, variant=[f"{grouping}: {name}" if grouping else name])
+    metric = Metric(f"{quantity}_ratio", float(ratio[0]), "number", at, variant=[f"{grouping}: {name}" if grouping else name])
     interval = metrics.percentile_interval(ratio, replicates, bootstrap.level)
     yield with_interval(metric, np.array([interval.low[0], interval.high[0]]), bootstrap.level, np.empty(0), np.empty(0))

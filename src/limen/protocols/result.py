@@ -16,6 +16,7 @@ from limen.files import plain, read_json, write_json
 from limen.protocols.older_results import upgraded
 
 FORMAT = 2
+PROMISED = "promised_fmr"  # in `at`: the false match rate that an operating point promises
 EVENTS = 10  # behind an interval that holds the truth as often as it says: benchmarks/coverage.py
 Unit = Literal["rate", "similarity", "area", "count", "number"]
 
@@ -42,7 +43,7 @@ class Metric:
     unit: Unit = "rate"
     """A rate is a fraction, 0 to 1."""
     at: dict[str, float] = field(default_factory=dict)
-    """The working point: {"far": 0.001}."""
+    """The working point: {"far": 0.001}; of thresholds found elsewhere {"promised_fmr": 0.001} or {"threshold": 0.4}."""
     limit: float | None = None
     """The share discarded up to which an area is taken."""
     variant: list[str] = field(default_factory=list)
@@ -58,6 +59,8 @@ class Metric:
     """Of the threshold, found again in every replicate."""
     needed: int | None = None
     """Of a number that is unresolved: how many impostors it takes to resolve it."""
+    promised: Literal["", "below", "inside", "above"] = ""
+    """Of an FMR at an operating point: where the rate that was promised lies, seen from its interval."""
     drawn: str = field(default="", repr=False)
     """The number found again in each replicate of the bootstrap: float32, least byte first, in base64. Of numbers that models are compared
     by alone, see `comparable`."""
@@ -69,6 +72,9 @@ class Metric:
         ends = self.interval
         if ends and (self.value is None or not math.isfinite(ends.low) or not math.isfinite(ends.high)):
             self.interval = None
+        if self.quantity == "fmr" and self.interval and (promised := self.at.get(PROMISED)) is not None:
+            low, high = self.interval.low, self.interval.high
+            self.promised = "below" if promised < low else "above" if promised > high else "inside"
         if not self.key:
             limit = "" if self.limit is None else f"({self.limit:g})"
             at = "@" + ",".join(f"{name}={value:g}" for name, value in self.at.items()) if self.at else ""
@@ -195,6 +201,7 @@ class Result:
     hard_people: list[HardPerson] = field(default_factory=list)
     """Of pairs, the people with the most false non-matches, then those with the most false matches, at `hard_threshold`."""
     hard_threshold: float | None = None
+    """That of the lowest FAR resolved, or the last one that was asked for."""
     operating_points: dict[str, float] = field(default_factory=dict)
     """The thresholds that the model's file names, by the false match rate they promise: {"FMR=0.001": 0.385}. Reports mark them."""
     draws_sha256: str = ""

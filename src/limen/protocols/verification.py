@@ -1,6 +1,6 @@
 """Pairs of images or templates -> accuracy over folds, TAR@FAR and EER, and the rates of each group of people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -11,8 +11,10 @@ from limen import metrics
 from limen.data.pairs import PairSet, open_pairs
 from limen.errors import LimenError
 from limen.inference.table import Progress
+from limen.models.operating_point import OperatingPoint
 from limen.protocols.accuracy import accuracy_figures, fold_numbers
 from limen.protocols.at_far import LOOKUPS, Lookup, tar_metrics
+from limen.protocols.at_threshold import AtThreshold, check_at_threshold, error_rates, operating_points, told_of, working_points
 from limen.protocols.groups import GROUP_THRESHOLDS, GroupedPairs, GroupThreshold, group_accuracies, group_rates
 from limen.protocols.hardest import hardest_pairs, hardest_people
 from limen.protocols.intervals import Bootstrap, Figure
@@ -41,11 +43,12 @@ class Verification:
         lookup: "conservative", or "nearest" to stand beside published IJB tables (see `metrics.tar_at_far`), without intervals.
         norms, weights: of templates, see `score_pairs`.
         threshold: of the rates of groups: "global", or "per_group" to stand beside RFW's tables.
+        at_threshold: also FMR and FNMR at this cosine, or at the model's "own" operating points, and whether their promise is kept.
         replicates, seed, level: of the bootstrap over subjects.
         switches: what else the results should say of how they came about.
 
     Raises:
-        LimenError: all pairs are of one kind.
+        LimenError: all pairs are of one kind; a model judged at its "own" operating points has none, or was calibrated with another flip.
     """
 
     pairs: PairSet | str | PathLike[str]
@@ -57,6 +60,7 @@ class Verification:
     norms: bool = True
     weights: bool = True
     threshold: GroupThreshold = "global"
+    at_threshold: AtThreshold | None = None
     replicates: int = 1000
     seed: int = 0
     level: float = 0.95
@@ -72,6 +76,7 @@ class Verification:
         for what, given, known in (("lookup", self.lookup, LOOKUPS), ("threshold", self.threshold, GROUP_THRESHOLDS)):
             if given not in known:
                 raise LimenError(f"{what}: {given!r} is not known; choose from {', '.join(known)}")
+        check_at_threshold(self.at_threshold)
         check_both_kinds(self.pair_set.name, self.pair_set.same)
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
 
@@ -80,16 +85,21 @@ class Verification:
         return self.pair_set.name
 
     def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result:
-        """Equals `judge(score(embedder, progress, **inference), embedder.description, model)`."""
-        return self.judge(self.score(embedder, progress, **inference), embedder.description, model)
+        """Equals `judge(score(embedder, progress, **inference), embedder.description, model, points(embedder, model))`."""
+        points = self.points(embedder, model)  # before the images: a refusal should not cost their reading
+        return self.judge(self.score(embedder, progress, **inference), embedder.description, model, points)
+
+    def points(self, embedder: Recogniser, model: str = "") -> tuple[OperatingPoint, ...]:
+        """The operating points that it is to be judged at. Raises LimenError where it cannot be."""
+        return operating_points(self.at_threshold, embedder, self.flip, model)
 
     def score(self, embedder: Recogniser, progress: Progress | None = None, **inference: Any) -> PairScores:
         """`score_pairs` of the pair set; `inference`: batch_size, workers and cache of `embed_images`."""
         return score_pairs(self.pair_set, embedder, self.flip, self.norms, self.weights, progress, **inference)
 
-    def judge(self, scores: PairScores, description: Mapping[str, Any], model: str = "") -> Result:
-        """The numbers of given distances, of an embedder so described. Raises LimenError where too few pairs are left for the folds, or
-        one kind of them alone."""
+    def judge(self, scores: PairScores, description: Mapping[str, Any], model: str = "", points: Sequence[OperatingPoint] = ()) -> Result:
+        """The numbers of given distances, of an embedder so described that has these operating points. Raises LimenError where too few
+        pairs are left for the folds, or one kind of them alone."""
         pairs, folds = self.pair_set, self.pair_set.folds if self.folds is None else self.folds
         usable = ~np.isnan(scores.distance)
         check_both_kinds(pairs.name, pairs.same[usable])
@@ -109,20 +119,28 @@ class Verification:
             grouped = GroupedPairs(score, distance, same, fold, first, second)
             figures += group_accuracies(groups, grouped, self.threshold)
             found = self._bootstrap.figures(figures, first, second) if figures else []
-            of_groups, small = group_rates(groups, grouped, self.rates, self.threshold, self._bootstrap)
+            given = working_points(self.at_threshold, points)
+            at_given = [metric for metric, _ in error_rates(given, score, same, first, second, self._bootstrap)]
+            of_groups, small = group_rates(groups, grouped, self.rates, self.threshold, self._bootstrap, given)
         except ValueError as error:
             raise LimenError(f"{pairs.name}: {error}; use more pairs or fewer folds") from error
-        too_small = {"groups too small to say": "; ".join(small)} if small else {}
+        told = told_of(points, pairs, judged) | ({"groups too small to say": "; ".join(small)} if small else {})
         missed = {"pairs_missed": int((~usable & judged).sum()), "templates_without_images": len(scores.missed)}
-        threshold = _strictest([*found, *tars])
+        threshold = given[-1].threshold if given else _strictest([*found, *tars])
         return Result(
             name=pairs.name,
             kind="verification",
             headline="accuracy" if fold is not None else _headline(tars),
-            metrics=[*found, *tars, *of_groups],
+            metrics=[*found, *tars, *at_given, *of_groups],
             model=model,
             counts=pair_counts(pairs, judged) | {"failures_to_acquire": len(scores.failures)} | {k: v for k, v in missed.items() if v},
-            switches={**description, **self._switches(description, fold), **too_small, **pairs.switches, **self.switches},
+            switches={
+                **description,
+                **self._switches(description, fold),
+                **told,
+                **pairs.switches,
+                **self.switches,
+            },
             curves=[_histogram(score, same), _roc(score, same)],
             failures=[*scores.failures.values(), *(f"{name}: none of its images can be used" for name in scores.missed)],
             hard_pairs=hardest_pairs(pairs, judged, score),

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from limen.protocols import Result
+from limen.protocols.result import PROMISED
 from limen.report.canvas import IN_THE_AXES, INK, MATED, MUTED, NON_MATED, add_legend, canvas, label_of, styles
 from limen.report.show import short_labels, working_point
 
@@ -187,6 +188,7 @@ def _thresholds(result: Result) -> list[tuple[str, float]]:
     found = [("best accuracy", float(accuracy.value))] if accuracy and accuracy.value is not None else []
     found += [(f"operating point, {name}", threshold) for name, threshold in result.operating_points.items()]
     for metric in result.metrics:
-        if metric.threshold is not None and metric.at and not metric.variant and (f"{working_point(metric)}") not in dict(found):
+        told = not metric.at or PROMISED in metric.at  # those stand there as operating points
+        if metric.threshold is not None and not told and not metric.variant and working_point(metric) not in dict(found):
             found.append((working_point(metric), metric.threshold))
     return sorted(found, key=lambda one: one[1])

@@ -44,7 +44,7 @@ def _of_pairs(result: Result, label: str, task: PairSet) -> list[Section]:
         images = [_side_by_side(task.source, [task.image_of(number[place]) for place in (pair.first, pair.second)]) for pair in pairs]
         captions = [f"{pair.score:.3f}  {_short(pair.first)} · {_short(pair.second)}" for pair in pairs]
         if pairs:
-            at = "" if result.hard_threshold is None else f" At the lowest FAR resolved, the threshold is {result.hard_threshold:.4f}."
+            at = "" if result.hard_threshold is None else f" The threshold: {result.hard_threshold:.4f}."
             sections.append(Section(f"{title}: {label}", face_grid(images, captions, jpeg=True), text + at))
     return sections
 

@@ -27,7 +27,16 @@ from limen.report.figures import (
     group_points,
 )
 from limen.report.number_tables import cell_text
-from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, short_labels, threshold_text
+from limen.report.show import (
+    groups_of_qualities,
+    interval_text,
+    metric_text,
+    metric_title,
+    name_of,
+    remark_of,
+    short_labels,
+    threshold_text,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,13 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         loader=PackageLoader("limen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     labels = short_labels(results)
-    environment.filters |= {"cell": cell_text, "number": metric_text, "interval": interval_text, "threshold": threshold_text}
+    environment.filters |= {
+        "cell": cell_text,
+        "number": metric_text,
+        "interval": interval_text,
+        "threshold": threshold_text,
+        "remark": remark_of,
+    }
     page = environment.get_template("report.html.j2").render(
         title=title,
         cards=[_Card(result, label) for result, label in zip(results, labels, strict=True)],

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.protocols.differences import UNPAIRED
+from limen.protocols.result import PROMISED
 
 NAMES = {
     "tar": "TAR",
@@ -28,7 +31,14 @@ NAMES = {
     "dir": "DIR (mean of the trials)",
     "dir_less_std": "DIR (mean - std of the trials)",
     "threshold_cosine": "Threshold of the accuracy",
+    PROMISED: "promised FMR",
 }
+PROMISES = {
+    "below": "below the interval: more false matches than promised",
+    "inside": "inside the interval",
+    "above": "above the interval: fewer false matches than promised",
+}
+NOT_TO_DEPLOY = "best for these pairs alone, not one to deploy; see limen calibrate"
 
 
 def metric_title(metric: Metric) -> str:
@@ -55,7 +65,10 @@ def metric_text(metric: Metric, value: float | int | None = None, unit: bool = T
     if value is None:
         return "unresolved"
     if metric.unit == "rate":
-        return f"{100 * value:.2f}" + (" %" if unit else "")
+        digits = f"{100 * value:.2f}"
+        if metric.quantity == "fmr" and 0 < value < 1e-3:
+            digits = np.format_float_positional(100 * value, precision=2, fractional=False, trim="-")
+        return digits + (" %" if unit else "")
     return f"{value:{ {'similarity': '.3f', 'area': '.3g', 'count': ',.0f', 'number': 'g'}[metric.unit] }}"
 
 
@@ -74,6 +87,13 @@ def threshold_text(metric: Metric) -> str:
         return ""
     ends = metric.threshold_interval
     return f"threshold {metric.threshold:.4f}" + (f" [{ends.low:.4f} to {ends.high:.4f}]" if ends else "")
+
+
+def remark_of(metric: Metric) -> str:
+    """What has to be said beside the number: whether a promised FMR is kept, and that the best threshold is none to deploy."""
+    if metric.promised:
+        return f"promised {metric_text(metric, metric.at[PROMISED])}: {PROMISES[metric.promised]}"
+    return NOT_TO_DEPLOY if metric.quantity == "threshold_cosine" and not metric.versus else ""
 
 
 def short_labels(results: Sequence[Result]) -> list[str]:

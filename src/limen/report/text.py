@@ -9,7 +9,16 @@ from limen.protocols import Metric, Result
 from limen.report.comparison_tables import comparison_tables, tables_of
 from limen.report.number_tables import COLUMNS, table_lines, table_rows
 from limen.report.searches import mistake_lines, size_lines
-from limen.report.show import groups_of_qualities, interval_text, metric_text, metric_title, name_of, threshold_text, working_point
+from limen.report.show import (
+    groups_of_qualities,
+    interval_text,
+    metric_text,
+    metric_title,
+    name_of,
+    remark_of,
+    threshold_text,
+    working_point,
+)
 
 TOLD_OF_PARTS = ("fmr", "fnmr", "fmr_ratio", "fnmr_ratio", "identification_rate", "tpir")
 
@@ -59,7 +68,7 @@ def _lines(result: Result) -> list[str]:
     resolved = [metric for metric in shown if metric.value is not None]
     width = max((len(metric_title(metric)) for metric in resolved), default=0)
     for metric in resolved:
-        rests_on = ["", *filter(None, (threshold_text(metric), _events(metric)))]
+        rests_on = ["", *filter(None, (threshold_text(metric), _events(metric), remark_of(metric)))]
         lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
     return [*lines, *size_lines(result, _one_line), *_of_parts(result), *mistake_lines(result), *_unresolved(result, shown, "  ")]
 
@@ -101,7 +110,8 @@ def _of_parts(result: Result) -> list[str]:
 def _one_line(metric: Metric) -> str:
     """What a line of several numbers says of one: neither the group nor the gallery, which the line begins with."""
     at = {name: value for name, value in metric.at.items() if name != "enrolled"}
-    return " ".join(filter(None, (metric_title(replace(metric, variant=[], at=at)), _cell(metric), threshold_text(metric))))
+    told = f"({remark_of(metric)})" if metric.promised else ""
+    return " ".join(filter(None, (metric_title(replace(metric, variant=[], at=at)), _cell(metric), threshold_text(metric), told)))
 
 
 def discard_lines(results: Sequence[Result]) -> list[str]:

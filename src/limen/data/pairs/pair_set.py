@@ -34,6 +34,7 @@ class PairSet:
         far: false accept rates that the benchmark's tables print; empty where it has none of its own.
         switches: how it was read, for people.
         names: of the people, by the number in `subject`; None where they are not known.
+        sha256: of the file of pairs; empty where it is none, or not known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PairSet:
     far: tuple[float, ...] = ()
     switches: Mapping[str, Any] = field(default_factory=dict)
     names: Sequence[str] | None = None
+    sha256: str = ""
 
     def __len__(self) -> int:
         return len(self.same)

@@ -1,6 +1,7 @@
 """Folders of one's own people, a folder of images for each, and the layout of those that lie side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from limen.data.pairs import PairSet, all_pairs_of
@@ -41,7 +42,7 @@ def open_pairs_of(name: str, folder: Path, seed: int = 0, photos: bool = False) 
     files = FileSource([source.locate(image) for image in range(len(source))])
     if not photos:
         refuse_raw([Path(file) for file in files.paths], name)
-    return all_pairs_of(files, source.labels, MOST, seed, name)
+    return replace(all_pairs_of(files, source.labels, MOST, seed, name), names=source.class_names)
 
 
 def people_in(folder: Path) -> People:
