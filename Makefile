@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint release-check
+.PHONY: demo test lint docs release-check
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,6 +19,13 @@ lint: .venv/installed
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: .venv/installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/site
 
 release-check: .venv/installed
 	$(BIN)/python tools/release_check.py --demo

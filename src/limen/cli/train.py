@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "settings, as --section.key value:",
             *(f"  {key:28s} {describe(kind)}" for key, kind in known_keys().items() if not dataclasses.is_dataclass(kind)),
             "names, and the options that go under .options as --margin.options.m .4 or --margin.options '{m: .4}':",
-            *(f"  {section + '.name':18s} {name:20s} {_options(kind)}" for section, name, kind in _choices()),
+            *(f"  {section + '.name':18s} {name:20s} {options_of(kind)}" for section, name, kind in choices()),
             f"  {'backbone.name':18s} {', '.join(BACKBONES)}",
         ]
     )
@@ -64,14 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print-config", action="store_true", help="print the whole recipe and stop")
 
 
-def _choices() -> Iterator[tuple[str, str, Any]]:
+def choices() -> Iterator[tuple[str, str, Any]]:
     tables = (("margin", MARGINS, Margin), ("head.sampler", SAMPLERS, ClassSampler), ("data.sampling", ORDERS, BatchOrder))
     for section, table, base in tables:
         for name in table:
             yield section, name, find(section, name, table, base)
 
 
-def _options(kind: Any) -> str:
+def options_of(kind: Any) -> str:
     """What a recipe may set of it: `m .4, h .333`."""
     given = {*inspect.signature(BatchOrder).parameters, "num_classes", "embedding_size", "total_steps"}
     parameters = inspect.signature(kind).parameters.values()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -144,9 +145,9 @@ class RunLog:
             raise LimenError(f"{self.path}: {explain(error)} and go on with --resume auto") from error
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
+def read_log(path: str | PathLike[str]) -> list[dict[str, Any]]:
     """The rows of a log.jsonl; lines that cannot be read, such as the last one of a killed run, are passed over."""
-    return read_rows(path)[0]
+    return read_rows(Path(path))[0]
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:

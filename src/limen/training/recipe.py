@@ -30,7 +30,7 @@ class Sampling:
     """Which images stand in a batch."""
 
     name: str = "shuffled"  # shuffled: every image once an epoch; adaptive: limen.data.AdaptiveDataSampler; or package.module:Class
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)  # further arguments of the order, such as period and start_epoch of adaptive
 
 
 @dataclass
@@ -50,9 +50,9 @@ class Data:
 class Backbone:
     """The network: see limen.create_backbone."""
 
-    name: str = "iresnet50"
-    embedding_size: AtLeastOne = 512
-    options: dict[str, Any] = field(default_factory=dict)
+    name: str = "iresnet50"  # a network of limen.backbones
+    embedding_size: AtLeastOne = 512  # numbers in an embedding
+    options: dict[str, Any] = field(default_factory=dict)  # dropout and the like; see limen.create_backbone
     compile: bool = False  # torch.compile, which needs a C++ compiler on a CPU
 
 
@@ -60,7 +60,7 @@ class Backbone:
 class Margin:
     """The margin: a name of limen.margins, or package.module:Class."""
 
-    name: str = "AdaFace"
+    name: str = "AdaFace"  # a margin of limen.margins, or package.module:Class
     options: dict[str, Any] = field(default_factory=dict)  # past_peak of an angular margin is keep in training, unless it is given
 
 
@@ -69,15 +69,15 @@ class Sampler:
     """Which class centres take part in a step."""
 
     name: str = "all"  # all, PartialFC, HardPrototypeMining, or package.module:Class
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)  # of the class sampler, such as rate of PartialFC
 
 
 @dataclass
 class Head:
     """The class-centre head: see limen.MarginHead."""
 
-    scale: AboveZero = 64.0
-    implementation: Literal["auto", "dense", "chunked"] = "auto"
+    scale: AboveZero = 64.0  # the s of the papers: cosines are multiplied by it before the softmax
+    implementation: Literal["auto", "dense", "chunked"] = "auto"  # dense: all logits at once; chunked: by block; auto: what fits
     dtype: Literal["float32", "bf16"] = "float32"  # of the class centres
     sampler: Sampler = field(default_factory=Sampler)
 
@@ -95,14 +95,14 @@ class Quality:
 class Optimiser:
     """SGD with the papers' schedules. Epochs may be fractions."""
 
-    lr: AboveZero = 0.1
-    momentum: Share = 0.9
+    lr: AboveZero = 0.1  # learning rate at the start
+    momentum: Share = 0.9  # of SGD
     weight_decay: NotNegative = (
         5e-4  # on weights of two or more dimensions and class centres: not on BatchNorm, biases, PReLU, class margins
     )
-    schedule: Literal["milestones", "cosine", "constant"] = "milestones"
+    schedule: Literal["milestones", "cosine", "constant"] = "milestones"  # how the learning rate falls
     milestones: list[NotNegative] = field(default_factory=list)  # epochs after which lr is multiplied by `factor`
-    factor: AboveZero = 0.1
+    factor: AboveZero = 0.1  # what the learning rate is multiplied by at each milestone
     warmup_epochs: NotNegative = 0.0  # lr rises linearly from 0
     margin_lr: AboveZero | None = None  # of learnable class margins; lr where it is not set
     clip_norm: AboveZero | None = None  # largest norm of the backbone's gradient
@@ -115,7 +115,7 @@ class Evaluation:
 
     pairs: list[str] = field(default_factory=list)  # .bin files or pairs.txt
     images: str | None = None  # the folder behind pairs.txt
-    every: AtLeastOne | None = None  # steps; also at the end
+    every: AtLeastOne | None = None  # steps between two evaluations; there is one at the end in any case
 
 
 @dataclass
@@ -123,15 +123,15 @@ class Recipe:
     """A training run. `limen train --config recipe.yaml --optimiser.lr .05`; any key can be given on the command line."""
 
     out: str = "runs/limen"  # folder of the log, the checkpoints and the bundle
-    epochs: AboveZero = 26.0
-    batch_size: AtLeastTwo = 512  # BatchNorm and AdaFace's statistics need two
-    seed: Seed = 0
+    epochs: AboveZero = 26.0  # passes over the images; may be a fraction
+    batch_size: AtLeastTwo = 512  # images of a step, of all processes together; at least 2, for BatchNorm
+    seed: Seed = 0  # of weights, order of images and augmentation
     device: str = "auto"  # auto: cuda where there is one
     precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast of the backbone; the head computes in float32 either way
     threads: AtLeastOne | None = None  # of the training process on a CPU
-    log_every: AtLeastOne = 20  # steps
-    checkpoint_every: AtLeastOne = 1000  # steps
-    tensorboard: bool = False
+    log_every: AtLeastOne = 20  # steps between two lines of log.jsonl
+    checkpoint_every: AtLeastOne = 1000  # steps between two checkpoints
+    tensorboard: bool = False  # also write TensorBoard events, which needs limen[tensorboard]
     licence: str = "not stated"  # of the trained weights, kept in the bundle
     init: str | None = None  # a model.safetensors to start from, and the centres of people it knows from the checkpoint beside it
     allow_collapse: bool = False  # train on, and mark the model, where the features have turned away from all centres

@@ -1,0 +1,90 @@
+r"""
+Choose a threshold
+==================
+
+A cosine of 0.6: is that one person? That depends on the model, and on how many false accepts you can bear. The
+threshold is not a constant: it is found on data, for a false match rate (FMR) that you choose.
+
+1. Decide the FMR. 1e-3 means that one of 1,000 pairs of two people is accepted by mistake.
+2. Find its threshold on people like those the system will meet. They must be others than the people trained on.
+3. Report how it does on **yet other** people. On the people it was chosen on, it fits too well.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from limen import Embedder, metrics
+from limen.cli import main
+from limen.data import open_source
+
+
+def limen(line):
+    """What you type in a shell after `limen`."""
+    assert main(line.split()) == 0
+
+
+if not Path("held_out").exists():
+    limen("data synthesize --identities 80 --images 16 --difficulty 0.5 --out faces")
+    limen("data synthesize --identities 60 --images 10 --difficulty 0.5 --first 1000 --out held_out")
+if not Path("runs/ada/model.safetensors").exists():
+    settings = "--data.path faces --data.workers 0 --threads 1 --epochs 5 --quality.weight 10 --checkpoint_every 50"
+    limen(f"train --config small/synthetic --data.reader folder --data.options {{}} {settings} --out runs/ada")
+if not Path("others").exists():
+    limen("data synthesize --identities 60 --images 10 --difficulty 0.5 --first 2000 --out others")
+
+# %%
+# Find the threshold
+# ------------------
+# ``calibrate`` compares all pairs of images in ``held_out``, and keeps the thresholds in the model file. ``--out``
+# writes them to a copy.
+
+limen("calibrate runs/ada/model.safetensors --folders held_out --fmr 1e-2 1e-3 --out calibrated.safetensors")
+
+# %%
+# - **threshold**: accept a pair from this cosine on.
+# - **95 % interval** of the threshold: with other people it could have come out anywhere in there. Take its high end if
+#   you must keep the FMR.
+# - **false matches**: how many wrong accepts the threshold rests on. Below 30 it is not dependable, and limen says how
+#   many pairs it takes.
+# - **FNMR**: the price, the share of pairs of one person that the threshold rejects.
+#
+# A lower FMR always costs a higher FNMR. Look at both rows and choose.
+#
+# Report it on other people
+# -------------------------
+
+
+embedder = Embedder.load("calibrated.safetensors", threads=1)
+source = open_source("folder", "others")
+vectors = embedder.embed(np.stack([source.image(number) for number in range(len(source))])).vectors
+mated, non_mated = metrics.all_pairs(vectors, source.labels, rate=0.01)
+for point in embedder.operating_points:
+    accepted = [metrics.rate_interval(kind.score, kind.first, kind.second, [point.threshold]) for kind in (non_mated, mated)]
+    fmr, tar = ((float(found.value[0]), float(found.low[0]), float(found.high[0])) for found in accepted)
+    print(f"threshold {point.threshold:.4f}, chosen for FMR {point.fmr:g}")
+    print(f"  measured FMR  {100 * fmr[0]:.3f} %   [{100 * fmr[1]:.3f} to {100 * fmr[2]:.3f}]")
+    print(f"  measured FNMR {100 * (1 - tar[0]):.2f} %   [{100 * (1 - tar[2]):.2f} to {100 * (1 - tar[1]):.2f}]")
+
+# %%
+# These are the rates that the kept thresholds reach on people who had no part in choosing them. Does the interval of
+# the measured FMR contain the FMR you asked for?
+#
+# Use it
+# ------
+# ``compare`` and ``identify`` read the threshold from the model. *Not sure* means that the cosine lies within the
+# interval of the threshold.
+
+person, other = sorted(Path("others").iterdir())[:2]
+limen(f"compare calibrated.safetensors {person}/0001.png {person}/0002.png")
+limen(f"compare calibrated.safetensors {person}/0001.png {other}/0001.png")
+
+# %%
+# In a program:
+
+for point in embedder.operating_points:
+    print(f"FMR {point.fmr:g}: accept from {point.threshold:.4f} (95 % interval {point.low:.4f} to {point.high:.4f})")
+
+# %%
+# Several models at once, each with its own threshold: ``limen calibrate a.safetensors b.onnx --folders held_out``. For
+# a search among many people the threshold must be higher: :doc:`identify`.

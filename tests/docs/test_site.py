@@ -1,0 +1,142 @@
+"""The site: it builds without a warning, no link leads nowhere, pictures have words, and the reference holds what the code holds."""
+
+import ast
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from limen.cli import COMMANDS, parser_of
+from limen.training.settings import known_keys
+
+ROOT = Path(__file__).parents[2]
+DOCS, SOURCE = ROOT / "docs", ROOT / "src" / "limen"
+NEEDED = ("sphinx", "myst_parser", "pydata_sphinx_theme", "sphinx_gallery", "sphinx_design")
+ELLIPSIS = "…"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """docs/_ext/reference.py, which makes pages from the code; it needs no Sphinx."""
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        import reference
+    finally:
+        sys.path.remove(str(DOCS / "_ext"))
+    return reference
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The pages, built without running the tutorials: `make docs` runs them."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"the site is built with limen[docs]: {missing[0]} is not installed")
+    place = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS, place / "docs", ignore=shutil.ignore_patterns("generated"))
+    for path in [*ROOT.glob("*.md"), ROOT / "benchmarks", ROOT / "src"]:
+        (place / path.name).symlink_to(path)
+    words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-D", "plot_gallery=0", "docs", "site"]
+    built = subprocess.run(words, cwd=place, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return place / "site"
+
+
+class Page(HTMLParser):
+    """Links, anchors and pictures of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors, self.pictures, self.scripts = [], set(), [], []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        if tag == "img":
+            self.pictures.append(given)
+        if tag in ("script", "link", "img"):
+            self.scripts.append(given.get("src") or (given.get("href") if given.get("rel") == "stylesheet" else "") or "")
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_every_link_leads_somewhere(pages):
+    lost = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or link == "#":
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            known = pages.get(target)
+            if not target.exists() or (known and parts.fragment and unquote(parts.fragment) not in known.anchors):
+                lost.append(f"{path.name}: {link}")
+    assert not lost
+
+
+def test_every_picture_has_words(pages):
+    beside = "_thumb.png"  # a thumbnail's title stands beside it
+    pictures = [picture for page in pages.values() for picture in page.pictures if beside not in picture["src"]]
+    assert pictures
+    assert [picture for picture in pictures if not picture.get("alt", "").strip()] == []
+
+
+def test_a_page_asks_nothing_of_the_network(pages):
+    assert {source for page in pages.values() for source in page.scripts if urlsplit(source).netloc} == set()
+
+
+def test_the_reference_holds_every_command_and_option(reference):
+    text = reference.commands()
+    chosen = reference._actions(parser_of(COMMANDS))
+    parsers = list(chosen.items())
+    parsers += [(f"data {name}", parser) for name, parser in reference._actions(chosen["data"]).items()]
+    for name, parser in parsers:
+        section = re.split(rf"^##+ limen {name}$", text, flags=re.MULTILINE)[1].split("\n## ")[0]
+        options = {word for action in parser._actions for word in action.option_strings} - {"-h", "--help", "--json", "--debug"}
+        assert {option for option in options if f"`{option}" not in section and f", {option}" not in section} == set(), name
+
+
+def test_every_setting_has_its_default_and_a_meaning(reference):
+    text, keys = reference.settings(), known_keys()
+    sections = {key for key in keys if any(other.startswith(f"{key}.") for other in keys)}
+    rows = dict(re.findall(r"^\| `--(\S+)` \| (.*) \|$", text, re.MULTILINE))
+    assert set(rows) == set(keys) - sections
+    assert [key for key, row in rows.items() if len(row.split(" | ")[2]) < 5] == []
+
+
+def test_the_errors_explained_are_those_of_the_code():
+    known = [message for path in SOURCE.rglob("*.py") for message in _messages(path)]
+    explained = re.findall(r"^\| `{1,2}(.+?)`{1,2} \| ", (DOCS / "reference" / "errors.md").read_text(), re.MULTILINE)
+    assert len(explained) > 30
+    assert [message for message in explained if not any(_within(message, one) for one in known)] == []
+
+
+def _messages(path):
+    """Every text in the code, what is filled in as an ellipsis."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else ELLIPSIS for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _within(message, known):
+    """Whether the words of `message` between its ellipses stand in `known`, in this order."""
+    place = 0
+    for part in filter(None, (part.strip(" ();:'") for part in message.split(ELLIPSIS))):
+        place = known.find(part, place)
+        if place < 0:
+            return False
+        place += len(part)
+    return True
