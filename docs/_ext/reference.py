@@ -11,6 +11,7 @@ import tokenize
 from importlib import import_module
 from pathlib import Path
 
+import msgspec
 from plain import markdown_line, to_markdown
 
 from limen.backbones import BACKBONES
@@ -19,8 +20,10 @@ from limen.cli.train import choices, options_of
 from limen.data.augment import AUGMENTATIONS
 from limen.data.photos.record import Row
 from limen.data.source import READERS
-from limen.models.graphs.sidecar import TEMPLATE
+from limen.models.bundle import FORMAT, HASHES, KINDS, Architecture
+from limen.models.graphs.sidecar import SCALES, TEMPLATE, Exported
 from limen.models.operating_point import OperatingPoint
+from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
 from limen.training import recipe
 from limen.training.settings import describe, shipped_recipes
@@ -43,8 +46,10 @@ ROOMS = (
 
 
 def pages():
-    """File name -> Markdown, of the folder docs/generated."""
-    return {name: make() for name, make in FRAGMENTS.items()} | {f"api/{room}.md": room_page(room) for room in ROOMS}
+    """File name -> text, of the folder docs/generated."""
+    schemas = {"schema/sidecar.json": sidecar_schema(), "schema/bundle.json": bundle_schema()}
+    found = {name: json.dumps(schema, indent=1) for name, schema in schemas.items()}
+    return found | {name: make() for name, make in FRAGMENTS.items()} | {f"api/{room}.md": room_page(room) for room in ROOMS}
 
 
 def commands():
@@ -117,9 +122,45 @@ def sidecar():
     return f"```json\n{json.dumps(TEMPLATE, indent=1)}\n```"
 
 
+def sidecar_schema():
+    """The JSON schema of a sidecar, made of the dataclasses that read it."""
+    defs = msgspec.json.schema_components([Preprocessing, OperatingPoint, Calibration, Exported], ref_template="#/$defs/{name}")[1]
+    known = defs.pop("Preprocessing")["properties"] | {"pixels": {"enum": list(SCALES)}, "licence": {"type": "string"}}
+    known |= {"operating_points": _list_of("OperatingPoint"), "calibration": _ref("Calibration"), "exported": _ref("Exported")}
+    stated = {name: {key: value for key, value in said.items() if key != "default"} for name, said in known.items()}
+    return _schema("The sidecar of a graph", stated, list(TEMPLATE), defs)
+
+
+def bundle_schema():
+    """The JSON schema of the entry `limen` in the metadata of a bundle."""
+    kinds = [Architecture, Preprocessing, OperatingPoint, Calibration]
+    defs = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")[1]
+    known = {name: msgspec.json.schema(kind) for name, kind in KINDS.items()}
+    known |= {"architecture": _ref("Architecture"), "preprocessing": _ref("Preprocessing")}
+    known |= {"format": {"type": "integer", "maximum": FORMAT}, **{name: {"type": "string"} for name in HASHES}}
+    required = sorted(known)
+    known |= {"operating_points": _list_of("OperatingPoint"), "calibration": _ref("Calibration")}
+    return _schema("The description in a bundle", known, required, defs)
+
+
+def _schema(title, properties, required, defs):
+    start = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "type": "object"}
+    return start | {"properties": properties, "required": required, "$defs": defs}
+
+
+def _ref(name):
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _list_of(name):
+    return {"type": "array", "items": _ref(name)}
+
+
 def alignment():
-    stated = re.findall(r"^(\w[\w ,.]*?)\s{2,}(\S.*)$", inspect.getdoc(Row), re.MULTILINE)
-    rows = [(", ".join(f"`{name}`" for name in re.split(", | \\.\\.\\. ", names)), said) for names, said in stated]
+    stated = re.findall(r"^(\w[\w,. ]*?) {2,}(\S.*)$", inspect.getdoc(Row), re.MULTILINE)
+    rows = [
+        (" to ".join(", ".join(f"`{name}`" for name in part.split(", ")) for part in names.split(" ... ")), said) for names, said in stated
+    ]
     return table(("column", "meaning"), [*rows, ("`failure`", "why a photo gave no face")])
 
 

@@ -1,7 +1,10 @@
 """The site: it builds without a warning, no link leads nowhere, pictures have words, and the reference holds what the code holds."""
 
+import argparse
 import ast
+import dataclasses
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -11,14 +14,21 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from safetensors import safe_open
 
+from limen import create_backbone
 from limen.cli import COMMANDS, parser_of
+from limen.models.bundle import Architecture, Bundle, save_bundle
+from limen.models.graphs.sidecar import Exported, Sidecar
+from limen.models.preprocessing import Preprocessing
 from limen.training.settings import known_keys
 
 ROOT = Path(__file__).parents[2]
 DOCS, SOURCE = ROOT / "docs", ROOT / "src" / "limen"
 NEEDED = ("sphinx", "myst_parser", "pydata_sphinx_theme", "sphinx_gallery", "sphinx_design")
 ELLIPSIS = "…"
+SCRIPTS = ("LOG.md", "RESULTS.md")  # which name the options of benchmarks
+OF_OTHERS = {"--section.key", "--nproc-per-node", "--opt_out"}  # a placeholder, torchrun's and OpenVINO's
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +123,40 @@ def test_every_setting_has_its_default_and_a_meaning(reference):
     rows = dict(re.findall(r"^\| `--(\S+)` \| (.*) \|$", text, re.MULTILINE))
     assert set(rows) == set(keys) - sections
     assert [key for key, row in rows.items() if len(row.split(" | ")[2]) < 5] == []
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Every option of every command, and every setting."""
+    parsers, found = [parser_of(COMMANDS)], {f"--{key}" for key in known_keys()}
+    while parsers:
+        for action in parsers.pop()._actions:
+            found |= set(action.option_strings)
+            parsers += action.choices.values() if isinstance(action, argparse._SubParsersAction) else []
+    return found
+
+
+def test_help_and_pages_name_no_option_that_does_not_exist(reference, options):
+    chosen = reference._actions(parser_of(COMMANDS))
+    texts = {name: parser.description for name, parser in chosen.items()}
+    texts |= {path.name: path.read_text() for path in [*DOCS.rglob("*.md"), *(DOCS / "tutorials").iterdir()] if path.name not in SCRIPTS}
+    said = {(name, word) for name, text in texts.items() for word in re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", text)}
+    free = tuple(f"--{key}." for key in known_keys() if key.endswith("options"))
+    assert {(name, word) for name, word in said if word not in options | OF_OTHERS and not word.startswith(free)} == set()
+
+
+def test_the_schemas_are_of_the_files_that_limen_writes(reference, tmp_path):
+    sidecar = reference.sidecar_schema()
+    written = json.loads(Sidecar(Preprocessing(), "none", exported=Exported("uint8", "int8", "0" * 64)).text)
+    assert set(sidecar["required"]) <= set(written) <= set(sidecar["properties"])
+    assert {field.name for field in dataclasses.fields(Exported)} == set(sidecar["$defs"]["Exported"]["properties"])
+    weights = {f"backbone.{name}": tensor for name, tensor in create_backbone("tiny", 8).state_dict().items()}
+    save_bundle(tmp_path / "model.safetensors", Bundle(Architecture("tiny", 8), weights))
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        written = json.loads(file.metadata()["limen"])
+    bundle = reference.bundle_schema()
+    assert set(bundle["required"]) == set(written)
+    assert set(bundle["properties"]) - set(written) == {"operating_points", "calibration"}
 
 
 def test_the_errors_explained_are_those_of_the_code():
