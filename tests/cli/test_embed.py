@@ -85,7 +85,7 @@ def test_quality_pooling_weighs_by_percentile(capsys, home, people):
         blur(people / name / "0002.png")
     found, arrays = embed(capsys, home, people, "--templates", "--pool", "quality", "--quality", "sharpness")
     assert found["weights"] == (
-        "percentile of the quality among the images given: they depend on who else is enrolled, until `limen calibrate`"
+        "percentile of the quality among the images given: depends on who else is enrolled, until `limen calibrate`"
     )
     np.testing.assert_allclose(arrays["quality"], sharpness(arrays["files"]))
     np.testing.assert_allclose(arrays["weight"], quality_weights(arrays["quality"]))
@@ -111,6 +111,9 @@ def test_templates_of_a_calibrated_model_do_not_depend_on_who_else_is_enrolled(c
     np.testing.assert_allclose(everybody["weight"], quality_weights(everybody["quality"], np.array(quantiles)))
     _, alone = embed(capsys, home, home / "people" / PEOPLE[1], *words, model="calibrated.safetensors")
     np.testing.assert_allclose(alone["vectors"], everybody["vectors"][1:2], atol=1e-6)
+    gated, _ = embed(capsys, home, home / "people" / PEOPLE[1], "--min-quality", "1%", model="calibrated.safetensors")
+    assert gated["gate"] == "the worst 1 % among the reference images of its calibration"
+    assert gated["min_quality"] == np.float32(quantiles[10])
     elsewhere = ["--quality", str(home / "calibrated.safetensors")]  # the head, and its reference, of another model
     _, other = embed(capsys, home, home / "people", *words, *elsewhere)
     np.testing.assert_allclose(other["weight"], everybody["weight"])
@@ -162,6 +165,25 @@ def test_the_gate_refuses_and_reports_what_is_below(capsys, home, people, templa
     assert (arrays["quality"] >= limit).all()
     if templates:
         assert arrays["images"].tolist() == [3, 4, 3]
+
+
+@pytest.mark.parametrize(("share", "count"), [("25%", 3), ("30%", 3), ("8%", 0), ("9%", 1), ("99.9%", 11)])
+def test_a_share_refuses_the_worst_and_no_more_of_them(capsys, home, share, count):
+    files = sorted((home / "people").rglob("*.png"))
+    found, arrays = embed(capsys, home, home / "people", "--quality", "sharpness", "--min-quality", share)
+    worst = np.argsort(sharpness(files))[:count]
+    assert sorted(row["file"] for row in found["refused"]) == sorted(str(files[k]) for k in worst)
+    assert found["min_quality"] == pytest.approx(np.sort(sharpness(files))[count])
+    assert found["gate"] == f"the worst {share[:-1]} % among the images given: depends on who else is enrolled, until `limen calibrate`"
+    assert json.loads(str(arrays["made_by"]))["gate"] == found["gate"]
+
+
+@pytest.mark.parametrize("word", ["0%", "100%", "-5%", "nan", "inf", "nan%", "some", "%"])
+def test_what_is_no_gate_is_wrong_usage(capsys, home, word):
+    with pytest.raises(SystemExit) as stopped:
+        main(["embed", str(home / "model.safetensors"), str(home / "people"), f"--min-quality={word}", "--out", str(home / "none.npz")])
+    assert stopped.value.code == 2
+    assert "neither a quality nor a share between 0 % and 100 %" in capsys.readouterr().err
 
 
 def test_a_person_left_with_no_image_failed_to_enrol(capsys, home, people):

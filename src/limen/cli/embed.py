@@ -7,6 +7,7 @@
   limen embed model.safetensors people/ --templates --out gallery.npz
   limen embed model.safetensors people/ --templates --pool quality --min-quality 0.3 --out gallery.npz
   limen embed model.onnx people/ --templates --quality sharpness --min-quality 40 --out gallery.npz
+  limen embed model.safetensors people/ --templates --min-quality 5% --out gallery.npz
 
 With --templates each folder in DIR is a person, and so is a DIR that holds images itself. The file has vectors (T, D), one a person:
 the mean of the unit vectors of the person's images, itself made a unit vector; templates (T,), the names; images (T,), how many are
@@ -15,11 +16,13 @@ among the reference images where the model, or the one whose quality head it is,
 image weighs nothing.
 
 Images that cannot be read or measured are left out, counted and named; with --min-quality so are those below it, which the file lists too
-(refused_files, refused_quality). `made_by` is a JSON text of model, quality and rules. A person of whom no image is left failed to
-enrol: reported, and not in the file.
+(refused_files, refused_quality). --min-quality 5% refuses images below the 5th percentile of the reference images or, without such a
+calibration, of the images given. `made_by` is a JSON text of model, quality and rules. A person of whom no image is left failed to enrol:
+reported, and not in the file.
 """
 
 import argparse
+import math
 from typing import Any
 
 from limen.cli.inference import add_inference_arguments, alignment_of, inference_options, model_options, open_faces
@@ -32,8 +35,9 @@ from limen.inference.measures import create_measure
 from limen.models.model import open_model
 
 LISTED = 10  # lines of a list in the text; --json has them all
-AMONG_REFERENCE = "percentile of the quality among the reference images of its calibration"
-AMONG_GIVEN = "percentile of the quality among the images given: they depend on who else is enrolled, until `limen calibrate`"
+AMONG_REFERENCE_IMAGES = "among the reference images of its calibration"
+AMONG_GIVEN_IMAGES = "among the images given: depends on who else is enrolled, until `limen calibrate`"
+PERCENTILE = "percentile of the quality"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,13 +48,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resize", action="store_true", help="resize images of another size than the model's, instead of refusing them")
     parser.add_argument("--templates", action="store_true", help="one vector for each person: each folder in DIR")
     parser.add_argument("--pool", choices=["mean", "quality"], help="how --templates weighs the images of a person (mean)")
-    parser.add_argument("--min-quality", type=float, metavar="X", help="refuse images of lower quality")
+    parser.add_argument("--min-quality", type=_gate, metavar="X", help="refuse images of lower quality, or with 5%% the worst 5 in 100")
     parser.add_argument(
         "--quality",
         metavar="MEASURE",
         help="norm, sharpness, another MODEL, ... instead of MODEL's quality head; see `limen quality`",
     )
     add_inference_arguments(parser)
+
+
+def _gate(word: str) -> dict[str, float]:
+    """The keyword argument of `enrol`: `min_quality`, or of "5%" `worst_share`. Raises ArgumentTypeError for neither."""
+    share = word.rstrip().endswith("%")
+    try:
+        number = float(word.rstrip().removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or (share and not 0 < number < 100):
+        raise argparse.ArgumentTypeError(f"{word!r} is neither a quality nor a share between 0 % and 100 %; give 0.3 or 5%")
+    return {"worst_share": number / 100} if share else {"min_quality": number}
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -69,7 +85,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     source = open_faces(files, embedder.preprocessing.size, options)
     reading = {"flip": False if options.no_flip else None, **inference_options(options)}
     with progress_bar("embedding") as progress:
-        kept = enrol(embedder, source, people, measure, options.min_quality, weighted, reference, progress=progress, **reading)
+        gate = options.min_quality or {}
+        kept = enrol(embedder, source, people, measure, **gate, weighted=weighted, reference=reference, progress=progress, **reading)
     arrays = kept.arrays
     result = {
         "out": options.out,
@@ -82,12 +99,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         result["quality"] = measure.name
     if "refused_files" in arrays:
         refused = zip(arrays["refused_files"].tolist(), arrays["refused_quality"].tolist(), strict=True)
-        result |= {"min_quality": options.min_quality, "refused": [{"file": file, "quality": value} for file, value in refused]}
+        result |= {"min_quality": kept.min_quality, "refused": [{"file": file, "quality": value} for file, value in refused]}
+    if "worst_share" in gate:
+        of = AMONG_GIVEN_IMAGES if reference is None else AMONG_REFERENCE_IMAGES
+        result["gate"] = f"the worst {100 * gate['worst_share']:g} % {of}"
     if people is not None:
         result |= {"failed_to_enrol": kept.failed_to_enrol, "templates": len(arrays["templates"]), "pool": options.pool or "mean"}
     if weighted:
-        result["weights"] = AMONG_GIVEN if reference is None else AMONG_REFERENCE
-    made_by = {name: result.get(name) for name in ("model_sha256", "quality", "min_quality", "pool", "weights")} | alignment_of(source)
+        result["weights"] = f"{PERCENTILE} {AMONG_GIVEN_IMAGES if reference is None else AMONG_REFERENCE_IMAGES}"
+    made_by = {name: result.get(name) for name in ("model_sha256", "quality", "min_quality", "gate", "pool", "weights")} | alignment_of(
+        source
+    )
     kept.save(options.out, made_by | {"model": options.model, "network": embedder.identity, "flip": not options.no_flip})
     return result
 
@@ -103,6 +125,7 @@ def text(result: dict[str, Any]) -> str:
         if rows:
             more = [f"  and {len(rows) - LISTED} more; --json has them all"] if len(rows) > LISTED else []
             lines += [f"{len(rows)} {what}:", *(f"  {row}" for row in rows[:LISTED]), *more]
+    lines += [f"gate: {result['quality']} {result['min_quality']:.4g}, {result['gate']}"] if "gate" in result else []
     lines += [f"weights: {result['weights']}"] if "weights" in result else []
     of = f"templates of {result['embedded']} images" if "templates" in result else "embeddings"
     return "\n".join([*lines, f"{result.get('templates', result['embedded'])} {of} in {result['out']}"])

@@ -15,6 +15,7 @@ from limen.files import atomic_write
 from limen.inference.measures import measure_identity
 from limen.inference.table import embed_images, without_quality
 from limen.metrics import pool_templates, quality_weights
+from limen.metrics.rates import allowed_events
 from limen.models.model import Model
 from limen.quality import LearnedQuality, QualityMeasure
 
@@ -26,11 +27,13 @@ class Enrolment:
     arrays            what `limen embed` writes, by name
     failures          file and reason of every image that could not be read, embedded or measured
     failed_to_enrol   template and reason of every person of whom nothing is left
+    min_quality       images below it were refused; None where there was no gate
     """
 
     arrays: dict[str, np.ndarray]
     failures: list[str]
     failed_to_enrol: list[dict[str, str]] = field(default_factory=list)
+    min_quality: float | None = None
 
     def save(self, path: str | Path, made_by: Mapping[str, Any]) -> None:
         """Writes an .npz of the arrays, and as `made_by` the JSON of what made them. Raises LimenError where the system refuses."""
@@ -49,11 +52,15 @@ def enrol(
     people: Mapping[str, Sequence[Path]] | None = None,
     measure: QualityMeasure | None = None,
     min_quality: float | None = None,
+    worst_share: float | None = None,
     weighted: bool = False,
     reference: np.ndarray | None = None,
     **inference: Any,
 ) -> Enrolment:
     """The embeddings of the images of `source` whose quality is not below `min_quality`; of `people`, one template each.
+
+    With `worst_share`, `min_quality` is the highest at which no more than that share of the scores `reference` is refused, or where there
+    are none, of the images given.
 
     A template is the mean of the unit vectors of a person's images, itself made a unit vector. With `weighted` an image weighs by the
     percentile of its quality among the scores `reference`, or where there are none among the images given.
@@ -74,6 +81,8 @@ def enrol(
         failures = without_quality(quality, measure.name, source, np.arange(len(source))) | failures
         if len(failures) == len(source):
             raise LimenError(f"no image has a {measure.name}; use another --quality")
+        if worst_share is not None:
+            min_quality = _score_above(worst_share, quality[~np.isnan(quality)] if reference is None else reference)
         refused = quality < (-np.inf if min_quality is None else min_quality)
     kept = ~refused
     kept[list(failures)] = False
@@ -89,7 +98,7 @@ def enrol(
             arrays |= {"refused_files": files[refused], "refused_quality": quality[refused]}
     listed = [failures[number] for number in sorted(failures)]
     if people is None:
-        return Enrolment(arrays, listed)
+        return Enrolment(arrays, listed, min_quality=min_quality)
 
     template = np.repeat(list(people), [len(images) for images in people.values()])
     weight = quality_weights(arrays["quality"], reference) if weighted else np.ones(kept.sum())
@@ -105,7 +114,12 @@ def enrol(
     arrays |= {"vectors": vectors[acquired], "templates": names[acquired], "images": images[acquired]}
     arrays |= {"template": template[kept], "weight": weight}
     del arrays["norms"]
-    return Enrolment(arrays, listed, failed)
+    return Enrolment(arrays, listed, failed, min_quality)
+
+
+def _score_above(share: float, scores: np.ndarray) -> float:
+    """The score below which lies the share of the scores (N,), or less where that is no whole number of them, or some are equal."""
+    return float(np.sort(scores)[min(int(allowed_events(len(scores), [share])[0]), len(scores) - 1)])
 
 
 def reference_of(embedder: Model, spec: str, measure: QualityMeasure) -> np.ndarray | None:
