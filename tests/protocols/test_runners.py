@@ -75,7 +75,7 @@ def test_a_benchmark_beside_the_folder_named_is_not_taken_for_it(tmp_path, name)
     trees.TREES["ijbc"](tmp_path / "ijbc")
     (tmp_path / "empty").mkdir()
     (tmp_path / "list.txt").write_text("a b 1")
-    with pytest.raises(LimenError, match=r"ijbc: .*loose_crop/ or .* not found in"):
+    with pytest.raises(LimenError, match=r"ijbc: .*loose_crop/, .* not found in"):
         open_benchmark(f"ijbc:{tmp_path / name}")
     with pytest.warns(LimenWarning, match="published"):
         assert len(open_benchmark(f"ijbc:{tmp_path / 'ijbc' / 'meta'}").source) == 12

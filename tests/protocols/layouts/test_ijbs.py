@@ -113,7 +113,7 @@ def test_tables_that_disagree_are_named(folder, tmp_path, changed, message):
 
 def test_what_is_missing_is_named_and_a_pickle_refused(tmp_path):
     write_tables(tmp_path / "t")
-    with pytest.raises(LimenError, match=r"crops/ or aligned/ not found in .*<subject>/videos_<video>_<frame>.jpg"):
+    with pytest.raises(LimenError, match=r"crops/ not found in .*<subject>/videos_<video>_<frame>.jpg"):
         open_benchmark(f"ijbs-uav:{tmp_path / 't'}")
     (tmp_path / "t" / "crops").mkdir()
     with pytest.raises(LimenError, match="holds none of the crops"):

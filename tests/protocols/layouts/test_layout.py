@@ -5,6 +5,8 @@ import warnings
 
 import pytest
 
+import search_trees
+import trees
 from limen.cli import main
 from limen.errors import LimenError, LimenWarning
 from limen.protocols.layouts import LAYOUTS, all_layouts, layout_of, open_benchmark
@@ -24,15 +26,37 @@ def test_every_layout_says_what_it_needs():
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_folder_of_something_else_is_told_what_is_missing(tmp_path, name):
-    """The message names the missing file, what it holds and where people get it."""
+    """The message names the missing file, what it holds, what was found instead and where people get it, in a line one can read."""
     (tmp_path / "here" / "other").mkdir(parents=True)
+    (tmp_path / "here" / "notes.txt").write_text("")
     with pytest.raises(LimenError) as refused:
         open_benchmark(f"{name}:{tmp_path / 'here'}")
     message = str(refused.value)
     assert message.startswith(f"{name}: ")
-    assert f"not found in {tmp_path / 'here'}. " in message
+    assert f"not found in {tmp_path / 'here'}, which holds notes.txt, other/. " in message
     assert f"People get it from {layout_of(name).source}." in message
+    assert f"`limen protocols {name}`" in message
     assert "\n" not in message
+    assert len(message.replace(str(tmp_path), "")) < 1000
+    assert " or " not in message.partition(" not found in ")[0]
+
+
+def test_what_was_found_instead(tmp_path):
+    for place in range(7):
+        write_lines(tmp_path / "many" / f"{place}.txt", "")
+    (tmp_path / "none").mkdir()
+    for name, said in (("many", "holds 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"), ("none", "is empty"), ("many/0.txt", "is a file")):
+        with pytest.raises(LimenError, match=f"which {said}. "):
+            open_benchmark(f"tinyface:{tmp_path / name}")
+
+
+@pytest.mark.parametrize("tree", [*trees.TREES, *search_trees.TREES])
+def test_a_benchmark_beside_the_folder_that_was_named_is_another_one(tmp_path, tree):
+    (trees.TREES | search_trees.TREES)[tree](tmp_path)
+    for place in [tmp_path, *(child for child in tmp_path.iterdir() if child.is_dir())]:
+        write_lines(place / "elsewhere" / "notes.txt", "")
+        with pytest.raises(LimenError, match=f"{place / 'elsewhere'}"):
+            open_benchmark(f"{tree.split()[0]}:{place / 'elsewhere'}")
 
 
 def test_names_and_paths_that_are_wrong(tmp_path):

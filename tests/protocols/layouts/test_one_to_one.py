@@ -120,6 +120,22 @@ def test_raw_images_without_points_are_refused(tmp_path):
         opened("ijbc", tmp_path / "ijb")
 
 
+def test_tables_of_another_copy_beside_it_are_not_taken(tmp_path):
+    """The people of IJB-C's templates are those of its own 1:N tables."""
+    trees.TREES["ijbc"](tmp_path / "ijbc")
+    tables = {"gallery_G1": {11: 1, 21: 2, 99: 2}, "gallery_G2": {31: 3}, "probe_mixed": {12: 1, 22: 2, 32: 3}}
+
+    def write_tables(folder):
+        for name, people in tables.items():
+            write_lines(folder / f"ijbc_1N_{name}.csv", "TEMPLATE_ID,SUBJECT_ID,FILENAME", *[f"{t},{p},1.jpg" for t, p in people.items()])
+
+    write_tables(tmp_path / "meta")
+    write_tables(tmp_path)
+    assert opened("ijbc", tmp_path / "ijbc").people == "joined"
+    write_tables(tmp_path / "ijbc" / "meta")
+    assert opened("ijbc", tmp_path / "ijbc" / "meta").people == "named"
+
+
 def rewritten(path, change):
     lines = path.read_text().splitlines()
     write_lines(path, *change(lines))

@@ -30,7 +30,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
         second += [f"{stem}.jpg" for stem in stems[1]]
         same += [label == 1 for label in labels]
         fold += [number] * len(labels)
-    root = image_root(files[IMAGES], first)
+    root = image_root(files[IMAGES], first, files[TABLE])
     return pair_set(layout.name, root, files[TABLE], first, second, same, folds=np.array(fold))
 
 

@@ -33,7 +33,7 @@ def _read(layout: Layout, path: Path) -> TrialSet:
         raise LimenError(f"{file}: {len(test)}, {len(gallery)} and {len(probe)} trials, where each set needs the same, two at least")
     trials = [_trial(file, number, *sets) for number, sets in enumerate(zip(test, gallery, probe, strict=True), start=1)]
     paths = [f"{person}/{name}" for person, name in zip(people, names, strict=True)]
-    files, number = Images(image_root(path, paths)).find_all(paths, file)
+    files, number = Images(image_root(path, paths, file)).find_all(paths, file)
     refuse_raw(files, layout.name)
     return TrialSet(
         layout.name, FileSource([files[k] for k in number]), labels.astype(np.int64), trials, switches={"trials_sha256": file_sha256(file)}

@@ -11,7 +11,7 @@ from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.packs import PACKED, packed
 from limen.protocols.layouts.pairs import balanced_folds, image_root, pair_set
 from limen.protocols.layouts.text import rows_of, whole_number, wrong_line
-from limen.protocols.layouts.tree import Images, entry, stem_of
+from limen.protocols.layouts.tree import Images, entry, stem_of, within
 
 
 def _read(layout: Layout, path: Path) -> PairSet:
@@ -21,7 +21,8 @@ def _read(layout: Layout, path: Path) -> PairSet:
     first, second, same = read_two_lines_a_pair(listed)
     # "aligned images/" beside them has the same names and is not aligned to the template.
     raw = entry(listed.parent, "images&landmarks/images&landmarks/images|images&landmarks/images|images")
-    root = raw if raw and Images(raw).find(first[0]) else image_root(path, first)
+    own = raw is not None and within(path, listed, raw) and Images(raw).find(first[0])
+    root = raw if raw and own else image_root(path, first, listed)
     beside = [root, *(root.parent / folder for folder in ("CA_landmarks", "CP_landmarks")), root.parent.parent / "CA_landmarks"]
 
     def points_of(file: Path) -> np.ndarray | None:

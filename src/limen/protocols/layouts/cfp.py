@@ -40,7 +40,7 @@ def _read(protocol: str, layout: Layout, path: Path) -> PairSet:
     if not same:
         raise LimenError(f"{files[SPLITS + protocol]}: holds no 01/same.txt and 01/diff.txt; fetch it again")
     people = ([_person(name) for name in first], [_person(name) for name in second])
-    root = image_root(files[FRONTAL].parent.parent, [*first, *second])
+    root = image_root(files[FRONTAL].parent.parent, [*first, *second], files[FRONTAL])
     return pair_set(layout.name, root, files[FRONTAL], first, second, same, people, folds=np.array(fold))
 
 

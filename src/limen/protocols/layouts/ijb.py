@@ -75,12 +75,11 @@ def with_templates(templates: Templates, ids: np.ndarray, wanted: np.ndarray) ->
     return Templates(templates.image, place[templates.template], templates.media, person, names, templates.weight), every
 
 
-def subjects_of_templates(path: Path, letter: str) -> dict[int, str]:
-    """The person of each template that the 1:N tables name; empty where they are not there."""
+def subjects_of_templates(folder: Path, letter: str) -> dict[int, str]:
+    """The person of each template that the 1:N tables in the folder of the other tables name; empty where they are not there."""
     tables: dict[Path, dict[int, str]] = {}
     for name in (*(f"1N_gallery_{subset}.csv" for subset in SUBSETS[letter]), "1N_probe_mixed.csv"):
-        file = next((file for place in places(path) if (file := entry(place, table(letter, name)))), None)
-        if file is None:
+        if (file := entry(folder, f"ijb{letter}_{name}")) is None:
             return {}
         tables[file] = template_subjects(file)
     return subjects_of_tables(tables)
@@ -130,7 +129,7 @@ def _read(letter: str, layout: Layout, path: Path) -> PairSet:
     templates, ids = with_templates(templates, ids, np.unique(pairs_table[:, :2]))
     first, second, same = np.searchsorted(ids, pairs_table[:, 0]), np.searchsorted(ids, pairs_table[:, 1]), pairs_table[:, 2] == 1
     del pairs_table
-    named = subjects_of_templates(path, letter)
+    named = subjects_of_templates(listed.parent, letter)
     if all(int(number) in named for number in ids):
         subject = np.unique([named[int(number)] for number in ids], return_inverse=True)[1]
         if (wrong := np.flatnonzero((subject[first] == subject[second]) != same)).size:

@@ -13,7 +13,7 @@ from limen.data.templates import Templates
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.protocols.layouts.text import csv_rows, rows_of, whole_number, wrong_line
-from limen.protocols.layouts.tree import FEW, Images, entry, places, refuse_raw, stem_of
+from limen.protocols.layouts.tree import FEW, Images, entry, places, refuse_raw, stem_of, within
 from limen.protocols.task import Gallery, SearchSet
 
 MATCHES = {"b": "ijbb_11_S1_S2_matches.csv", "c": "ijbc_11_G1_G2_matches.csv"}
@@ -38,26 +38,29 @@ class Crops(NamedTuple):
 
 def original_pairs(name: str, path: Path, letter: str, far: tuple[float, ...]) -> PairSet | None:
     """The pairs of the tables below `path`; None where there are none. Raises LimenError for tables that disagree, and without crops."""
-    for place in places(path):
-        for tables, matches in ((TEMPLATES[letter], MATCHES[letter]), (NEWER, "test1/match.csv")):
-            files = [_at(place, table) for table in (*tables, matches)]
-            if all(files):
-                return _pairs(name, place, [file for file in files[:-1] if file], files[-1] or path, far)
+    for tables in ((*TEMPLATES[letter], MATCHES[letter]), (*NEWER, "test1/match.csv")):
+        if found := _found(path, tables):
+            place, (*templates, matches) = found
+            return _pairs(name, place, templates, matches, far)
     return None
 
 
 def original_search(name: str, path: Path, letter: str, galleries: Sequence[str], fpir: tuple[float, ...]) -> SearchSet | None:
     """The two galleries of the tables below `path`, named `galleries`, and the mixed probes; otherwise as `original_pairs`."""
-    for place in places(path):
-        for tables in (TEMPLATES[letter], NEWER_SEARCH):
-            files = [file for table in tables if (file := _at(place, table))]
-            if len(files) == len(tables):
-                return _search(name, place, files, galleries, fpir)
+    for tables in (TEMPLATES[letter], NEWER_SEARCH):
+        if found := _found(path, tables):
+            return _search(name, *found, galleries, fpir)
     return None
 
 
-def _at(place: Path, name: str) -> Path | None:
-    return entry(place, "|".join(folder + name for folder in FOLDERS))
+def _found(path: Path, tables: Sequence[str]) -> tuple[Path, list[Path]] | None:
+    """The place that holds all `tables`, and the tables. In the parent of `path`, one of them or the crops must be those of `path`."""
+    for place in places(path):
+        files = [file for table in tables if (file := entry(place, "|".join(folder + table for folder in FOLDERS)))]
+        crops = entry(place, "aligned")
+        if len(files) == len(tables) and within(path, *files, *([crops] if crops else [])):
+            return place, files
+    return None
 
 
 def _pairs(name: str, place: Path, tables: list[Path], matches: Path, far: tuple[float, ...]) -> PairSet:

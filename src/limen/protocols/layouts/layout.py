@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limen.errors import LimenError, LimenWarning
-from limen.protocols.layouts.tree import entry, places
+from limen.protocols.layouts.tree import FEW, entries, entry, places, within
 from limen.protocols.task import Task, task_counts
 
 
@@ -20,8 +20,8 @@ class Layout:
         name: on the command line: "cfp-fp".
         title: its full name.
         kind: whether pairs are compared or galleries searched.
-        holds: what the folder must hold -> what that is. A key is a path below the folder; "a.txt|b.txt" is either of the two, and a star
-            stands for any letters.
+        holds: what the folder must hold -> what that is. A key is a path below the folder; "a.txt|b.txt" is either of the two, the usual
+            one first, and a star stands for any letters.
         source: where people get it.
         images: how people hold the images; "raw" ones are refused until they are aligned.
         read: (layout, path) -> its Task; it finds its files by `files`.
@@ -46,7 +46,7 @@ class Layout:
         """
         path = Path(path)
         if not path.exists():
-            raise LimenError(f"{path}: no such file or folder; {self.title} is read from {self.contents}")
+            raise LimenError(f"{path}: no such file or folder; {self.title} is read from {self.contents}; {self._all_forms}")
         task = replace(self.read(self, path), name=self.name)
         found = task_counts(task)
         differing = [
@@ -59,12 +59,15 @@ class Layout:
     def files(self, path: Path, *names: str) -> dict[str, Path]:
         """Where each of `names`, all of `holds` if none is given, stands in `path`, in its only folder or in its parent.
 
+        In the parent, `path` must be or hold one of them: all others are of a benchmark beside the folder that was named. Only a list may
+        stand there alone: its images are then in `path`, which the reader sees to.
         Raises LimenError that names all that are missing, what they hold and where people get them.
         """
         wanted, best = names or tuple(self.holds), dict[str, Path]()
+        alone = (len(wanted) > 1 and not names) or any(name.endswith("/") for name in wanted)
         for place in places(path):
             found = {name: file for name in wanted if (file := entry(place, name))}
-            if _of_a_neighbour(path, found):
+            if alone and not within(path, *found.values()):
                 continue
             if len(found) == len(wanted):
                 return found
@@ -73,18 +76,21 @@ class Layout:
         raise self.missing(path, *(name for name in wanted if name not in best))
 
     def missing(self, folder: Path, *names: str) -> LimenError:
-        """The error of files that are not there."""
-        what = "; ".join(f"{_said(name)} holds {self.holds[name]}" for name in names if name in self.holds)
+        """The error of files that are not there: by the usual name of each, and what was found instead."""
+        what = "; ".join(f"{_usual(name)} holds {self.holds[name]}" for name in names)
         return LimenError(
-            f"{self.name}: {', '.join(map(_said, names))} not found in {folder}. {what[:1].upper() + what[1:]}. "
-            f"People get it from {self.source}." + (f" Also accepted: {self.also}." if self.also else "")
+            f"{self.name}: {', '.join(map(_usual, names))} not found in {folder}, which {_inside(folder)}. {what[:1].upper() + what[1:]}. "
+            f"People get it from {self.source}. {self._all_forms[:1].upper() + self._all_forms[1:]}"
         )
 
     @property
     def contents(self) -> str:
-        """What a folder must hold, in words."""
-        whole = ", ".join(map(_said, self.holds))
-        return f"{whole}; or {self.also}" if self.also and whole else whole or self.also
+        """What a folder must hold, by the usual names."""
+        return ", ".join(map(_usual, self.holds))
+
+    @property
+    def _all_forms(self) -> str:
+        return f"`limen protocols {self.name}` lists all forms that are read"
 
     def record(self) -> dict[str, Any]:
         """For `limen protocols`."""
@@ -100,11 +106,18 @@ class Layout:
         }
 
 
-def _of_a_neighbour(path: Path, found: Mapping[str, Path]) -> bool:
-    """Whether a whole benchmark beside the folder would be read, and nothing of the folder that was named."""
-    here = path.resolve()
-    within = any(here in (file := entry.resolve()).parents or here == file for entry in found.values())
-    return not within and any(name.endswith("/") for name in found)
+def _inside(folder: Path) -> str:
+    """What a folder holds, in words."""
+    if not folder.is_dir():
+        return "is a file"
+    if not (found := entries(folder)):
+        return "is empty"
+    few = ", ".join(f"{child.name}/" if child.is_dir() else child.name for child in found[:FEW])
+    return f"holds {few}" + (f" and {len(found) - FEW:,} more" if len(found) > FEW else "")
+
+
+def _usual(name: str) -> str:
+    return name.partition("|")[0]
 
 
 def _said(name: str) -> str:

@@ -74,7 +74,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
         pairs = _read_tables(file, file.with_name(f"mis{file.name}"))
     else:
         pairs = _read_tables(file)
-    root = image_root(path, pairs.first)
+    root = image_root(path, pairs.first, file)
     folds = balanced_folds(pairs.same) if development else pairs.folds
     return pair_set(layout.name, root, file, pairs.first, pairs.second, pairs.same, (pairs.first_person, pairs.second_person), folds=folds)
 

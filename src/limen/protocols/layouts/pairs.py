@@ -12,7 +12,7 @@ from limen.data.readers import FileSource
 from limen.data.source import ImageSource
 from limen.errors import LimenError
 from limen.files import file_sha256
-from limen.protocols.layouts.tree import Images, folders_in, refuse_raw
+from limen.protocols.layouts.tree import Images, folders_in, refuse_raw, within
 
 
 def pair_set(
@@ -63,8 +63,8 @@ def balanced_folds(same: np.ndarray, folds: int = FOLDS) -> np.ndarray:
     return fold
 
 
-def image_root(path: Path, names: Sequence[str], depth: int = 3) -> Path:
-    """The folder at or below `path`, or its parent, in which one of `names` is found; `path` itself where there is none.
+def image_root(path: Path, names: Sequence[str], listed: Path, depth: int = 3) -> Path:
+    """The folder at or below `path` in which one of `names` is found; its parent, where `listed`, their list, lies in `path`; else `path`.
 
     Raises LimenError where several folders side by side have it, such as one of raw and one of aligned images.
     """
@@ -77,4 +77,4 @@ def image_root(path: Path, names: Sequence[str], depth: int = 3) -> Path:
             return fitting[0]
         level = [child for folder in level for child in folders_in(folder)]
     parent = path.resolve().parent
-    return parent if any(map(Images(parent).find, few)) else path
+    return parent if within(path, listed) and any(map(Images(parent).find, few)) else path

@@ -1,7 +1,7 @@
 """From images and their people to a SearchSet: what the one-to-many benchmarks share."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from limen.data.readers.people import is_image_name
 from limen.data.templates import Templates
 from limen.errors import LimenError, LimenWarning
 from limen.protocols.layouts.layout import Layout
-from limen.protocols.layouts.tree import FEW, entries, entry, first_raw, folders_in, places, raw_refused, refuse_raw, stem_of
+from limen.protocols.layouts.tree import FEW, entries, entry, first_raw, folders_in, places, raw_refused, refuse_raw, stem_of, within
 from limen.protocols.task import Gallery, SearchSet
 
 
@@ -90,20 +90,22 @@ def unnested(folder: Path) -> Path:
     return folder
 
 
-def aligned_folder(layout: Layout, path: Path, below: str = "") -> Path:
+def aligned_folder(layout: Layout, path: Path, lists: Iterable[Path] = (), below: str = "") -> Path:
     """The folder that holds all folders of `layout.holds`, of aligned images: `path`, one in it, one beside it, or `below` such a one.
 
-    Benchmarks bring raw images, and their aligned copies stand in a tree of the same names beside them.
+    Benchmarks bring raw images, and their aligned copies stand in a tree of the same names beside them. `path` must hold one of the folders
+    or of `lists`: a benchmark beside it is another one.
     Raises LimenError where there is none, where there are only raw ones, and where several may be meant.
     """
     names = [name for name in layout.holds if name.endswith("/")]
-    raw, best = None, list[str]()
+    raw, best, own = None, list[str](), within(path, *lists)
     for level in _levels(path):
         found = []
         for base in (base for folder in level for base in (folder, entry(folder, below) if below else None) if base):
             inside = {name: place for name in names if (place := entry(base, name)) and place.is_dir()}
             best = max(best, list(inside), key=len)
-            if len(inside) < len(names):
+            own = own or within(path, *inside.values())
+            if len(inside) < len(names) or not own:
                 continue
             if seen := next((seen for place in inside.values() if (seen := _first_raw_in(place))), None):
                 raw = raw or seen

@@ -30,7 +30,7 @@ MATED_PAIRS, OTHER_PAIRS = (_anywhere(COMPARE, f"{kind}_pairs_names.mat") for ki
 
 def _read_search(layout: Layout, path: Path) -> SearchSet:
     lists = layout.files(path, GALLERY_LIST, MATED_LIST)
-    root = aligned_folder(layout, path, below=SEARCH)
+    root = aligned_folder(layout, path, lists.values(), below=SEARCH)
     gallery, mated = listed_ids(
         layout.name,
         (root / "gallery", lists[GALLERY_LIST], "gallery_set", "gallery_ids"),
@@ -57,7 +57,7 @@ def _read_search(layout: Layout, path: Path) -> SearchSet:
 
 def _read_pairs(layout: Layout, path: Path) -> PairSet:
     lists = layout.files(path, MATED_PAIRS, OTHER_PAIRS)
-    root = aligned_folder(layout, path, below=COMPARE) / "verification_images"
+    root = aligned_folder(layout, path, lists.values(), below=COMPARE) / "verification_images"
     first: list[str] = []
     second: list[str] = []
     same: list[bool] = []

@@ -20,7 +20,7 @@ GALLERY_LIST, PROBE_LIST = _anywhere("gallery_match_img_ID_pairs.mat"), _anywher
 
 def _read(layout: Layout, path: Path) -> SearchSet:
     lists = layout.files(path, GALLERY_LIST, PROBE_LIST)
-    root = aligned_folder(layout, path, below="Testing_Set")
+    root = aligned_folder(layout, path, lists.values(), below="Testing_Set")
     gallery, probe = listed_ids(
         layout.name,
         (root / GALLERY, lists[GALLERY_LIST], "gallery_set", "gallery_ids"),

@@ -47,6 +47,12 @@ def places(path: Path) -> Iterator[Path]:
     yield path.resolve().parent
 
 
+def within(path: Path, *files: Path) -> bool:
+    """Whether one of `files` is `path`, or lies in it."""
+    here = path.resolve()
+    return any(here == (found := file.resolve()) or here in found.parents for file in files)
+
+
 def entry(folder: Path, pattern: str) -> Path | None:
     """The file or folder at `pattern` below `folder`: "a/b.txt", "04_*.mat", "a.txt|b.txt" for the first that is there.
 

@@ -7,6 +7,7 @@ from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.lfw import TREE, read_named_pairs
 from limen.protocols.layouts.packs import PACKED, packed
 from limen.protocols.layouts.pairs import image_root, pair_set
+from limen.protocols.layouts.tree import within
 
 LIST = "xqlfw_pairs.txt"
 
@@ -17,8 +18,9 @@ def _read(layout: Layout, path: Path) -> PairSet:
     listed = layout.files(path)[LIST]
     pairs = read_named_pairs(listed)
     # Names are LFW's and pixels are not, so that a tree of LFW beside it must not be taken for it.
-    aligned = next((folder for folder in (path / "xqlfw_aligned_112", listed.parent / "xqlfw_aligned_112") if folder.is_dir()), path)
-    root = image_root(aligned, pairs.first)
+    beside = listed.parent / "xqlfw_aligned_112"
+    aligned = beside if beside.is_dir() and within(path, listed, beside) else path
+    root = image_root(aligned, pairs.first, listed)
     people = (pairs.first_person, pairs.second_person)
     switches = {"images": root.name}
     return pair_set(layout.name, root, listed, pairs.first, pairs.second, pairs.same, people, folds=pairs.folds, switches=switches)
