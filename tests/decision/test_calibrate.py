@@ -1,9 +1,11 @@
 """`limen calibrate` on folders, with impostors from elsewhere, of several models: the thresholds are those of all pairs."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from tests.made_up import tiny_model
 
 from limen.cli import main
@@ -90,3 +92,26 @@ def test_compare_answers_at_the_operating_point_and_alike_both_ways(capsys, home
     assert compared(capsys, model, one, other, "--fmr", "0.1")["operating_point"]["fmr"] == 0.1
     assert main(["compare", str(model), one, other, "--max-fnmr", "0.1"]) == 1
     assert "not calibrated" in capsys.readouterr().err
+    for wrong in ("nan", "0", "1", "-0.5"):
+        assert main(["compare", str(model), one, other, f"--max-fnmr={wrong}"]) == 1
+        assert "a rate lies between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_page_shows_both_faces_and_all_that_is_said(capsys, home, tmp_path):
+    model = tiny_model(tmp_path)
+    source = FolderSource(home / "own")
+    one, other = source.locate(0), source.locate(4)
+    compared(capsys, model, one, other, "--html", tmp_path / "bare.html")
+    bare = (tmp_path / "bare.html").read_text()
+    assert "limen calibrate" in bare
+    calibrated(capsys, model, "--folders", home / "own", "--fmr", "0.1")
+    found = compared(capsys, model, one, other, "--html", tmp_path / "pair.html")
+    page = (tmp_path / "pair.html").read_text()
+    assert len(re.findall("<img[^>]*data:image/png;base64,", page)) == 2
+    assert not re.search(r"(src|href)=\"(?!data:)", page)  # nothing beside the file
+    point = found["operating_point"]
+    for told in (found["similarity"], point["threshold"], point["low"], point["high"]):
+        assert f"{told:.4f}" in page
+    for told in (found["reason"], f"{point['false_matches']} of {point['non_mated']}", found["model_sha256"]):
+        assert str(escape(told)) in page
+    assert {"yes": "Yes, one person", "no": "No, two people", "not sure": "Not sure"}[found["answer"]] in page

@@ -3,6 +3,7 @@
 limen compare model.safetensors a.jpg b.jpg
 limen compare model.safetensors photo.jpg other.jpg --detector yunet
 limen compare model.safetensors a.jpg b.jpg --fmr 1e-4 --max-fnmr 0.1
+limen compare model.safetensors a.jpg b.jpg --html pair.html
 
 `limen calibrate` keeps operating points in the model; without one there is a similarity and no answer. Not sure is a similarity between the
 ends of the threshold's interval, and with --max-fnmr a quality of the worse image from which a higher FNMR is to be expected.
@@ -19,8 +20,9 @@ from limen.decision.operating_point import decide
 from limen.errors import LimenError
 from limen.inference.measures import create_measure
 from limen.inference.table import embed_images
-from limen.models.model import Model, open_model
+from limen.models.model import Model, model_name, open_model
 from limen.models.operating_point import OperatingPoint
+from limen.report.pair_page import write_pair_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", help="another")
     parser.add_argument("--fmr", type=float, metavar="RATE", help="of the operating point (the lowest of the model's)")
     parser.add_argument("--max-fnmr", type=float, metavar="RATE", help="not sure where the quality lets expect a higher FNMR")
+    parser.add_argument("--html", metavar="FILE.html", help="write the two faces and what is found as one page")
     add_inference_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    if options.max_fnmr is not None and not 0 < options.max_fnmr < 1:
+        raise LimenError(f"--max-fnmr {options.max_fnmr:g}: a rate lies between 0 and 1; give 0.1 for one error in ten")
     embedder = open_model(options.model, **model_options(options))
     point = _point(embedder, options)
     files = sorted({options.a, options.b})  # in one order, so that comparing b with a gives the same to the bit
@@ -43,6 +48,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise LimenError(failure)
     first, second = (table.vectors[files.index(file)].astype(float) for file in (options.a, options.b))
     result: dict[str, Any] = {"a": options.a, "b": options.b, "similarity": float(first @ second), **alignment_of(source)}
+    result |= {"model": model_name(options.model), "model_sha256": embedder.description["model_sha256"]}
     expected = None
     if measures:
         (quality,) = table.qualities
@@ -52,6 +58,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             expected = result["expected_fnmr"] = float(embedder.calibration.expected_fnmr(np.array(min(result["quality"]))))
     if point is not None:
         result |= asdict(decide(result["similarity"], point, expected, options.max_fnmr)) | {"operating_point": point.summary}
+    if options.html:
+        write_pair_page(options.html, result, [source.image(files.index(file)) for file in (options.a, options.b)])
+        result["page"] = options.html
     return result
 
 
@@ -61,14 +70,13 @@ def text(result: dict[str, Any]) -> str:
         of = [f" (percentile {value:.1f})" for value in result.get("percentile", [])] or ["", ""]
         said += "; quality " + " and ".join(f"{value:.4f}{more}" for value, more in zip(result["quality"], of, strict=True))
     lines = [f"{result['similarity']:.4f}  {said}"]
-    if "answer" not in result:
-        return "\n".join([*lines, "no threshold is known: `limen calibrate MODEL --folders PEOPLE` finds the one of a false match rate"])
-    point = result["operating_point"]
-    lines.append(f"{result['answer']}: {result['reason']}")
-    lines.append(
-        f"at FMR {point['fmr']:g}, threshold {point['threshold']:.4f}, found on {point['people']:,} people of {point['reference']}"
-    )
-    return "\n".join(lines)
+    if point := result.get("operating_point"):
+        lines.append(f"{result['answer']}: {result['reason']}")
+        found = f"found on {point['people']:,} people of {point['reference']}"
+        lines.append(f"at FMR {point['fmr']:g}, threshold {point['threshold']:.4f}, {found}")
+    else:
+        lines.append("no threshold is known: `limen calibrate MODEL --folders PEOPLE` finds the one of a false match rate")
+    return "\n".join([*lines, *([f"open {result['page']}"] if "page" in result else [])])
 
 
 def _point(embedder: Model, options: argparse.Namespace) -> OperatingPoint | None:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from limen.metrics.bootstrap import BootstrapInterval, check_bootstrap, percentile_interval, subject_draws, subject_numbers
+from limen.metrics.image_pairs import non_mated_pairs
 from limen.metrics.rates import allowed_events, checked_rates
 from limen.metrics.roc import checked_pairs
 
@@ -88,14 +89,18 @@ def refused_interval(
     images: np.ndarray | None = None,
 ) -> BootstrapInterval:
     """Interval of the highest score that is refused at each of the false match rates (F,); `images` as of `threshold_at_fmr`."""
-    if images is None:
-        count, left, right = subject_numbers(first, second, len(impostor))
-        pairs = RankedPairs(impostor, left, right, count)
-    else:
-        people, sizes = np.unique(images, return_counts=True)
-        count, left, right = len(people), *(np.searchsorted(people, side).astype(np.int32) for side in (first, second))
-        pairs = RankedPairs(impostor, left, right, count, sizes)
+    count, pairs = _ranked(impostor, first, second, images)
     return _intervals(lambda weight: pairs.refused(weight, rates), 1, count, replicates, level, seed)[0]
+
+
+def _ranked(score: np.ndarray, first: np.ndarray, second: np.ndarray, images: np.ndarray | None) -> tuple[int, "RankedPairs"]:
+    """The number of people, and the pairs: those given, or with `images` the highest of all non-mated ones of the images."""
+    if images is None:
+        count, left, right = subject_numbers(first, second, len(score))
+        return count, RankedPairs(score, left, right, count)
+    people, sizes = np.unique(images, return_counts=True)
+    left, right = (np.searchsorted(people, side).astype(np.int32) for side in (first, second))
+    return len(people), RankedPairs(score, left, right, len(people), sizes)
 
 
 def rate_interval(
@@ -106,13 +111,16 @@ def rate_interval(
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    images: np.ndarray | None = None,
 ) -> BootstrapInterval:
     """Interval of the share of pairs with `score >= threshold` at F fixed thresholds: FMR of non-mated, 1 - FNMR of mated pairs.
 
-    It equals `bootstrap_interval` of `weighted_mean(score >= threshold)`, for millions of pairs; arguments as there.
+    It equals `bootstrap_interval` of `weighted_mean(score >= threshold)`, for millions of pairs; arguments as there, `images` as of
+    `threshold_at_fmr`. Raises ValueError where the pairs that are not held may reach a threshold.
     """
-    count, left, right = subject_numbers(first, second, len(score))
-    pairs = RankedPairs(np.asarray(score), left, right, count)
+    count, pairs = _ranked(np.asarray(score), first, second, images)
+    if images is not None and len(score) < non_mated_pairs(images) and min(threshold) < np.min(score, initial=np.inf):
+        raise ValueError(f"{len(score)} scores are too few of the highest for a threshold of {min(threshold):g}; give more")
     accepted = np.searchsorted(-pairs.score, -np.asarray(threshold, float), side="right")
 
     def judged(weight: np.ndarray) -> np.ndarray:
