@@ -1,10 +1,11 @@
 """How often a 95 % interval holds the truth: people with known error rates are simulated again and again.
 
-    python benchmarks/coverage.py [--trials 400] [--people 60 300] [--of pairs search blufr megaface]
+    python benchmarks/coverage.py [--trials 400] [--people 60 300] [--of pairs search fresh blufr megaface]
 
 Each person has effects of their own on their mated and non-mated scores, so that pairs of one person stand and fall together. The truth is
 that of the whole population. Coverage should lie within .92 and .99 where at least 10 events are expected: errors of the rate itself, and
-accepted impostors behind its threshold. BLUFR and MegaFace judge features, by their
+accepted impostors behind its threshold. "fresh": the operating point that `limen calibrate` finds on some people, and the intervals of FMR,
+FNMR and FPIR that others have there; the truth is that of each threshold found. BLUFR and MegaFace judge features, by their
 runners. MegaFace's distractors are the same in all trials, as its intervals are of people alone. The truth of BLUFR's numbers is their mean
 over the simulations, for mean - std depends on the size of the set.
 """
@@ -17,8 +18,12 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from limen import metrics
+from limen.decision.operating_point import find_operating_points
 from limen.inference.table import Table
+from limen.metrics import ScoredPairs
+from limen.protocols.at_threshold import error_rates, working_points
 from limen.protocols.blufr import Blufr
+from limen.protocols.intervals import Bootstrap
 from limen.protocols.megaface import MegaFaceChallenge
 from limen.protocols.task import DistractorSet, Trial, TrialSet
 
@@ -51,7 +56,7 @@ def search(random, people, gallery=200):
     return metrics.Search(person, mated, mate, other, rank, np.full(len(person), np.nan), np.full(len(person), -1))
 
 
-# Each returns {name: (value, low, high, the fewest events it rests on)}.
+# Each returns {name: (value, low, high, the fewest events it rests on)}, and last the truth where it is another in each trial.
 def of_pairs(random, people, replicates, seed):
     score, mated, first, second, quality = pairs(random, people)
     impostors = int((~mated).sum())
@@ -99,6 +104,34 @@ def of_search(random, people, replicates, seed):
         name = f"threshold@FPIR={rate:g}"
         rates[name] = (opened.refused.value[k], opened.refused.low[k], opened.refused.high[k], events)
     return rates
+
+
+def of_fresh(random, people, replicates, seed):
+    """Thresholds set on some people, and what others have there."""
+    found, fmr = {}, (1e-2, 1e-3)
+    score, mated, first, second, _ = pairs(random, people)
+    kinds = [ScoredPairs(score[kind], first[kind], second[kind]) for kind in (~mated, mated)]
+    told = {"reference": "", "data_sha256": "", "flip": False, "replicates": replicates, "seed": seed}
+    points = find_operating_points(*kinds, fmr, **told)
+    score, mated, first, second, _ = pairs(random, people)
+    for point in points:
+        at = f"at the operating point of FMR={point.fmr:g}"
+        behind = round(point.fmr * (~mated).sum())
+        found[f"threshold {at}"] = (point.threshold, point.low, point.high, behind, TRUTH[f"threshold@FMR={point.fmr:g}"])
+        truths = {"fmr": norm.sf(point.threshold, 0, IMPOSTOR_SD), "fnmr": norm.cdf(point.threshold, MEAN, GENUINE_SD)}
+        working = working_points("own", [point])
+        for metric, _ in error_rates(working, score, mated, first, second, Bootstrap(replicates, seed=seed)):
+            kind = mated if metric.quantity == "fnmr" else ~mated
+            truth = truths[metric.quantity]
+            found[f"{metric.quantity.upper()} {at}"] = (metric.value, *_ends(metric), round(truth * kind.sum()), truth)
+    enrolled, others = search(random, people), search(random, people)
+    strangers = ~others.mated
+    for rate, threshold in zip(FPIR, enrolled.open_set(FPIR).thresholds, strict=True):
+        person = others.person[strangers]
+        at = metrics.rate_interval(others.other[strangers], person, person, [threshold], replicates, seed=seed)
+        truth = float(np.mean(threshold <= FRESH))
+        found[f"FPIR at the threshold of FPIR={rate:g}"] = (at.value[0], at.low[0], at.high[0], round(truth * strangers.sum()), truth)
+    return found
 
 
 def faces(random, people, images):
@@ -160,11 +193,12 @@ def _ends(metric):
 
 DIMENSIONS, SPREAD = 16, 0.7
 OTHERS = unit(np.random.default_rng(3).normal(size=(3000, DIMENSIONS)))
-KINDS = {"pairs": of_pairs, "search": of_search, "blufr": of_blufr, "megaface": of_megaface}
+KINDS = {"pairs": of_pairs, "search": of_search, "fresh": of_fresh, "blufr": of_blufr, "megaface": of_megaface}
 
 
 # ---------------------------------------------------------------- the truth
 THRESHOLD, FPIR, TRUTH = 0.22, [0.02, 0.1, 0.3], {}
+FRESH = np.empty(0)  # best scores of strangers, of a million people
 
 
 def tar_of(far):
@@ -184,7 +218,9 @@ def find_truth():
     score, mated, _, _, quality = pairs(np.random.default_rng(1), 300_000)
     curve = metrics.error_vs_discard(score, mated, quality, 1e-2)
     TRUTH["EDC area to 0.2@FMR=0.01"] = curve.partial_auc(0.2)
+    global FRESH
     found = search(np.random.default_rng(2), 1_000_000)
+    FRESH = found.other
     opened = found.open_set(FPIR)
     TRUTH["rank 1"] = found.rank_rates([1])[0]
     for k, rate in enumerate(FPIR):
@@ -214,15 +250,22 @@ def main() -> None:
                 found |= KINDS[kind](random, people, options.replicates, seed)
             trials.append(found)
         for name in trials[0]:
-            value, low, high, events = np.array([trial[name] for trial in trials if name in trial], float).T
-            TRUTH.update({name: value.mean()} if name.startswith("BLUFR") else {})
-            held = float(((low <= TRUTH[name]) & (TRUTH[name] <= high)).mean())
+            value, low, high, events, *own = np.array([trial[name] for trial in trials if name in trial], float).T
+            truth = own[0] if own else value.mean() if name.startswith("BLUFR") else TRUTH[name]
+            held = float(((low <= truth) & (truth <= high)).mean())
             verdict = "few events" if events[0] < EVENTS else "ok" if WITHIN[0] <= held <= WITHIN[1] else "outside"
-            bias, width = float((value - TRUTH[name]).mean()), float((high - low).mean())
+            bias, width = float((value - truth).mean()), float((high - low).mean())
             print(
-                f"{people:4d} people  {name:28s} truth {TRUTH[name]:.4f}  events {events[0]:5.0f}  holds {held:.3f}  {verdict}", flush=True
+                f"{people:4d} people  {name:28s} truth {np.mean(truth):.4f}  events {events[0]:5.0f}  holds {held:.3f}  {verdict}",
+                flush=True,
             )
-            row = {"statistic": name, "people": people, "events": int(events[0]), "trials": options.trials, "truth": round(TRUTH[name], 5)}
+            row = {
+                "statistic": name,
+                "people": people,
+                "events": int(events[0]),
+                "trials": options.trials,
+                "truth": round(float(np.mean(truth)), 5),
+            }
             append_row("coverage", row | {"holds": round(held, 4), "bias": round(bias, 5), "width": round(width, 5), "verdict": verdict})
 
 

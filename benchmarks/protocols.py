@@ -2,7 +2,7 @@
 of the same definition.
 
     python benchmarks/protocols.py [ROW ...]
-        rows: kfold pooling ijb11 bootstrap judged labels adience ijb1n tinyface own identify blufr megaface
+        rows: kfold pooling ijb11 bootstrap judged labels adience ijb1n tinyface own identify blufr megaface thresholds
     python benchmarks/protocols.py --lfw PATH --model MODEL        LFW end to end, beside the bare inference of its images in memory
 
 Bounds and ratios are of CPU seconds: with OMP_NUM_THREADS=1 they are what a machine without other work takes, whatever else runs here;
@@ -23,7 +23,9 @@ from scipy import sparse
 from limen import evaluate, metrics
 from limen.data.pairs import PairSet
 from limen.data.templates import Templates
+from limen.decision.operating_point import find_operating_points
 from limen.inference.reading import BLOCK
+from limen.metrics import ScoredPairs
 from limen.models.model import open_model
 from limen.protocols import Identification, Verification
 from limen.protocols.identification import TemplateVectors
@@ -306,6 +308,32 @@ def identify():
     assert (number[:, 0] == np.arange(1000)).mean() > 0.9
 
 
+def thresholds():
+    """What `limen calibrate` computes after embedding: of all pairs of 5,500 images, and of as many listed pairs as IJB-C has."""
+    ids, rates = np.repeat(np.arange(1100), 5), (1e-3, 1e-4, 1e-5)
+    features = people(ids)
+    told = {"reference": "", "data_sha256": "", "flip": True}
+
+    def of_folders():
+        mated, non_mated = metrics.all_pairs(features, ids, max(rates))
+        return find_operating_points(non_mated, mated, rates, **told)
+
+    bound = {"seconds": 60, "mib": 6144}
+    found = measured("thresholds", "all 15122250 pairs of 5500 images, 1000 replicates", of_folders, lambda: features @ features.T, **bound)
+    print("  thresholds", *(f"{point.threshold:.4f} ({point.low:.4f} to {point.high:.4f})" for point in found))
+    person, _, _, _ = ijb_images()
+    first, second, mated = ijb_pairs(person)
+    features = people(person[:23124])
+
+    def listed():
+        score = metrics.pair_scores(features, first, second)
+        kinds = [ScoredPairs(score[kind], person[first[kind]], person[second[kind]]) for kind in (~mated, mated)]
+        return find_operating_points(*kinds, rates, **told)
+
+    size = f"{len(first)} listed pairs, 1000 replicates"
+    measured("thresholds", size, listed, lambda: metrics.pair_scores(features, first, second), **bound)
+
+
 def blufr():
     ids = np.r_[np.arange(5749), RANDOM.choice(1680, 13233 - 5749)]
     features, trials = people(ids, spread=4.0), []
@@ -382,6 +410,7 @@ ROWS = {
     "kfold": kfold, "pooling": pooling, "ijb11": ijb11, "bootstrap": lambda: ijb11(bootstrap=True),
     "judged": ijbc_judged, "labels": pair_labels, "adience": adience,
     "ijb1n": ijb1n, "tinyface": tinyface, "own": own_folders, "identify": identify, "blufr": blufr, "megaface": megaface,
+    "thresholds": thresholds,
 }  # fmt: skip
 
 
