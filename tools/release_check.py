@@ -3,7 +3,8 @@
 python tools/release_check.py                               # the newest Python here: demo and smoke test; the other Pythons: smoke test
 python tools/release_check.py --python python3.12 --demo
 python tools/release_check.py --without-torch python3.10    # installs all but PyTorch, and tests what does without it
-python tools/release_check.py --oldest                      # each dependency at the lowest version that pyproject.toml allows
+python tools/release_check.py --oldest                      # each dependency at the lowest version allowed that installs
+python tools/release_check.py --newest                      # each at its newest, PyTorch aside: constraints.txt is not read
 """
 
 import argparse
@@ -38,13 +39,15 @@ def main() -> None:
     parser.add_argument("--python", nargs="*", default=[], help="Pythons to install into; none: this one")
     parser.add_argument("--without-torch", nargs="*", default=[], metavar="PYTHON", help="Pythons to install all but PyTorch into")
     parser.add_argument("--demo", action="store_true", help="run `limen demo` too, in the first environment")
-    parser.add_argument("--oldest", action="store_true", help="install the lowest versions that are allowed, of all but PyTorch")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--oldest", action="store_true", help="install the lowest versions that are allowed, of all but PyTorch")
+    either.add_argument("--newest", action="store_true", help="install the newest versions, of all but PyTorch")
     options = parser.parse_args()
     wheel = build()
     check(wheel)
     pythons = [(python, True) for python in options.python or [sys.executable]] + [(python, False) for python in options.without_torch]
     for place, (python, with_torch) in enumerate(pythons):
-        try_in(python, wheel, with_torch, options.oldest, options.demo and place == 0)
+        try_in(python, wheel, with_torch, options.oldest, options.newest, options.demo and place == 0)
 
 
 def build() -> Path:
@@ -75,7 +78,7 @@ def sources() -> list[Path]:
     return files
 
 
-def try_in(python: str, wheel: Path, with_torch: bool, oldest: bool, demo: bool) -> None:
+def try_in(python: str, wheel: Path, with_torch: bool, oldest: bool, newest: bool, demo: bool) -> None:
     """A bare environment of that Python in a temporary folder, away from the checkout."""
     with tempfile.TemporaryDirectory() as folder:
         call(python, "-m", "venv", f"{folder}/venv")
@@ -83,8 +86,8 @@ def try_in(python: str, wheel: Path, with_torch: bool, oldest: bool, demo: bool)
         install = [str(bin_ / "python"), "-m", "pip", "install", "--quiet"]
         wanted = [line for line in requirements(wheel) if not line.startswith("torch")]
         if oldest:
-            wanted = [re.sub(r">=([\d.]+).*", r"==\1", line) for line in wanted]
-        limits = [] if oldest else ["-c", str(ROOT / "constraints.txt")]
+            wanted = [lowest(install, line) for line in wanted]
+        limits = [] if oldest or newest else ["-c", str(ROOT / "constraints.txt")]
         call(*install, *limits, *wanted)
         if with_torch:
             call(*install, "-c", str(ROOT / "constraints.txt"), "torch")
@@ -92,9 +95,19 @@ def try_in(python: str, wheel: Path, with_torch: bool, oldest: bool, demo: bool)
         call(str(bin_ / "limen"), "--version", cwd=folder)
         call(str(bin_ / "limen"), "--help", cwd=folder, quiet=True)
         call(str(bin_ / "limen"), "info", "--system", cwd=folder)
+        call(str(bin_ / "python"), "-m", "pip", "list", "--format", "freeze", cwd=folder)
         call(str(bin_ / "python"), "-c", SMOKE if with_torch else SMOKE_WITHOUT_TORCH, cwd=folder)
         if demo:
             call(str(bin_ / "limen"), "demo", "--minutes", "1", cwd=folder)
+
+
+def lowest(install: list[str], line: str) -> str:
+    """The requirement at its lowest version; as it is where that has no wheel for this Python."""
+    exact = re.sub(r">=([\d.]+).*", r"==\1", line)
+    tried = subprocess.run([*install, "--dry-run", "--no-deps", "--only-binary", ":all:", exact], capture_output=True, env=environment())
+    if tried.returncode:
+        print(f"  {exact}: no wheel for this Python; {line} instead", flush=True)
+    return line if tried.returncode else exact
 
 
 def requirements(wheel: Path) -> list[str]:
@@ -107,8 +120,12 @@ def requirements(wheel: Path) -> list[str]:
 
 def call(*words: str, cwd: str | None = None, quiet: bool = False) -> None:
     print("+", " ".join(words)[:160].replace("\n", " "), flush=True)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run(words, check=True, cwd=cwd, env=environment, stdout=subprocess.DEVNULL if quiet else None)
+    subprocess.run(words, check=True, cwd=cwd, env=environment(), stdout=subprocess.DEVNULL if quiet else None)
+
+
+def environment() -> dict[str, str]:
+    """Without the checkout on the path."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from limen.errors import LimenError
-from limen.files import file_sha256
+from limen.files import file_sha256, plain
 from limen.models.bundle import Architecture, Bundle, Preprocessing, class_names_sha256, load_bundle, save_bundle, source_sha256
+from limen.models.bundle_file import facts_of_file
+from limen.models.operating_point import OperatingPoint
 from limen.quality import Calibration, QualityHead
 
 
@@ -210,6 +212,28 @@ def test_a_bundle_of_format_1_has_no_hashes_and_loads(path):
     before = load_bundle(path).weights_sha256
     described(path, lambda d: (d.update(format=1), d.pop("weights_sha256"), d.pop("description_sha256")))
     assert load_bundle(path).weights_sha256 == before
+
+
+def test_the_facts_of_a_file_are_those_of_its_bundle(bundle, path):
+    assert facts_of_file(path) == plain(load_bundle(path).facts)
+    bundle.tensors |= {f"quality.{name}": tensor for name, tensor in QualityHead(16).state_dict().items()}
+    bundle.calibration = Calibration("quality", "a set", 9, (0.25,) * 1001, 0.01, 0.3, 5, 5, 1, 0, (1.0,), (0.5,), (0.4,), (0.7,))
+    bundle.operating_points = (OperatingPoint(0.01, 0.3, 0.2, 0.4, 0.95, 100, 1, 10, 1, 0.0, 0.4, True, "a set", "0" * 64, 3, ()),)
+    save_bundle(path, bundle)
+    assert facts_of_file(path) == plain(load_bundle(path).facts)
+
+
+def test_no_facts_of_a_file_that_is_damaged_or_older(path, tmp_path):
+    content, random = path.read_bytes(), np.random.default_rng(2)
+    damaged = tmp_path / "damaged.safetensors"
+    for place in random.integers(8 + struct.unpack("<Q", content[:8])[0], len(content), 20):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert facts_of_file(damaged) is None
+    for other in (content[:-1], content + b"0", content[:100], b"", b"no bundle"):
+        damaged.write_bytes(other)
+        assert facts_of_file(damaged) is None
+    described(path, lambda d: (d.update(format=1), d.pop("weights_sha256"), d.pop("description_sha256")))
+    assert facts_of_file(path) is None
 
 
 def test_a_pipe_or_device_is_no_bundle(tmp_path):

@@ -13,6 +13,7 @@ import yaml
 
 import limen
 from limen.cli import COMMANDS, main
+from limen.models.bundle import Architecture, Bundle, save_bundle
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "sklearn", "scipy", "matplotlib", "cv2", "numpy", "jsonargparse")
@@ -102,8 +103,20 @@ def test_completion_names_every_command(shell, capsys, tmp_path):
         subprocess.run(["bash", "-n", tmp_path / "limen.bash"], check=True)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["info", "--help"], ["info", "nowhere.safetensors", "--system"]])
-def test_the_command_line_starts_without_heavy_packages(words):
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    architecture = Architecture("tiny", 8)
+    bundle = Bundle(architecture, {f"backbone.{name}": tensor for name, tensor in architecture.build().state_dict().items()})
+    path = tmp_path_factory.mktemp("info") / "model.safetensors"
+    save_bundle(path, bundle)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["info", "--help"], ["info", "nowhere.safetensors", "--system"], ["info", "MODEL"]]
+)
+def test_the_command_line_starts_without_heavy_packages(words, model):
+    words = [model if word == "MODEL" else word for word in words]
     script = f"import sys; from limen.cli import main\ntry: main({words!r})\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 import limen
+from limen.models.bundle_file import facts_of_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.system:
         return system_facts()
-    from limen.models.model import open_model  # here, for PyTorch takes seconds to import
+    facts = facts_of_file(options.model)
+    if facts is None:  # an ONNX file, an address on the Hub, an older bundle, or a file with a fault to be named
+        from limen.models.model import open_model  # here, for PyTorch takes seconds to import
 
-    return {"file": options.model, **open_model(options.model).facts}
+        facts = open_model(options.model).facts
+    return {"file": options.model, **facts}
 
 
 def text(result: dict[str, Any]) -> str:

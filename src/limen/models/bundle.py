@@ -21,6 +21,7 @@ from torch import nn
 from limen.backbones import create_backbone
 from limen.errors import LimenError
 from limen.files import atomic_write, explain, file_sha256, open_plain_file, unique_keys
+from limen.models.bundle_file import FORMAT, HASHES, description_sha256
 from limen.models.hub import local_file
 from limen.models.operating_point import OperatingPoint, points_from_json
 from limen.models.preprocessing import Preprocessing
@@ -28,7 +29,6 @@ from limen.names import name_bytes
 from limen.quality import Calibration, QualityHead
 
 Module = TypeVar("Module", bound=nn.Module)
-FORMAT = 2  # 2 added the hashes that tell damage; 1 is read without them
 COPY_REMEDY = "copy or download it again"
 TRAIN_REMEDY = "name the model.safetensors that `limen train` leaves, or an .onnx file"
 
@@ -163,7 +163,6 @@ class Bundle:
 ADDED = ("calibration", "operating_points")  # fields that files of earlier versions lack: left out of the file where they are empty
 DESCRIBED = tuple(f.name for f in fields(Bundle) if f.name not in ("tensors", "sha256"))
 KINDS = {"recipe": dict, "training": dict, "licence": str, "class_names_sha256": str | None, "source_sha256": str, "created": str}
-HASHES = ("weights_sha256", "description_sha256")
 
 
 def save_bundle(path: str | Path, bundle: Bundle) -> str:
@@ -231,10 +230,7 @@ def _begins_as_bundle(path: Path) -> bool:
 
 
 def _description_sha256(text: str, tensors: dict[str, torch.Tensor]) -> str:
-    """Of all that `weights_sha256` does not cover: the description as it stands in the file, and types and shapes of the tensors."""
-    description = {name: value for name, value in json.loads(text).items() if name != "description_sha256"}
-    kinds = {name: _kind(tensor) for name, tensor in tensors.items()}
-    return hashlib.sha256(json.dumps([description, kinds], sort_keys=True).encode()).hexdigest()
+    return description_sha256(text, {name: _kind(tensor) for name, tensor in tensors.items()})
 
 
 def _parse(text: str) -> tuple[dict[str, Any], dict[str, str]]:
