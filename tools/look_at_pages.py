@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+FAULT = re.compile(r'"[^"]*(uncaught|error|fail|refused|blocked)', re.IGNORECASE)
 WIDTHS = {"phone": 390, "desk": 1280}
 LOOK = """<!doctype html><title>look</title><body style="margin:0"><pre id="found"></pre><script>
 const pages = PAGES, widths = WIDTHS, found = [];
@@ -113,7 +114,9 @@ def look(browser, address):
     text = re.search(r'<pre id="found">(.*?)</pre>', ran.stdout, re.DOTALL)
     if not text or not text[1]:
         sys.exit(f"look_at_pages: the browser gave nothing\n{ran.stderr[-2000:]}")
-    said = [(line.split("source: ")[-1], line.split('"')[1]) for line in ran.stderr.splitlines() if "CONSOLE" in line and '"' in line]
+    said = [
+        (line.split("source: ")[-1], line.split('"')[1]) for line in ran.stderr.splitlines() if "CONSOLE" in line and FAULT.search(line)
+    ]
     lost, rows, faults = list(Handler.lost), json.loads(html.unescape(text[1])), 0
     for page in Handler.pages:
         own = [row for row in rows if row["page"] == page]

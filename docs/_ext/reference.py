@@ -88,7 +88,7 @@ def names():
 def recipes():
     rows = []
     for name, path in shipped_recipes().items():
-        said = [line[2:] for line in path.read_text().splitlines() if line.startswith("# ")]
+        said = [line[2:] for line in path.read_text().splitlines() if line.startswith("# ") and not line.startswith("#   ")]
         rows.append((f"`{name}`", " ".join(said)))
     return table(("`--config`", "what it is"), rows)
 
@@ -184,7 +184,10 @@ def room_page(room):
 
 def _documented(room, name):
     thing = getattr(import_module(room), name)
-    kind = "autoclass" if inspect.isclass(thing) else "autofunction" if callable(thing) else "autodata"
+    if not inspect.isclass(thing) and not inspect.isfunction(thing):
+        held = f"Holds: {', '.join(thing)}." if isinstance(thing, dict) else f"``{thing}``"
+        return f".. py:data:: {room}.{name}\n\n   {held}\n"
+    kind = "autoclass" if inspect.isclass(thing) else "autofunction"
     more = "\n   :members:\n   :exclude-members: __init__, __new__" if kind == "autoclass" and not _is_alias(thing, name) else ""
     index = "" if _home(room, name) else "\n   :no-index:"
     return f".. {kind}:: {room}.{name}{more}{index}\n"

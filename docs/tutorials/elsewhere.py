@@ -11,6 +11,7 @@ This page needs ``pip install 'limen[export]'``.
 from pathlib import Path
 
 import cv2
+import matplotlib.pyplot as plt
 import numpy as np
 import onnxruntime
 
@@ -60,11 +61,16 @@ def vector(path):
 
 
 person, other = sorted(path for path in Path("held_out").iterdir() if path.is_dir())[:2]
-print(f"one person: {vector(person / '0001.png') @ vector(person / '0002.png'):.4f}")
-print(f"two people: {vector(person / '0001.png') @ vector(other / '0001.png'):.4f}")
+pairs = {"one person": (person / "0001.png", person / "0002.png"), "two people": (person / "0001.png", other / "0001.png")}
+figure, axes = plt.subplots(1, 2, figsize=(6, 2))
+for axis, (said, (one, two)) in zip(axes, pairs.items(), strict=True):
+    axis.imshow(np.hstack([cv2.imread(str(path))[..., ::-1] for path in (one, two)]))
+    axis.set_title(f"{said}: {vector(one) @ vector(two):.4f}")
+    axis.axis("off")
+plt.show()
 
 # %%
-# The same two pairs in limen, with the ONNX file and with the bundle:
+# The first pair in limen, with the ONNX file and with the bundle:
 
 for model in ("model.onnx", "runs/ada/model.safetensors"):
     limen(f"compare {model} {person}/0001.png {person}/0002.png --threads 1")

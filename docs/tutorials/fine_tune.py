@@ -7,7 +7,13 @@ You have a trained model, and images of other people: a new site, a new camera. 
 
 from pathlib import Path
 
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+
 from limen.cli import main
+
+FOLDERS = ("faces", "new_people")
 
 
 def limen(line):
@@ -24,6 +30,13 @@ if not Path("runs/ada/model.safetensors").exists():
 if not Path("new_people").exists():
     limen("data synthesize --identities 40 --images 12 --difficulty 0.8 --first 4000 --out new_people")
     limen("data synthesize --identities 40 --images 6 --difficulty 0.8 --first 5000 --out new_unseen")
+
+rows = [np.hstack([cv2.imread(str(file))[..., ::-1] for file in sorted(Path(folder).glob("*/0003.png"))[:8]]) for folder in FOLDERS]
+plt.figure(figsize=(8, 2.4))
+plt.imshow(np.vstack(rows))
+plt.title("People of the first training (above), and the new ones (below)")
+plt.axis("off")
+plt.show()
 
 # %%
 # ``new_people`` are harder images than the model was trained on. ``new_unseen`` are other people under the same

@@ -10,6 +10,9 @@ import csv
 import shutil
 from pathlib import Path
 
+import cv2
+import matplotlib.pyplot as plt
+
 from limen.cli import main
 
 
@@ -69,6 +72,14 @@ mates = [row for row in answers if Path(row["probe"]).parent.name in known]
 print("strangers:", {said: sum(row["answer"] == said for row in strangers) for said in ("yes", "not sure", "nobody")})
 print("enrolled:", {said: sum(row["answer"] == said for row in mates) for said in ("yes", "not sure", "nobody")})
 print("enrolled, and the best person is right:", sum(row["person_1"] == Path(row["probe"]).parent.name for row in mates), "of", len(mates))
+
+figure, axes = plt.subplots(1, 8, figsize=(8, 1.7))
+for axis, row in zip(axes, [*mates[:4], *strangers[:4]], strict=True):
+    axis.imshow(cv2.imread(row["probe"])[..., ::-1])
+    axis.set_title(f"{row['answer']}\n{float(row['score_1']):.2f}", fontsize=8)
+    axis.axis("off")
+figure.suptitle("Four enrolled people and four strangers, with the answer and the best score", fontsize=9, y=1.15)
+plt.show()
 
 # %%
 # The threshold comes from forty people, so it is rough, and ten strangers tell little: more of them than 5 % may come

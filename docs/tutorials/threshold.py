@@ -12,8 +12,11 @@ threshold is not a constant: it is found on data, for a false match rate (FMR) t
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
 from limen import Embedder
 from limen.cli import main
+from limen.protocols import load_results
 
 
 def limen(line):
@@ -59,6 +62,21 @@ limen("evaluate calibrated.safetensors --folders others --out others_report --at
 # whether the interval of the measured FMR holds the rate that was promised. The lines with TAR choose their own
 # threshold on these people: they are for comparing models, not for use.
 #
+# The scores of these pairs, and where the thresholds lie:
+
+(result,) = load_results("others_report/result.json")
+scores = result.curve("histogram").points
+plt.stairs(scores["non_mated"], scores["edges"], label="two people", fill=True, alpha=0.6)
+plt.stairs(scores["mated"], scores["edges"], label="one person", fill=True, alpha=0.6)
+for name, threshold in result.operating_points.items():
+    plt.axvline(threshold, color="black", linestyle=":" if name.endswith("0.001") else "--", label=f"threshold, {name}")
+plt.xlabel("cosine")
+plt.ylabel("share of pairs")
+plt.title("Scores of pairs of one person and of two people, with both thresholds")
+plt.legend()
+plt.show()
+
+# %%
 # Use it
 # ------
 # ``compare`` and ``identify`` read the threshold from the model. *Not sure* means that the cosine lies within the

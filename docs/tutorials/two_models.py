@@ -8,7 +8,10 @@ could turn it round. limen says how much of a difference the people at hand can 
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
 from limen.cli import main
+from limen.protocols import load_results
 
 
 def limen(line):
@@ -37,6 +40,18 @@ if not Path("runs/norm/model.safetensors").exists():
 # Name both models in one call. The first is the one that the others are compared with.
 
 limen("evaluate runs/norm/model.safetensors runs/ada/model.safetensors --folders held_out --out compared --replicates 300")
+
+for place, result in enumerate(load_results("compared/result.json")):
+    tar = result.where(quantity="tar", variant=[])
+    value = [100 * metric.value for metric in tar]
+    ends = [[100 * (m.value - m.interval.low) for m in tar], [100 * (m.interval.high - m.value) for m in tar]]
+    at = [number + 0.12 * place for number in range(len(tar))]
+    plt.errorbar(value, at, xerr=ends, fmt="o", capsize=4, label=result.model)
+plt.yticks(range(len(tar)), [f"FAR {metric.at['far']:g}" for metric in tar])
+plt.xlabel("TAR in %")
+plt.title("TAR of both models, with 95 % intervals")
+plt.legend()
+plt.show()
 
 # %%
 # The last lines are the **differences**. The bootstrap draws the people again, the same for both models. What is easy
