@@ -185,7 +185,7 @@ def room_page(room):
 def _documented(room, name):
     thing = getattr(import_module(room), name)
     if not inspect.isclass(thing) and not inspect.isfunction(thing):
-        held = f"Holds: {', '.join(thing)}." if isinstance(thing, dict) else f"``{thing}``"
+        held = f"Holds: {', '.join(thing)}." if isinstance(thing, dict) else f"``{' '.join(str(thing).split())}``"
         return f".. py:data:: {room}.{name}\n\n   {held}\n"
     kind = "autoclass" if inspect.isclass(thing) else "autofunction"
     more = "\n   :members:\n   :exclude-members: __init__, __new__" if kind == "autoclass" and not _is_alias(thing, name) else ""
