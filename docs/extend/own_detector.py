@@ -1,5 +1,5 @@
 """A face detector of one's own: the ONNX files of SCRFD (Guo et al. 2021, arXiv 2105.04714) with five landmarks and an input of any size.
-It needs onnxruntime (pip install 'limen[export]').
+It needs onnxruntime (pip install 'limen[export]'). Tested on a made-up network of this form; no published file was at hand.
 
 PYTHONPATH=docs/extend limen data align photos/ --out faces/ --detector own_detector:Scrfd:scrfd.onnx
 PYTHONPATH=docs/extend limen embed model.safetensors photos/ --out faces.npz --detector own_detector:Scrfd:scrfd.onnx

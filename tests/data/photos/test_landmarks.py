@@ -85,6 +85,19 @@ def test_points_that_are_no_face_are_named(points, fault):
     assert said is None if fault is None else fault in said
 
 
+@pytest.mark.parametrize("order", [[1, 0, 2, 4, 3], [2, 3, 4, 0, 1]])
+def test_points_are_handed_on_as_they_are_and_judged(tmp_path, order):
+    """They are not those of the nearest shape of the template, which would hide that they are no face."""
+    noisy = POINTS + np.array([[3, 0], [0, 2], [-4, 0], [0, 0], [1, 1]])
+    (tmp_path / "list.txt").write_text(
+        "".join(f"{n}.jpg " + " ".join(map(str, p.ravel())) + "\n" for n, p in enumerate([noisy, POINTS[order]]))
+    )
+    landmarks = GivenLandmarks(tmp_path / "list.txt", tmp_path)
+    np.testing.assert_array_equal(found(landmarks, "0.jpg").points, noisy)
+    with pytest.raises(UnreadableImage, match=r"1\.jpg: its landmarks in .*list.txt are (mirrored|not in the order)"):
+        landmarks.faces(PHOTO, "1.jpg")
+
+
 def test_a_profile_is_a_face():
     profile = TEMPLATE * (0.25, 1) + [(0, 0), (0, 0), (25, 0), (0, 0), (0, 0)]
     assert landmark_fault(profile, 112, 112) is None

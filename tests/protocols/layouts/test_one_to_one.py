@@ -95,6 +95,20 @@ def test_loose_crops_are_moved_onto_the_template(tmp_path, name):
     assert other.mean() > 2 * difference.mean()
 
 
+@pytest.mark.parametrize(
+    ("name", "lists", "separator", "first"), [("rfw raw", "*_lmk.txt", "\t", 2), ("ijbc", "*_5pts_score.txt", " ", 1)], ids=["rfw", "ijbc"]
+)
+def test_landmarks_in_another_order_are_refused(tmp_path, name, lists, separator, first):
+    """All faces would be turned and shrunk, and the accuracy low without a word."""
+    trees.TREES[name](tmp_path)
+    for listed in tmp_path.rglob(lists):
+        rows = [line.split(separator) for line in listed.read_text().splitlines()]
+        mirrored = [first + place for place in (2, 3, 0, 1, 4, 5, 8, 9, 6, 7)]
+        write_lines(listed, *[separator.join([*row[:first], *(row[k] for k in mirrored), *row[first + 10 :]]) for row in rows])
+    with pytest.raises(LimenError, match=rf"^{name.split()[0]}: .*its landmarks are mirrored; .*fetch the landmarks again$"):
+        opened(name.split()[0], tmp_path)
+
+
 def test_folds_are_those_of_the_benchmark(tmp_path):
     trees.TREES["cfp-fp"](tmp_path / "cfp")
     assert opened("cfp-fp", tmp_path / "cfp").folds.tolist() == [0] * 4 + [1] * 4
@@ -151,7 +165,7 @@ BAD = [
     ("xqlfw", "xqlfw_pairs.txt", lambda rows: rows[:-1], "holds 7 pairs where 8 should be"),
     ("bfw", "bfw-v0.1.5-datatable.csv", lambda rows: [rows[0], rows[1].replace(",1,0,0,", ",maybe,0,0,")], "line 2 has the label 'maybe'"),
     ("bfw", "bfw-v0.1.5-datatable.csv", lambda rows: [rows[0].replace("fold", "split"), *rows[1:]], "lacks the columns fold"),
-    ("rfw raw", "txts/Asian/Asian_lmk.txt", lambda rows: [rows[0].replace(".", "x")], "line 1 has a field that is no number"),
+    ("rfw raw", "txts/Asian/Asian_lmk.txt", lambda rows: [rows[0].replace(".", "x")], "line 1 has 12 fields or one that is no number"),
     ("adience", "pair_list.txt", lambda rows: [*rows, "p_0_img_0 p_1_img_3 1"], "calls .* one person, and their names say two"),
     ("adience", "pair_list.txt", lambda rows: [*rows, "p_0_img_0 1"], "line 37 is not `image image 0` or `1`"),
     ("ijbb", "meta/ijbb_name_5pts_score.txt", lambda rows: [rows[1], rows[0], *rows[2:]], "line 1 is of 2.jpg where .* has 1.jpg"),

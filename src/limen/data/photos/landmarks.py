@@ -45,8 +45,8 @@ class GivenLandmarks:
         self.path, self.photos = Path(path), Path(photos)
         self._listed: dict[str, list[tuple[tuple[str, ...], Face]]] = defaultdict(list)
         if not self.path.is_dir():
-            for parts, face in _read_list(self.path):
-                self._listed[parts[-1]].append((parts, face))
+            for parts, points, score in read_list(self.path):
+                self._listed[parts[-1]].append((parts, _face(points, score)))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class GivenLandmarks:
             for ending in ENDINGS:
                 if (file := folder / (stem_of(relative.name) + ending)).is_file():
                     try:
-                        return [_face(_read_points(file))]
+                        return [_face(read_points(file))]
                     except LimenError as error:
                         raise UnreadableImage(f"{where}: {error}") from error
         return []
@@ -116,12 +116,17 @@ def _explained(points: np.ndarray) -> float:
 def _face(points: np.ndarray, score: float = np.nan) -> Face:
     """The face of given points; its box holds the crop."""
     try:
-        return Face(np.array([0, 0, SIZE, SIZE], float), score, TEMPLATE).moved(similarity(TEMPLATE, points))
+        crop = Face(np.array([0, 0, SIZE, SIZE], float), score, TEMPLATE).moved(similarity(TEMPLATE, points)).box
     except LimenError:  # said of the photo, by landmark_fault
-        return Face(np.zeros(4), score, points)
+        crop = np.zeros(4)
+    return Face(crop, score, points)
 
 
-def _read_list(path: Path) -> list[tuple[tuple[str, ...], Face]]:
+def read_list(path: Path) -> list[tuple[tuple[str, ...], np.ndarray, float]]:
+    """The parts of each name of a list, without the ending of an image; its points (5, 2); its score, NaN where there is none.
+
+    Raises LimenError for a line of none of the forms, and an empty list.
+    """
     text = read_plain_file(path, LARGEST).decode("utf-8-sig", "surrogateescape")
     found = []
     for number, line in enumerate(re.split("\r\n|\n|\r", text), start=1):
@@ -133,17 +138,18 @@ def _read_list(path: Path) -> list[tuple[tuple[str, ...], Face]]:
             points, score = (values[1:], np.nan) if "\t" in line else (values[:10], values[10])
         elif len(fields) == 11 and values is not None:
             points, score = values, np.nan
-        elif number == 1 and _numbers(fields[-1:]) is None:
+        elif number == 1 and all(_numbers([field]) is None for field in fields):
             continue  # the names of columns
         else:
             raise LimenError(f"{path}: line {number} has {len(fields)} fields or one that is no number; {FORM}; correct it")
-        found.append((_parts(fields[0]), _face(points.reshape(5, 2), float(score))))
+        found.append((_parts(fields[0]), points.reshape(5, 2), float(score)))
     if not found:
         raise LimenError(f"{path}: holds no landmarks; {FORM}")
     return found
 
 
-def _read_points(path: Path) -> np.ndarray:
+def read_points(path: Path) -> np.ndarray:
+    """(5, 2) of a file of one face. Raises LimenError for another one."""
     lines = read_plain_file(path, MIB).decode("utf-8-sig", "surrogateescape").splitlines()
     kept = [line for line in lines if line.strip() and not re.match(r"\s*(version|n_points)\s*:|\s*[{}]\s*$", line)]
     rows = [_numbers(re.split(r"\s*,\s*|\s+", line.strip())) for line in kept]

@@ -26,7 +26,8 @@ class BackendEmbedder(Embedder):
     """Equals `Embedder(bundle)`, but ONNX Runtime or OpenVINO runs the network: exported to a temporary file and proved equal first.
 
     `precision` "bf16" is for OpenVINO. `cache` is a folder that keeps the file for the next time, which then is proved anew, but not
-    written. Raises LimenError where the runtime or the exporter is not installed, and where the two differ.
+    written; one that is damaged is written again. Raises LimenError where the runtime or the exporter is not installed, and where the two
+    differ.
     """
 
     def __init__(
@@ -42,14 +43,28 @@ class BackendEmbedder(Embedder):
         super().__init__(bundle, "cpu", None, precision, path)
         check_runtime(backend, precision)
         with tempfile.TemporaryDirectory(prefix="limen-") as folder:
-            file = self._exported(Path(folder) if cache is None else Path(cache) / "graphs")
-            self._graph = GraphEmbedder(file, device, threads, precision, backend)
-        check_parity(Embedder(bundle), self._graph, made_images(self.preprocessing.size), TOLERANCE[precision])
+            file = self._cached(Path(folder) if cache is None else Path(cache) / "graphs")
+            kept = file.exists()
+            try:
+                self._graph = self._proved(file, device, threads, backend)
+            except LimenError:
+                if not kept:
+                    raise
+                file.unlink(missing_ok=True)
+                self._graph = self._proved(file, device, threads, backend)
         self.device, self.precision = torch.device(device), self._graph.precision
         del self.backbone  # the runtime has the weights
 
-    def _exported(self, folder: Path) -> Path:
-        """The ONNX file in the folder of this bundle, written where it is not there. Its name is a hash of all that decides its content."""
+    def _proved(self, file: Path, device: str, threads: int | None, backend: str) -> GraphEmbedder:
+        """The network in `file`, which is written where it is not there."""
+        if not file.exists():
+            self._write(file)
+        graph = GraphEmbedder(file, device, threads, self.precision, backend)
+        check_parity(Embedder(self.bundle), graph, made_images(self.preprocessing.size), TOLERANCE[self.precision])
+        return graph
+
+    def _cached(self, folder: Path) -> Path:
+        """The place of the ONNX file of this bundle. Its name is a hash of all that decides its content."""
         decides = [
             self.bundle.weights_sha256,
             asdict(self.preprocessing),
@@ -58,16 +73,16 @@ class BackendEmbedder(Embedder):
             torch.__version__,
         ]
         name = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
-        file = folder / f"{name}.onnx"
-        if not file.exists():
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(prefix=".", dir=folder) as draft:
-                    write_model(self, Path(draft) / file.name, "onnx")
-                    os.replace(Path(draft) / file.name, file)  # the sidecar's text is inside
-            except REFUSALS as error:
-                raise LimenError(f"{folder}: {explain(error)}") from error
-        return file
+        return folder / f"{name}.onnx"
+
+    def _write(self, file: Path) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".", dir=file.parent) as draft:
+                write_model(self, Path(draft) / file.name, "onnx")
+                os.replace(Path(draft) / file.name, file)  # the sidecar's text is inside
+        except REFUSALS as error:
+            raise LimenError(f"{file.parent}: {explain(error)}") from error
 
     @property
     def description(self) -> dict[str, Any]:

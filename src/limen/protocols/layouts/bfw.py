@@ -22,7 +22,8 @@ def _read(layout: Layout, path: Path) -> PairSet:
     same = np.array([label in ("1", "1.0", "True") for label in table["label"]])
     # One group where both are of it; pairs across groups stand for both.
     group = np.array([one if one == other else f"{one}-{other}" for one, other in zip(table["a1"], table["a2"], strict=True)])
-    people = tuple([name.rpartition("/")[0] for name in side] for side in (first, second))
+    person = {name: name.rpartition("/")[0] for name in {*first, *second}}
+    people = tuple([person[name] for name in side] for side in (first, second))
     root = image_root(path, first, listed)
     folds = np.unique(table["fold"], return_inverse=True)[1]
     return pair_set(layout.name, root, listed, first, second, same, (people[0], people[1]), groups={"": group}, folds=folds)

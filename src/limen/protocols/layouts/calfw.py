@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from limen.data.pairs import PairSet
+from limen.data.photos.landmarks import read_points
 from limen.errors import LimenError
-from limen.protocols.layouts.landmarks import crops, five_points
+from limen.protocols.layouts.landmarks import crops
 from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.packs import PACKED, packed
 from limen.protocols.layouts.pairs import balanced_folds, image_root, pair_set
@@ -28,7 +29,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
     def points_of(file: Path) -> np.ndarray | None:
         name = f"{stem_of(file.name)}_5loc_attri.txt"
         found = next((folder / name for folder in beside if (folder / name).exists()), None)
-        return five_points(found) if found else None
+        return read_points(found) if found else None
 
     return pair_set(
         layout.name,

@@ -14,9 +14,9 @@ from limen.data.templates import Templates
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.protocols.layouts.ijb_original import original_pairs
-from limen.protocols.layouts.landmarks import crops, numbers_of
+from limen.protocols.layouts.landmarks import crops
 from limen.protocols.layouts.layout import Layout
-from limen.protocols.layouts.text import lines_of, number_table, rows_of, whole_number, wrong_line
+from limen.protocols.layouts.text import lines_of, number_table, numbers_of, rows_of, whole_number, wrong_line
 from limen.protocols.layouts.tree import Images, entry, places
 
 FAR = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)

@@ -44,7 +44,9 @@ def pair_set(
     fields["switches"] = {"pairs_sha256": file_sha256(listed)} | fields.get("switches", {})
     if people is None:
         return PairSet(name, source, one, other, mated, joined_subjects(one, other, mated, len(files)), people="joined", **fields)
-    names, ids = np.unique([*people[0], *people[1]], return_inverse=True)
+    names = sorted({*people[0], *people[1]})
+    place = {name: index for index, name in enumerate(names)}
+    ids = np.array([place[name] for side in people for name in side], np.int64)
     subject = np.empty(len(files), np.int64)
     subject[number] = ids
     if (two := np.flatnonzero(subject[number] != ids)).size:
@@ -52,7 +54,7 @@ def pair_set(
     if (wrong := np.flatnonzero((subject[one] == subject[other]) != mated)).size:
         kind = "mated, of two people" if mated[wrong[0]] else "non-mated, of one person"
         raise LimenError(f"{listed}: {first[wrong[0]]} and {second[wrong[0]]} are {kind} ({wrong.size} such pairs); correct it")
-    return PairSet(name, source, one, other, mated, subject, names=names.tolist(), **fields)
+    return PairSet(name, source, one, other, mated, subject, names=names, **fields)
 
 
 def balanced_folds(same: np.ndarray, folds: int = FOLDS) -> np.ndarray:

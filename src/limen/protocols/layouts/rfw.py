@@ -6,17 +6,16 @@ import numpy as np
 
 from limen.data.pairs import PairSet
 from limen.data.pairs.pair_set import FOLDS
-from limen.protocols.layouts.landmarks import crops, numbers_of
+from limen.data.photos.landmarks import read_list
+from limen.protocols.layouts.landmarks import crops
 from limen.protocols.layouts.layout import Layout
 from limen.protocols.layouts.lfw import read_named_pairs
 from limen.protocols.layouts.pairs import balanced_folds, pair_set
-from limen.protocols.layouts.text import rows_of
 from limen.protocols.layouts.tree import stem_of
 
 GROUPS = ("African", "Asian", "Caucasian", "Indian")
 LISTS = {group: f"txts/{group}/{group}_pairs.txt|test/txts/{group}/{group}_pairs.txt" for group in GROUPS}
 IMAGES = "|".join(f"{folder}data/" for folder in ("test_aligned/", "", "test/", "images/test/"))
-FIELDS = 12  # path, label, x and y of five points
 
 
 def _read(layout: Layout, path: Path) -> PairSet:
@@ -56,10 +55,7 @@ def _read(layout: Layout, path: Path) -> PairSet:
 
 def read_landmarks(path: Path) -> dict[str, np.ndarray]:
     """(5, 2) by "Group/person/image", the end of the path in the first field without its ending."""
-    found = {}
-    for line, row in rows_of(path, FIELDS):
-        found[stem_of("/".join(row[0].replace("\\", "/").split("/")[-3:]))] = np.array(numbers_of(path, line, row[2:])).reshape(5, 2)
-    return found
+    return {"/".join(parts[-3:]): points for parts, points, _ in read_list(path)}
 
 
 RFW = Layout(

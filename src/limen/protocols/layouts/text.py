@@ -45,13 +45,14 @@ def rows_of(path: Path, fields: int | Sequence[int], separator: str | None = Non
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of its last line, its cells) of each row of a comma table whose cells may be quoted. Raises LimenError for another."""
-    rows = csv.reader(io.StringIO(read_plain_file(path, LARGEST).decode("utf-8-sig", "surrogateescape"), newline=""))
-    try:
-        for row in rows:
-            if row:
-                yield rows.line_num, row
-    except csv.Error as error:
-        raise wrong_line(path, rows.line_num, f"is no line of a table ({error})") from error
+    with open_plain_file(path, LARGEST) as file, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines:
+        rows = csv.reader(lines)
+        try:
+            for row in rows:
+                if row:
+                    yield rows.line_num, row
+        except csv.Error as error:
+            raise wrong_line(path, rows.line_num, f"is no line of a table ({error})") from error
 
 
 def wrong_line(path: Path, number: int, why: str) -> LimenError:
@@ -63,6 +64,17 @@ def whole_number(path: Path, line: int, text: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise wrong_line(path, line, f"has {text!r} where a whole number is expected")
     return int(text)
+
+
+def numbers_of(path: Path, line: int, row: Sequence[str]) -> list[float]:
+    """The fields of a line as numbers. Raises LimenError that names the line."""
+    try:
+        values = [float(text) for text in row]
+    except ValueError as error:
+        raise wrong_line(path, line, f"has a field that is no number ({error})") from error
+    if not np.isfinite(values).all():
+        raise wrong_line(path, line, "has a number that is not finite")
+    return values
 
 
 def number_table(path: Path, fields: int) -> np.ndarray:
