@@ -1,5 +1,6 @@
 """suspects.csv, whatever bytes the names of files and people are: training writes it, and every reader of such lists finds the images."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -49,7 +50,12 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def suspects(trained):
-    rows = [row for _, row in read_csv(trained / "run" / "suspects.csv", ["index", "file", "person", "score", "weight", "looks"])]
+    rows = [
+        row
+        for _, row in read_csv(
+            trained / "run" / "suspects.csv", ["index", "file", "person", "score", "weight", "looks", "nearest", "nearest_cosine"]
+        )
+    ]
     assert len({row["person"] for row in rows} | {os.path.basename(row["file"]) for row in rows}) > 6
     return rows
 
@@ -59,6 +65,9 @@ def test_every_name_is_read_back_as_the_file_it_names(trained, suspects):
     assert len(on_disk) == len(PEOPLE) * len(FILES)
     assert {row["file"] for row in suspects} <= on_disk
     assert all(Path(row["file"]).parent.name == row["person"] for row in suspects)
+    assert all(
+        row["nearest"] in PEOPLE and row["nearest"] != row["person"] and -1 <= float(row["nearest_cosine"]) <= 1.001 for row in suspects
+    )
 
 
 def test_its_scores_are_a_list_of_qualities(trained, suspects, tmp_path):
@@ -69,6 +78,16 @@ def test_its_scores_are_a_list_of_qualities(trained, suspects, tmp_path):
     write_csv(tmp_path / "boxes.csv", ["file", "width", "height"], [[row["file"], 9, 4 + k] for k, row in enumerate(suspects)])
     sizes = FaceSize(tmp_path / "boxes.csv").score(np.zeros((len(source), 112, 112, 3), np.uint8), [row["file"] for row in suspects])
     np.testing.assert_allclose(sizes, np.sqrt([9.0 * (4 + k) for k in range(len(suspects))]))
+
+
+def test_a_page_of_it_holds_every_name_as_it_is(trained, suspects, tmp_path, capfd):
+    assert main(["review", str(trained / "run" / "suspects.csv"), "--out", str(tmp_path / "page.html")]) == 0, capfd.readouterr().err
+    text = (tmp_path / "page.html").read_text()
+    data = json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert [(item["file"], item["person"]) for item in data["items"]] == [(row["file"], row["person"]) for row in suspects]
+    assert {person["name"] for person in data["people"]} == set(PEOPLE)
+    sure = {data["images"][k] for item in data["items"] for group in item["groups"] for k in group["images"]}
+    assert not sure & {data["images"][k] for item in data["items"] for k in item["images"]}  # nobody vouches who is under suspicion
 
 
 def test_its_files_are_what_every_command_takes(trained, suspects, tmp_path, capfd):

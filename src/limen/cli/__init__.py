@@ -31,6 +31,7 @@ COMMANDS = {
     "identify": "who is in images: the nearest people of a gallery, or nobody",
     "compare": "similarity of two images",
     "quality": "quality of images: score, percentile, expected error, contact sheet",
+    "review": "a page to look at doubtful images or pairs and decide",
     "calibrate": "find what a model's quality scores mean, and keep it in the model",
     "info": "what a model file holds",
     "data": "generate faces, align photos, draw pairs, inspect data",

@@ -11,7 +11,8 @@ Any setting of the recipe can be given as --section.key value; --print-config sh
 The run's folder receives log.jsonl, checkpoints, evaluation-NAME.json, the bundle, model.safetensors, and at the end
   class_margins.csv   of AdaM-Softmax: name, images, margin of every person. Margins fall while the network is young, and rise again
   suspects.csv        of adaptive data sampling, the images it believes mislabelled, the surest first. score: mean cosine to the centre of
-                      the person it is said to be, 1 that of the median image; weight: how often it is still drawn, 1 at first; looks
+                      the person it is said to be, 1 that of the median image; weight: how often it is still drawn, 1 at first; looks;
+                      nearest: the other person it came nearest to in any look, whom it may show, and nearest_cosine
 Under torchrun the processes share each batch and the class centres; a run may go on with another number of them.
 """
 

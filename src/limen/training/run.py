@@ -71,7 +71,8 @@ class Run:
     def record(self, batch: Batch, output: HeadOutput) -> None:
         """Takes note of a step that is done."""
         unreadable = [index for index, _ in batch.unreadable]
-        self.order.observe(batch.indices, output.target_cosine > output.nearest_negative, output.target_cosine, unreadable)
+        correct, nearest = output.target_cosine > output.nearest_negative, (output.nearest_negative_index, output.nearest_negative)
+        self.order.observe(batch.indices, correct, output.target_cosine, unreadable, nearest)
         self.unreadable.update(batch.unreadable)
         self.step += 1
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle
 from limen.training.checkpoint.folder import damage
-from limen.training.checkpoint.load import load_into, read_shapes
+from limen.training.checkpoint.load import load_into, read_shapes, read_tensors
 from limen.training.checkpoint.save import save_checkpoint
 from limen.training.checkpoint.tensors import Shard
 from limen.training.compatibility import recipe_values
@@ -47,7 +47,8 @@ def restore(run: Run) -> None:
         for name, parameter in _stepped(run):
             if f"momentum.{name}" in saved:
                 run.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    load_into(run.processes, run.checkpoint, _tensors(run, run.order.state_dict()))
+    learnt = read_tensors(run.checkpoint, "sampling.")  # as the checkpoint has it: the order took it over when it was made
+    load_into(run.processes, run.checkpoint, _tensors(run, learnt))
     with run.processes.together(), damage(run.checkpoint):
         run.step, run.seconds, run.unreadable = run.saved["step"], run.saved["seconds"], dict(run.saved["unreadable"])
         run.collapsed = run.saved.get("collapsed", False)

@@ -39,6 +39,13 @@ def outcome(step, indices):
     return cosine > 0.3 + 0.1 * hard, cosine
 
 
+def nearest(step, indices):
+    """A class of the two and its cosine, drawn for each image at each step."""
+    rng = np.random.default_rng((1, step))
+    classes, cosines = rng.integers(2, size=COUNT), rng.uniform(-1, 1, COUNT)
+    return torch.from_numpy(classes[indices]), torch.from_numpy(cosines[indices]).float()
+
+
 def advance(sampler, until, ahead=1):
     """Trains to step `until`, with plans read `ahead` of it; the indices of each step."""
     plans, read, seen = iter(sampler), [], []
@@ -48,7 +55,7 @@ def advance(sampler, until, ahead=1):
         plan = read.pop(0)
         assert (plan.step, plan.epoch, plan.rank) == (step, step // (COUNT // BATCH), sampler.rank)
         seen.append(plan.indices.tolist())
-        sampler.observe(torch.from_numpy(plan.indices), *outcome(step, plan.indices))
+        sampler.observe(torch.from_numpy(plan.indices), *outcome(step, plan.indices), (), nearest(step, plan.indices))
     return seen
 
 
@@ -175,7 +182,7 @@ def test_a_loader_reads_the_same_plans(workers):
     sampler, read = AdaptiveDataSampler(**settings), []
     for step, batch in enumerate(make_loader(GreyFaces(), sampler, None, 0, workers)):
         read.append(batch.indices.tolist())
-        sampler.observe(batch.indices, *outcome(step, batch.indices))
+        sampler.observe(batch.indices, *outcome(step, batch.indices), (), nearest(step, batch.indices))
     assert read == expected
 
 
@@ -223,14 +230,18 @@ def test_ranks_equal_one_process_and_resume_on_another_number(size):
 
 
 def naive_rules(sampler, seen):
-    """Weights, scores and looks after the periods of `seen`, image by image."""
+    """Weights, scores, looks and the nearest class with its cosine after the periods of `seen`, image by image."""
     weights, sums, looks = np.ones(COUNT, np.float32), np.zeros(COUNT), np.zeros(COUNT, int)
+    closest = [(-np.inf, -1)] * COUNT
     for start in range(0, len(seen), PERIOD):
         results = [
-            (*each, step) for step in range(start, start + PERIOD) for each in zip(seen[step], *outcome(step, seen[step]), strict=True)
+            each
+            for step in range(start, start + PERIOD)
+            for each in zip(seen[step], *outcome(step, seen[step]), *nearest(step, seen[step]), strict=True)
         ]
-        median = np.median([float(cosine) for _, _, cosine, _ in results])
-        for index, correct, cosine, _ in results:
+        median = np.median([float(cosine) for _, _, cosine, _, _ in results])
+        for index, correct, cosine, other, other_cosine in results:
+            closest[index] = max(closest[index], (float(other_cosine), int(other)))
             if cosine < sampler.images.noise_level * median:
                 factor = sampler.images.noise_lowering
             else:
@@ -238,16 +249,18 @@ def naive_rules(sampler, seen):
             weights[index] = min(max(weights[index] * factor, sampler.images.floor), sampler.images.ceiling)
             sums[index] += float(cosine) / median
             looks[index] += 1
-    return weights, sums / np.maximum(looks, 1), looks
+    return weights, sums / np.maximum(looks, 1), looks, *zip(*closest, strict=True)
 
 
 @pytest.mark.parametrize("options", [{}, {"lowering": 0.8, "raising": 2.0, "noise_lowering": 0.01, "floor": 0.05, "ceiling": 3.0}])
 def test_the_rules_are_those_of_a_loop_over_the_outcomes(options):
     sampler = AdaptiveDataSampler(**SETTINGS, start_accuracy=0, **options)
-    weights, scores, looks = naive_rules(sampler, advance(sampler, STEPS))
+    weights, scores, looks, other_cosines, others = naive_rules(sampler, advance(sampler, STEPS))
     np.testing.assert_allclose(sampler.images.values, weights, rtol=1e-5)
     np.testing.assert_allclose(sampler.images.scores, scores, atol=0.01)
     assert np.array_equal(sampler.images.looks, looks)
+    assert np.array_equal(sampler.images.nearest, others)
+    np.testing.assert_allclose(sampler.images.nearest_cosines, other_cosines, atol=1e-3)
 
 
 def watched(cosines, correct, periods=1, **options):
@@ -319,6 +332,8 @@ def test_the_table_holds_those_that_were_mislabelled(tmp_path):
     assert {row["person"] for row in rows} == {"odd"}
     assert [float(row["score"]) for row in rows] == pytest.approx(suspects.scores.tolist(), abs=1e-3)
     assert [int(row["looks"]) for row in rows] == suspects.looks.tolist()
+    assert {row["nearest"] for row in rows} == {GreyFaces.class_names[k] for k in suspects.nearest}
+    assert [float(row["nearest_cosine"]) for row in rows] == pytest.approx(suspects.nearest_cosines.tolist(), abs=1e-3)
 
 
 def test_a_name_that_is_no_unicode_is_written_as_the_bytes_it_has(tmp_path):
@@ -346,6 +361,20 @@ def test_a_state_survives_a_file_without_pickled_code(tmp_path):
     resumed = AdaptiveDataSampler(**SETTINGS)
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     same(resumed.state_dict(), sampler.state_dict())
+
+
+def test_a_state_before_nearest_classes_goes_on_without():
+    """limen 0.1.0 kept three columns of outcomes, and nobody's nearest class."""
+    whole, first, resumed = (AdaptiveDataSampler(**SETTINGS, start_accuracy=0) for _ in range(3))
+    seen = advance(whole, STEPS)
+    advance(first, 23)
+    state = first.state_dict()
+    state["outcomes"] = state["outcomes"][:, :3]
+    resumed.load_state_dict({name: value for name, value in state.items() if not name.startswith("nearest")})
+    assert set(resumed.images.nearest) == {-1}
+    assert advance(resumed, STEPS) == seen[23:]
+    assert np.array_equal(resumed.images.scores, whole.images.scores)
+    assert set(resumed.images.nearest) >= {0, 1}  # it learns them from there on
 
 
 @pytest.mark.parametrize(("name", "value"), [("count", 51), ("batch_size", 6), ("seed", 2), ("period", 6)])

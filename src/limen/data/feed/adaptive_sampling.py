@@ -9,7 +9,7 @@ from torch import Tensor
 
 from limen.data.feed.image_weights import ImageWeights
 from limen.data.feed.order import DRAW, BatchOrder, BatchPlan
-from limen.data.feed.outcomes import Outcomes
+from limen.data.feed.outcomes import UNKNOWN, Outcomes
 from limen.data.feed.suspects import Suspects
 from limen.errors import LimenError
 from limen.parts import Surroundings, Tables
@@ -34,8 +34,8 @@ class AdaptiveDataSampler(BatchOrder):
     The paper's threshold of the cosine is absolute; relative to the median it means the same under every margin and early or late.
     `floor` > 0 lets an image that was taken for noise by mistake return.
 
-    Memory: 7.25 bytes an image (weight float32, score float16, looks uint8, a share of a sum) on every rank, beside the permutation of
-    `BatchOrder` until the start; the drawn indices of two periods.
+    Memory: 13.25 bytes an image (weight float32, score float16, looks uint8, nearest int32 and its score float16, a share of a sum) on
+    every rank, beside the permutation of `BatchOrder` until the start; the drawn indices of two periods.
 
     Args:
         count, batch_size, seed, total_steps, start_step, rank, world_size, gather: as of `BatchOrder`; period p is drawn by numpy's
@@ -116,10 +116,18 @@ class AdaptiveDataSampler(BatchOrder):
             else:
                 yield next(permuted)
 
-    def observe(self, indices: Tensor, correct: Tensor, target_cosine: Tensor, unreadable: Sequence[int] = ()) -> None:
+    def observe(
+        self,
+        indices: Tensor,
+        correct: Tensor,
+        target_cosine: Tensor,
+        unreadable: Sequence[int] = (),
+        nearest: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         """As of `BatchOrder`; at the end of a period the ranks gather."""
-        super().observe(indices, correct, target_cosine, unreadable)
-        self._outcomes.add(indices, correct, target_cosine)
+        super().observe(indices, correct, target_cosine, unreadable, nearest)
+        unknown = torch.full_like(indices, UNKNOWN), torch.full_like(target_cosine, -torch.inf)
+        self._outcomes.add(indices, correct, target_cosine, *(unknown if nearest is None else nearest))
         self.images.send_to_floor(unreadable)
         if self.step % self.period == 0:
             self._end_period()
@@ -166,13 +174,13 @@ class AdaptiveDataSampler(BatchOrder):
         return {"count": self.count, "batch_size": self.batch_size, "seed": self.seed, "period": self.period}
 
     def _end_period(self) -> None:
-        indices, correct, cosine = self._outcomes.take()
+        indices, correct, cosine, nearest, nearest_cosine = self._outcomes.take()
         far_enough = self.step >= self.start_epoch * self.steps_per_epoch
         self.started = self.started or bool(far_enough and correct.size and correct.mean() >= self.start_accuracy)
         ended = self.step // self.period - 1
         self._drawn.pop(ended, None)
         if self.started:
             if indices.size:
-                self.images.learn(indices, correct, cosine)
+                self.images.learn(indices, correct, cosine, nearest, nearest_cosine)
             rng = np.random.default_rng((DRAW, self.seed, ended + 2))
             self._drawn[ended + 2] = rng.permutation(self.images.table.draw(self.period * self.batch_size, rng))

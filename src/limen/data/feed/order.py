@@ -82,7 +82,14 @@ class BatchOrder(Part):
             start = step_of_epoch * self.batch_size + self.rank * share
             yield BatchPlan(step, epoch, self.rank, permutation[start : start + share])
 
-    def observe(self, indices: Tensor, correct: Tensor, target_cosine: Tensor, unreadable: Sequence[int] = ()) -> None:
+    def observe(
+        self,
+        indices: Tensor,
+        correct: Tensor,
+        target_cosine: Tensor,
+        unreadable: Sequence[int] = (),
+        nearest: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         """Takes this rank's outcome of the next step; every rank calls it for every step.
 
         Args:
@@ -90,6 +97,7 @@ class BatchOrder(Part):
             correct: (b,) bool, target_cosine > nearest_negative, which is among the active classes where a class sampler chooses them.
             target_cosine: (b,), before any margin.
             unreadable: the images of the step, of all ranks, that could not be read.
+            nearest: the nearest other class (b,) int64 and the cosine to its centre (b,); None where nobody asks who it is.
         """
         self.step += 1
 

@@ -8,6 +8,8 @@ import numpy as np
 from limen.parts import People
 from limen.tables import write_csv
 
+COLUMNS = ("index", "file", "person", "score", "weight", "looks", "nearest", "nearest_cosine")
+
 
 class Suspects(NamedTuple):
     """Images believed mislabelled, the surest first: all (k,) but `noise_share`."""
@@ -19,11 +21,24 @@ class Suspects(NamedTuple):
     looks: np.ndarray
     noise_share: float
     """k / images that were looked at: the estimated share of wrong labels."""
+    nearest: np.ndarray
+    """The class, other than its own, that came nearest to the image in any look: who it may be. -1 where none is known."""
+    nearest_cosines: np.ndarray
+    """The cosine to its centre in that look."""
 
     def write(self, path: Path, source: People) -> None:
-        """A CSV: index, file (`source.locate`), person (the name of its label), score, weight, looks."""
+        """A CSV of `COLUMNS`: file is `source.locate`, person the name of the label, nearest that of the likely person."""
+        numbers = (self.indices.tolist(), self.scores, self.weights, self.looks, self.nearest.tolist(), self.nearest_cosines)
         rows = (
-            [index, source.locate(index), source.class_names[source.labels[index]], f"{score:.4f}", f"{weight:.4g}", looks]
-            for index, score, weight, looks in zip(self.indices.tolist(), self.scores, self.weights, self.looks, strict=True)
+            [
+                index,
+                source.locate(index),
+                source.class_names[source.labels[index]],
+                f"{score:.4f}",
+                f"{weight:.4g}",
+                looks,
+                *(("", "") if other < 0 else (source.class_names[other], f"{other_score:.4f}")),
+            ]
+            for index, score, weight, looks, other, other_score in zip(*numbers, strict=True)
         )
-        write_csv(path, ["index", "file", "person", "score", "weight", "looks"], rows)
+        write_csv(path, COLUMNS, rows)

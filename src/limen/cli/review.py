@@ -1,0 +1,75 @@
+"""Write a page on which a person looks at doubtful images and decides: one HTML file, opened in any browser, without a server.
+
+limen review runs/first/suspects.csv --out suspects.html        # images whose labels training doubts
+limen review report/result.json --out pairs.html                # the worst false matches and false non-matches of an evaluation
+
+Each suspect stands beside three images that are surely of the person it is labelled with, and three of the person it may be. The model
+and the data are those of the run: model.safetensors beside suspects.csv, and the recipe in it; --model and --data name others.
+
+The keyboard alone suffices. r right, w wrong, u unsure, m move to another person; arrows go back and on, n to the next undecided, z undoes;
+s saves decisions.csv, l loads one and goes on with it. Decisions are kept in the browser at once: reloading the page loses none.
+decisions.csv has the columns file, person, decision, new_person, reviewer, time, model (SHA-256), pair_with.
+`limen data apply decisions.csv` writes the corrected data.
+
+The first 2,000 pictures, of 13 MB at most, stand in the page; the others in a folder beside it.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from limen.cli.inference import add_inference_arguments, inference_options, model_options
+from limen.cli.progress import progress_bar
+from limen.data import FaceSource, open_source
+from limen.data.source import READERS, reader_of
+from limen.errors import LimenError
+from limen.models.model import Model, open_model
+from limen.protocols import load_results
+from limen.report.review import review_pairs, review_suspects
+from limen.report.review.page import check_page
+
+LISTED = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="FILE", help="a run's suspects.csv, or an evaluation's result.json")
+    parser.add_argument("--out", required=True, metavar="PAGE.html")
+    parser.add_argument("--model", metavar="MODEL", help="whose surest images are shown (model.safetensors beside suspects.csv)")
+    parser.add_argument("--data", metavar="PATH", help="the faces that were trained on (those of the model's recipe)")
+    parser.add_argument("--reader", help=f"of --data: {', '.join(READERS)}, or package.module:Class (told by PATH)")
+    parser.add_argument("--count", type=int, metavar="N", help="only the N surest suspects (all)")
+    add_inference_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    path, page = Path(options.path), check_page(options.out)
+    if options.count is not None and options.count < 1:
+        raise LimenError(f"--count {options.count}: give 1 or more")
+    if path.suffix.lower() == ".json":
+        return review_pairs(load_results(path), path, page)
+    beside = path.with_name("model.safetensors")
+    if options.model is None and not beside.exists():
+        raise LimenError(f"{path}: no model.safetensors stands beside it to tell whose images are sure; add --model")
+    model = open_model(options.model or beside, **model_options(options))
+    with progress_bar("looking for sure images") as progress:
+        source = faces_of(model, options)
+        return review_suspects(path, source, model, page, options.count, progress, **inference_options(options))
+
+
+def faces_of(model: Model, options: argparse.Namespace) -> FaceSource:
+    """The faces that `--data` names, else those that the model was trained on."""
+    if options.data is not None:
+        return open_source(options.reader or reader_of(options.data), options.data)
+    data = model.facts.get("recipe", {}).get("data")
+    if not data:
+        raise LimenError(f"{options.model}: does not say which faces it was trained on; add --data")
+    try:
+        return open_source(data["reader"], data["path"], **data["options"])
+    except LimenError as error:
+        raise LimenError(f"{error} (the model was trained there; --data names another place)") from error
+
+
+def text(result: dict[str, Any]) -> str:
+    gone = result["gone"]
+    lines = [f"{len(gone)} images cannot be read; the page says so in their place:", *gone[:LISTED]] if gone else []
+    return "\n".join([*lines, f"{result['items']} to decide, with {result['pictures']} pictures: open {result['page']}"])

@@ -1,0 +1,7 @@
+"""Pages on which a person looks and decides: one self-contained HTML file each, plain JavaScript, no server."""
+
+from limen.report.review.page import Pictures, write_page
+from limen.report.review.pairs import review_pairs
+from limen.report.review.suspects import review_suspects
+
+__all__ = ["Pictures", "review_pairs", "review_suspects", "write_page"]
