@@ -1,10 +1,12 @@
-"""Generate synthetic faces, align the faces of photos, draw pairs of the faces of a folder, or look at what a source of faces holds.
+"""Generate synthetic faces, align the faces of photos, draw pairs, look at what a source of faces holds, or correct its labels.
 
 limen data synthesize --identities 100 --images 20 --out faces/
 limen data pairs faces/ --count 6000 --out pairs.txt        # then: --pairs pairs.txt --images faces/
 limen data align photos/ --out faces/ --detector yunet     # detect, align to 112x112; resumes where it was killed
 limen data inspect faces/
 limen data inspect train.rec --check      # names every image that cannot be read, and ends with status 1 if there is one
+limen data apply decisions.csv --data faces/ --out corrected.csv       # then: limen train --data.reader list --data.path corrected.csv
+limen data apply decisions.csv --data faces/ --out corrected/          # the same as a folder of links, which every command reads
 """
 
 import argparse
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from limen.align import MIN_SCORE, RULES, SIDE, FaceSearch, open_detector
+from limen.cli.data_labels import add_apply, apply, apply_text
 from limen.cli.progress import progress_bar
 from limen.data import FaceFinder, FolderSource, GivenLandmarks, align_folder, open_source, save_pairs
 from limen.data.source import READERS, reader_of
@@ -49,11 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look = actions.add_parser("inspect", help="people, images per person, unreadable images")
     look.add_argument("path", metavar="PATH", help="a folder, a train.rec, ...")
     look.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH: recordio for a .rec, else folder)")
+    add_apply(actions)
     look.add_argument("--check", action="store_true", help="read every image; ends with status 1 where one cannot be read")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    return {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect}[options.action](options)
+    actions = {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect, "apply": apply}
+    return actions[options.action](options)
 
 
 def _synthesize(options: argparse.Namespace) -> dict[str, Any]:
@@ -118,6 +123,8 @@ def _spread(sizes: np.ndarray) -> dict[str, float]:
 
 
 def text(result: dict[str, Any]) -> str:
+    if "changes" in result:
+        return apply_text(result)
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if not isinstance(value, list)]
     failures = result.get("failures", [])
     more = [f"and {len(failures) - LISTED} more; the table has them all"] if len(failures) > LISTED else []

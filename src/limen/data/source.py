@@ -44,13 +44,16 @@ class FaceSource(ImageSource, Protocol):
 READERS = {
     "folder": "limen.data.readers.folder:FolderSource",
     "recordio": "limen.data.readers.recordio:RecordIOSource",
+    "list": "limen.data.readers.listed:ListSource",
     "synthetic": "limen.data.synthetic:SyntheticFaces",
 }
 
 
 def reader_of(path: str | PathLike[str]) -> str:
-    """The reader that the look of a path suggests: recordio for a .rec file or the folder of a train.rec, else folder."""
+    """The reader that the look of a path suggests: recordio for a .rec file or the folder of a train.rec, list for a .csv, else folder."""
     path = Path(path)
+    if path.suffix.lower() == ".csv":
+        return "list"
     return "recordio" if path.suffix.lower() == ".rec" or (path / "train.rec").exists() else "folder"
 
 
