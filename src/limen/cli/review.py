@@ -2,12 +2,15 @@
 
 limen review runs/first/suspects.csv --out suspects.html        # images whose labels training doubts
 limen review report/result.json --out pairs.html                # the worst false matches and false non-matches of an evaluation
+limen review report/result.json --threshold --out scores.html   # a threshold over the scores of its pairs, with FMR and FNMR
+limen review scores.csv --out quality.html                      # what limen quality --csv wrote: faces from worst to best
 
 Each suspect stands beside three images that are surely of the person it is labelled with, and three of the person it may be. The model
 and the data are those of the run: model.safetensors beside suspects.csv, and the recipe in it; --model and --data name others.
 
-The keyboard alone suffices. r right, w wrong, u unsure, m move to another person; arrows go back and on, n to the next undecided, z undoes;
-s saves decisions.csv, l loads one and goes on with it. Decisions are kept in the browser at once: reloading the page loses none.
+On the first two pages a person decides, and the keyboard alone suffices: r right, w wrong, u unsure, m move to another person; arrows go
+back and on, n to the next undecided, z undoes; s saves decisions.csv, l loads one and goes on with it. Decisions are kept in the browser at
+once: reloading the page loses none.
 decisions.csv has the columns file, person, decision, new_person, reviewer, time, model (SHA-256), pair_with.
 `limen data apply decisions.csv` writes the corrected data.
 
@@ -25,18 +28,20 @@ from limen.data.source import READERS, reader_of
 from limen.errors import LimenError
 from limen.models.model import Model, open_model
 from limen.protocols import load_results
-from limen.report.review import review_pairs, review_suspects
+from limen.report.review import review_pairs, review_quality, review_suspects, review_threshold
 from limen.report.review.page import check_page
+from limen.tables import csv_columns
 
 LISTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="FILE", help="a run's suspects.csv, or an evaluation's result.json")
+    parser.add_argument("path", metavar="FILE", help="a run's suspects.csv, an evaluation's result.json, or the CSV file of limen quality")
     parser.add_argument("--out", required=True, metavar="PAGE.html")
     parser.add_argument("--model", metavar="MODEL", help="whose surest images are shown (model.safetensors beside suspects.csv)")
     parser.add_argument("--data", metavar="PATH", help="the faces that were trained on (those of the model's recipe)")
     parser.add_argument("--reader", help=f"of --data: {', '.join(READERS)}, or package.module:Class (told by PATH)")
+    parser.add_argument("--threshold", action="store_true", help="of a result.json: the scores of its pairs in place of the worst of them")
     parser.add_argument("--count", type=int, metavar="N", help="only the N surest suspects (all)")
     add_inference_arguments(parser)
 
@@ -46,7 +51,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.count is not None and options.count < 1:
         raise LimenError(f"--count {options.count}: give 1 or more")
     if path.suffix.lower() == ".json":
-        return review_pairs(load_results(path), path, page)
+        return (review_threshold if options.threshold else review_pairs)(load_results(path), path, page)
+    if options.threshold:
+        raise LimenError("--threshold: it shows the scores of an evaluation; give its result.json")
+    if "quality" in csv_columns(path):
+        return review_quality(path, page)
     beside = path.with_name("model.safetensors")
     if options.model is None and not beside.exists():
         raise LimenError(f"{path}: no model.safetensors stands beside it to tell whose images are sure; add --model")
@@ -72,4 +81,4 @@ def faces_of(model: Model, options: argparse.Namespace) -> FaceSource:
 def text(result: dict[str, Any]) -> str:
     gone = result["gone"]
     lines = [f"{len(gone)} images cannot be read; the page says so in their place:", *gone[:LISTED]] if gone else []
-    return "\n".join([*lines, f"{result['items']} to decide, with {result['pictures']} pictures: open {result['page']}"])
+    return "\n".join([*lines, f"{result['items']} items, {result['pictures']} pictures: open {result['page']}"])

@@ -2,6 +2,7 @@
 
 from limen.report.review.page import Pictures, write_page
 from limen.report.review.pairs import review_pairs
+from limen.report.review.sliders import review_quality, review_threshold
 from limen.report.review.suspects import review_suspects
 
-__all__ = ["Pictures", "review_pairs", "review_suspects", "write_page"]
+__all__ = ["Pictures", "review_pairs", "review_quality", "review_suspects", "review_threshold", "write_page"]
