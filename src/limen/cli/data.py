@@ -7,6 +7,7 @@ limen data inspect faces/
 limen data inspect train.rec --check      # names every image that cannot be read, and ends with status 1 if there is one
 limen data apply decisions.csv --data faces/ --out corrected.csv       # then: limen train --data.reader list --data.path corrected.csv
 limen data apply decisions.csv --data faces/ --out corrected/          # the same as a folder of links, which every command reads
+limen data overlap training/ test/ --model model.safetensors --out both.csv --rest training-without.csv
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 
 from limen.align import MIN_SCORE, RULES, SIDE, FaceSearch, open_detector
 from limen.cli.data_labels import add_apply, apply, apply_text
+from limen.cli.data_overlap import add_overlap, overlap, overlap_text
 from limen.cli.progress import progress_bar
 from limen.data import FaceFinder, FolderSource, GivenLandmarks, align_folder, open_source, save_pairs
 from limen.data.source import READERS, reader_of
@@ -53,11 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look.add_argument("path", metavar="PATH", help="a folder, a train.rec, ...")
     look.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH: recordio for a .rec, else folder)")
     add_apply(actions)
+    add_overlap(actions)
     look.add_argument("--check", action="store_true", help="read every image; ends with status 1 where one cannot be read")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    actions = {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect, "apply": apply}
+    actions = {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect, "apply": apply, "overlap": overlap}
     return actions[options.action](options)
 
 
@@ -125,6 +128,8 @@ def _spread(sizes: np.ndarray) -> dict[str, float]:
 def text(result: dict[str, Any]) -> str:
     if "changes" in result:
         return apply_text(result)
+    if "overlap" in result:
+        return overlap_text(result)
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if not isinstance(value, list)]
     failures = result.get("failures", [])
     more = [f"and {len(failures) - LISTED} more; the table has them all"] if len(failures) > LISTED else []
