@@ -1,4 +1,5 @@
 import sys
+import tarfile
 
 import cv2
 import numpy as np
@@ -47,7 +48,11 @@ def test_every_known_reader_opens_a_source(tmp_path):
     for index, image in enumerate(encoded):
         (tmp_path / "folders" / str(index)).mkdir(parents=True)
         (tmp_path / "folders" / str(index) / "0.png").write_bytes(image)
+    (tmp_path / "list.csv").write_text("file,person\nfolders/0/0.png,0\nfolders/1/0.png,1\n")
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        archive.add(tmp_path / "folders", "faces")
     paths = {"folder": tmp_path / "folders", "recordio": tmp_path / "records", "synthetic": None}
+    paths |= {"list": tmp_path / "list.csv", "archive": tmp_path / "faces.tar"}
     options = {"synthetic": {"identities": 2, "images_per_identity": 1}}
     assert set(paths) == set(READERS)
     for reader, path in paths.items():
@@ -63,7 +68,7 @@ def test_every_known_reader_opens_a_source(tmp_path):
     ("reader", "options", "message"),
     [
         ("foldr", {}, "did you mean 'folder'"),
-        ("webcam", {}, "known: folder, recordio, synthetic"),
+        ("webcam", {}, "known: folder, recordio, list, archive, synthetic"),
         ("own_faces:GreyFaces", {}, "cannot be imported"),
         ("no_such_package:Faces", {}, "cannot be imported"),
         ("own_faces:GrayFaces", {"cuont": 6}, "'cuont' .*did you mean 'count'"),

@@ -47,7 +47,7 @@ def sets(tmp_path_factory):
     """Two sets, a model, and who of the first is who in the second: one under another name, one under the same."""
     home = tmp_path_factory.mktemp("sets")
     save_folder(SyntheticFaces(5, 3), home / "a")
-    save_folder(SyntheticFaces(4, 3, first=100), home / "b")
+    save_folder(SyntheticFaces(4, 3, first_identity=100), home / "b")
     people = sorted((home / "a").glob("synthetic-*"))
     shutil.copytree(people[1], home / "b" / "Somebody")
     (sorted((home / "b").glob("synthetic-*"))[0]).rename(home / "b" / people[3].name)  # another face, the same name

@@ -7,6 +7,7 @@ import lzma
 import pickle
 import shutil
 import tarfile
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -30,7 +31,10 @@ from fuzz.mutation import mutated
 from fuzz.trial import BAD, Opener
 from limen.backbones import create_backbone
 from limen.data import FileSource, RecordIOSource, create_augmentation, decode_image, open_pairs, write_recordio
+from limen.data.decisions import read_decisions
 from limen.data.pairs import with_subjects
+from limen.data.readers.archive import ArchiveSource
+from limen.data.readers.listed import ListSource
 from limen.errors import UnreadableImage
 from limen.margins import create_margin, training_options
 from limen.models.bundle import _description_sha256
@@ -174,6 +178,30 @@ def records(work: Path) -> Kind:
         return _hash(source.labels.tolist(), source.class_names, _pixels(source))
 
     return Kind(read, [files, {"train.rec": files["train.rec"]}])
+
+
+def archives(work: Path) -> Kind:
+    files = [("Ann/1.jpg", encoded("JPEG")), ("Ann/2.png", encoded("PNG")), ("Bo/1.jpg", encoded("JPEG"))]
+    shard = [(f"{k}{suffix}", data) for k, (_, image) in enumerate(files) for suffix, data in ((".jpg", image), (".cls", b"%d" % k))]
+    seeds = []
+    for members in (files, shard):
+        with tarfile.open(fileobj=(file := io.BytesIO()), mode="w") as tar:
+            for name, data in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        seeds.append({"faces.tar": file.getvalue()})
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(file := io.BytesIO(), "w", method) as packed:
+            for name, data in files:
+                packed.writestr(name, data)
+        seeds.append({"faces.zip": file.getvalue()})
+
+    def read(folder: Path) -> str:
+        source = ArchiveSource(next(folder.iterdir()))
+        return _hash(source.labels.tolist(), source.class_names, _pixels(source))
+
+    return Kind(read, seeds)
 
 
 def pairs(work: Path) -> Kind:
@@ -348,6 +376,10 @@ def tables(work: Path) -> Kind:
     suspects = "\n".join(
         ["index,file,person,score,weight,looks", *(f"{k},{path},Ann,-0.25,0.2,3" for k, path in enumerate(files)), ""]
     ).encode()
+    listed = "\n".join(["file,person", *(f"{path},{path.parent.name}" for path in files), ""]).encode()
+    decided = "\n".join(
+        ["file,person,decision,new_person,reviewer,time,model", *(f"{path},{path.parent.name},wrong,,me,now,f" for path in files), ""]
+    ).encode()
     source, names = FileSource(files), [str(file) for file in files]
 
     def read(folder: Path) -> str:
@@ -358,9 +390,20 @@ def tables(work: Path) -> Kind:
             return repr(with_subjects(open_pairs(work / "pairs.txt", work / "faces"), path).subject.tolist())
         if path.stem == "boxes":
             return repr(FaceSize(path).score(np.zeros((len(names), 112, 112, 3), np.uint8), names).tolist())
+        if path.stem == "list":
+            return _hash(*_pixels(found := ListSource(path)), found.labels.tolist(), found.class_names)
+        if path.stem == "decisions":
+            return repr(read_decisions([path]))
         return repr(list(read_csv(path, ["index", "file", "person", "score", "weight", "looks"])))
 
-    seeds = {"quality.csv": quality, "subjects.csv": subjects, "boxes.csv": boxes, "suspects.csv": suspects}
+    seeds = {
+        "quality.csv": quality,
+        "subjects.csv": subjects,
+        "boxes.csv": boxes,
+        "suspects.csv": suspects,
+        "list.csv": listed,
+        "decisions.csv": decided,
+    }
     return Kind(read, [{name: content} for name, content in seeds.items()], {".csv": "csv"})
 
 
@@ -501,6 +544,7 @@ def matlab() -> dict[str, Callable[[Path], Any]]:
 KINDS: dict[str, Callable[[Path], Kind]] = {
     "images": lambda work: images(),
     "records": records,
+    "archives": archives,
     "pair files and lists": pairs,
     "bundles": lambda work: bundles(sealed=False),
     "bundles, hashes made right": lambda work: bundles(sealed=True),

@@ -45,15 +45,18 @@ READERS = {
     "folder": "limen.data.readers.folder:FolderSource",
     "recordio": "limen.data.readers.recordio:RecordIOSource",
     "list": "limen.data.readers.listed:ListSource",
+    "archive": "limen.data.readers.archive:ArchiveSource",
     "synthetic": "limen.data.synthetic:SyntheticFaces",
 }
 
 
 def reader_of(path: str | PathLike[str]) -> str:
-    """The reader that the look of a path suggests: recordio for a .rec file or the folder of a train.rec, list for a .csv, else folder."""
+    """The reader that the look of a path suggests: recordio for a .rec file or the folder of a train.rec, list for a .csv, archive for a
+    .tar, a .zip or a folder of .tar files, else folder."""
     path = Path(path)
-    if path.suffix.lower() == ".csv":
-        return "list"
+    suffixes = {".csv": "list", ".tar": "archive", ".zip": "archive"}
+    if (kind := suffixes.get(path.suffix.lower())) or any(path.glob("*.tar")):
+        return kind or "archive"
     return "recordio" if path.suffix.lower() == ".rec" or (path / "train.rec").exists() else "folder"
 
 

@@ -40,7 +40,7 @@ def each_person(root: Path, deep: bool = False) -> Iterator[tuple[str, list[str]
                 images = [os.path.relpath(file, root / person) for file in list_images([root / person])]
             else:
                 passed["in folders inside those of people"] += deeper
-        passed.update(_other_suffixes(files))
+        passed.update(other_suffixes(files))
         yield person, images
     warn_of_passed(root, passed)
 
@@ -85,7 +85,7 @@ def list_images(paths: Iterable[str | PathLike[str]]) -> list[Path]:
             inside = sorted(file for file in files if is_image_name(file.name))
             if not inside:
                 raise LimenError(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
-            warn_of_passed(path, Counter(_other_suffixes(file.name for file in files)))
+            warn_of_passed(path, Counter(other_suffixes(file.name for file in files)))
             found += inside
         elif path.exists():
             found.append(path)
@@ -104,7 +104,8 @@ def warn_of_passed(root: Path, passed: Counter[str]) -> None:
         )
 
 
-def _other_suffixes(names: Iterable[str]) -> Iterator[str]:
+def other_suffixes(names: Iterable[str]) -> Iterator[str]:
+    """The suffixes of those names that are pictures in formats that are not read."""
     return (os.path.splitext(name)[1].lower() for name in names if name.lower().endswith(OTHER_SUFFIXES) and not name.startswith("."))
 
 

@@ -83,7 +83,7 @@ def read_suspects(table: Path, source: FaceSource) -> list[dict[str, Any]]:
     columns = [name for name in COLUMNS if name in csv_columns(table)]
     rows: list[dict[str, Any]] = []
     for line, row in read_csv(table, columns):
-        index = int(row["index"]) if row["index"].isdigit() else -1
+        index = int(row["index"]) if row["index"].isdecimal() and len(row["index"]) < 12 else -1
         if not 0 <= index < len(source) or source.class_names[source.labels[index]] != row["person"]:
             raise LimenError(f"{table}: line {line}: the data have no image {row['index']} of {row['person']}; give --data of that run")
         if Path(source.locate(index)).name != Path(row["file"]).name:
