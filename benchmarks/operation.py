@@ -38,7 +38,7 @@ def simulated(operations, people, fmr=1e-3):
         for name, threshold in (("threshold", point.threshold), ("high end", point.high)):
             kept[name][0] += (halves[1][0].score >= threshold).mean() <= fmr
             kept[name][1] += norm.sf(threshold, 0, IMPOSTOR_SD) <= fmr
-    events = round(fmr * people // 2 * NON_MATED)
+    events = round(fmr * (people // 2) * NON_MATED)
     for name, (other, population) in kept.items():
         print(f"{name:10s} of {operations}: kept on the other half {other}, on the whole population {population}; {events} events")
         row = {"at": name, "operations": operations, "people": people, "fmr": fmr, "events": events}

@@ -38,6 +38,7 @@ from limen.report import distinct
 from limen.report.quality_sheet import percent, percents
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)
+PEOPLE = 50  # fewer make an interval over people hold the truth less often than it says: benchmarks/coverage.py
 DEPENDABLE = 30  # errors: the rate is then within 30 % of the true one nine times out of ten (Doddington et al., 2000)
 
 
@@ -165,6 +166,8 @@ def _remarks(points: tuple[OperatingPoint, ...], calibration: Calibration | None
         for point in points
         if point.false_matches < DEPENDABLE
     ]
+    if points and points[0].people < PEOPLE:
+        remarks.append(f"The intervals rest on {points[0].people} people; from {PEOPLE} on they hold the truth as often as they say.")
     if not all(point.people_sha256 for point in points):
         remarks.append("The data names nobody: whether other data holds the same people cannot be told later.")
     if calibration is not None and calibration.may_be_constant:

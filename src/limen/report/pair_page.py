@@ -52,7 +52,7 @@ def _scale(result: Mapping[str, Any]) -> Markup:
     marks += [(50 + 50 * result["similarity"],) * 2 + (0, 10, "dot")]
     lines = Markup("").join(Markup(line).format(*mark) for mark in marks)
     shape = 'class="mark" style="--series: var(--series-0)" viewBox="0 0 100 10" preserveAspectRatio="none"'
-    return Markup(f'<svg {shape} role="img" aria-label="{{}}">{{}}</svg>').format(said, lines)
+    return Markup(f'<div><svg {shape} role="img" aria-label="{{}}">{{}}</svg></div>').format(said, lines)
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -74,5 +74,5 @@ def _rows(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _table(rows: Iterator[tuple[str, str]]) -> Markup:
-    body = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>").format(*row) for row in rows)
-    return Markup('<div class="scroll"><table class="switches"><tbody>{}</tbody></table></div>').format(body)
+    cells = Markup('<tr><th style="white-space: normal; width: 38%">{}</th><td>{}</td></tr>')
+    return Markup("<table><tbody>{}</tbody></table>").format(Markup("").join(cells.format(*row) for row in rows))

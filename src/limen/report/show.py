@@ -34,9 +34,9 @@ NAMES = {
     PROMISED: "promised FMR",
 }
 PROMISES = {
-    "below": "below the interval: more false matches than promised",
+    "below": "below the interval, more false matches than promised",
     "inside": "inside the interval",
-    "above": "above the interval: fewer false matches than promised",
+    "above": "above the interval, fewer false matches than promised",
 }
 NOT_TO_DEPLOY = "best for these pairs alone, not one to deploy; see limen calibrate"
 
