@@ -30,7 +30,7 @@ def training_device(setting: str) -> str:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not kind.startswith("cuda"):
         return kind
     if kind != "cuda":
-        raise LimenError(f"device: {kind} would put all processes on one GPU; say cuda, and each has one of its own")
+        raise LimenError(f"device: {kind} would put all processes on one GPU; give cuda, and each process gets its own")
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 

@@ -2,7 +2,16 @@
 
 
 class LimenError(Exception):
-    """An error the user can mend. Its text is one line that names the file or setting and the remedy; the command line prints just that."""
+    """An error the user can mend. Its text is one line that names the file or setting and the remedy; the command line prints just that.
+
+    >>> import limen
+    >>> try:
+    ...     limen.create_backbone("tinny")
+    ... except limen.LimenError as error:
+    ...     print(error)
+    ...
+    backbone 'tinny' is not known; did you mean 'tiny'?
+    """
 
 
 class UnreadableImage(LimenError):

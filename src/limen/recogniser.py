@@ -16,6 +16,12 @@ class Embeddings:
     vectors   (N, D) float32, unit length
     norms     (N,) float32, length of the raw feature; with flip, half the length of image's plus mirror's
     quality   (N,) float32 of the model's quality head, higher is better; with flip, the mean of image and mirror; None without a head
+
+    >>> import numpy as np
+    >>> from limen import Embeddings
+    >>> pair = Embeddings(np.eye(2, dtype=np.float32), np.ones(2, np.float32))
+    >>> float(pair.vectors[0] @ pair.vectors[1])  # the cosine of two images
+    0.0
     """
 
     vectors: np.ndarray

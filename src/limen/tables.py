@@ -39,7 +39,7 @@ def read_csv(path: str | PathLike[str], columns: Sequence[str]) -> Iterator[tupl
     try:
         data = read_plain_file(path, LIMIT)
     except LimenError as error:
-        raise LimenError(f"{error}; a CSV file with the columns {wanted} is wanted") from error
+        raise LimenError(f"{error}; it needs the columns {wanted}") from error
     table = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "surrogateescape"), newline=""))
     try:
         if missing := [column for column in columns if column not in (table.fieldnames or ())]:

@@ -87,7 +87,7 @@ def test_qualities_side_by_side_in_json_csv_and_page(capsys, folder, tmp_path):
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "mated pairs left at a discard of: 0.2 48," in shown
-    assert "1 is of no use, lower is better" in shown
+    assert "1 is random, lower is better" in shown
     for result in results:
         area, less = (result.metric(f"{AREA}_normalised{end}") for end in ("", "_minus_sharpness"))
         (row,) = [row for row in shown.partition("FMR=0.01")[0].splitlines() if row.startswith(f"  {result.discarding.quality} ")]

@@ -182,7 +182,7 @@ def test_a_bundle_on_the_hub_is_published_again_but_not_written_to(model, hub, t
     assert folder.returncode == 0, folder.stderr
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == model.read_bytes()
     assert calibrated.returncode == 1
-    assert "lies in no file of yours; name one to keep its calibration in (--out FILE)" in calibrated.stderr
+    assert "has no file of its own; name one to keep its calibration in (--out FILE)" in calibrated.stderr
 
 
 def test_what_the_hub_has_not_is_said_in_one_line(hub):

@@ -205,7 +205,7 @@ def test_a_calibration_is_kept_in_a_file_and_answered_with(judge, tmp_path):
     curve = (1.0, 2.0), (0.5, 0.1), (0.4, 0.0), (0.7, 0.2)
     calibration = Calibration("quality", "a set", 9, (0.25,) * 1001, 0.01, 0.3, 5, 5, 1, 0, *curve)
     embedder = Embedder(judge)
-    with pytest.raises(LimenError, match="lies in no file"):
+    with pytest.raises(LimenError, match="has no file of its own"):
         embedder.save_calibration(calibration)
     with pytest.raises(LimenError, match="would be taken for an ONNX or OpenVINO file"):
         embedder.save_calibration(calibration, tmp_path / "judge.onnx")

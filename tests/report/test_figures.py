@@ -96,7 +96,7 @@ def test_the_edc_has_a_line_for_each_quality_and_the_mated_pairs_left_above():
         0
     ]
     found = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
-    assert found == {"crfiqa": [0.4, 0.1], "random order": [0.4, 0.4], "best possible": pytest.approx([0.4, 0])}
+    assert found == {"crfiqa": [0.4, 0.1], "random order": [0.4, 0.4], "oracle": pytest.approx([0.4, 0])}
     assert {line.get_drawstyle() for line in axes.lines if line.get_label() in ("crfiqa", "random order")} == {"steps-post"}
     assert "mated pairs" in axes.get_xlabel()
     assert axes.get_ylabel() == "FNMR at FMR 0.01"

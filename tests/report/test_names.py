@@ -62,7 +62,7 @@ def test_results_of_one_name_stay_two_in_blocks_curves_and_legends(tmp_path):
     assert page.count("lfw · ada · FMR 0.01") == 2
     assert "norm (2)" in page
     assert "evaluation · lfw" in page
-    assert legend_of(figure_edc(results[:2], 0.01)) == ["norm", "sharpness", "best possible"]
+    assert legend_of(figure_edc(results[:2], 0.01)) == ["norm", "sharpness", "oracle"]
     assert legend_of(figure_roc([result(), result()])) == ["ada", "ada (2)"]
 
 

@@ -240,5 +240,5 @@ def test_a_gpu_by_number_is_refused_under_torchrun(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert (training_device("cuda"), training_device("cpu")) == ("cuda:1", "cpu")
-    with pytest.raises(LimenError, match="cuda:0 would put all processes on one GPU; say cuda"):
+    with pytest.raises(LimenError, match="cuda:0 would put all processes on one GPU; give cuda"):
         training_device("cuda:0")

@@ -265,5 +265,5 @@ def test_a_name_between_two_names_both():
 @pytest.mark.parametrize("text", ["margin: {name: null}", "data: {reader: null}", "head: {sampler: {name: null}}", "epochs: null"])
 def test_null_is_no_value_of_a_setting_that_needs_one(tmp_path, text):
     (tmp_path / "recipe.yaml").write_text(text)
-    with pytest.raises(LimenError, match=r"recipe\.yaml: [a-z.]+: null is no value of it; leave the key out"):
+    with pytest.raises(LimenError, match=r"recipe\.yaml: [a-z.]+: null is not allowed; leave the key out"):
         load_recipe(tmp_path / "recipe.yaml")

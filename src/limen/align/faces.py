@@ -61,6 +61,12 @@ def choose(faces: Sequence[Face], rule: str, width: int, height: int) -> list[Fa
     all       every one, the largest first
 
     Of equals, the one with the better score. Raises LimenError for a rule that is none of these.
+
+    >>> import numpy as np
+    >>> from limen.align import Face, choose
+    >>> small, large = (Face(np.array([0, 0, side, side]), 0.9, np.zeros((5, 2))) for side in (20, 40))
+    >>> [int(face.box[2]) for face in choose([small, large], "largest", 300, 300)]
+    [40]
     """
     if rule not in RULES:
         raise LimenError(f"faces: {rule!r} is not known; choose from {', '.join(RULES)}")

@@ -19,6 +19,12 @@ def similarity(points: np.ndarray, target: np.ndarray = TEMPLATE) -> np.ndarray:
     Equals Umeyama's (1991, equations 40 to 42) without mirroring: with points as complex numbers, w = a z + b turns by the angle of a and
     scales by |a|, so that the least squares are those of one complex line.
     Raises LimenError for points of another shape, that are not finite, or all on one spot.
+
+    >>> import numpy as np
+    >>> from limen.align import TEMPLATE, similarity
+    >>> similarity(TEMPLATE * 2).round(3) + 0.0  # points twice as far apart: halve them
+    array([[0.5, 0. , 0. ],
+           [0. , 0.5, 0. ]])
     """
     points, target = np.asarray(points, float), np.asarray(target, float)
     if points.shape != target.shape:
@@ -44,6 +50,12 @@ def warp(image: np.ndarray, points: np.ndarray, size: int = SIZE) -> np.ndarray:
 
     Raises:
         LimenError: see `similarity`.
+
+    >>> import numpy as np
+    >>> from limen.align import TEMPLATE, warp
+    >>> photo = np.zeros((300, 300, 3), np.uint8)
+    >>> warp(photo, TEMPLATE + 50).shape  # the face lay 50 pixels right and down
+    (112, 112, 3)
     """
     matrix = similarity(points) * (size / SIZE)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)

@@ -40,6 +40,11 @@ def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.
     options   of the iresnet and ir families: `dropout`, the rate before their linear layer; `inner_norm` False, CurricularFace's blocks;
               `eps` of the batch norms, 2e-5 in MagFace's releases
     Raises LimenError for a name or an option that is not known, and for a value the network refuses.
+
+    >>> import torch
+    >>> from limen import create_backbone
+    >>> create_backbone("tiny", embedding_size=128)(torch.zeros(2, 3, 112, 112)).shape
+    torch.Size([2, 128])
     """
     if name not in BACKBONES:
         raise LimenError(f"backbone {name!r} is not known; {did_you_mean(name, BACKBONES)}")

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="bundles that limen wrote, or ONNX files")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--pairs", metavar="FILE", help="a .bin file, or a text list in LFW's format")
-    where.add_argument("--folders", metavar="DIR", help="a folder of images a person: all pairs of the images")
+    where.add_argument("--folders", metavar="DIR", help="people, one folder of images each: all pairs of the images")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
     parser.add_argument(
         "--impostors", metavar="DIR|FILE", help="a folder of people or pairs whose non-mated pairs set the threshold instead"

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("a", metavar="A", help="an aligned image, or with --detector a photo")
     parser.add_argument("b", metavar="B", help="another")
-    parser.add_argument("--fmr", type=float, metavar="RATE", help="of the operating point (the lowest of the model's)")
-    parser.add_argument("--max-fnmr", type=float, metavar="RATE", help="not sure where the quality lets expect a higher FNMR")
+    parser.add_argument("--fmr", type=float, metavar="RATE", help="false match rate of the operating point to use (the model's lowest)")
+    parser.add_argument("--max-fnmr", type=float, metavar="RATE", help='answer "not sure" if this quality makes a higher FNMR expected')
     parser.add_argument("--html", metavar="FILE.html", help="write the two faces and what is found as one page")
     add_inference_arguments(parser)
 

@@ -36,7 +36,7 @@ MARGINS = ("AdaFace", "ArcFace")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="limen-demo", metavar="DIR", help="folder for everything it makes (limen-demo)")
     parser.add_argument("--minutes", type=float, default=3.5, help="about how long it may take on two cores: sets the epochs (3.5)")
-    parser.add_argument("--seed", type=int, default=0, help="of the people and of the training (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the generated people and of the training (0)")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

@@ -10,22 +10,22 @@ limen evaluate model.safetensors --folders people/ --groups groups.csv --related
 limen evaluate calibrated.safetensors --folders others/ --at-threshold --out report/
 limen evaluate model.safetensors --pairs lfw.bin --quality crfiqa.safetensors sharpness random --out report/
 
-Of several models, each rate's difference from the first model's is told with its interval, the same people drawn again for both. Runs of
-one recipe that differ by their seed alone are told as one: the mean, the spread over seeds, and an interval over people and seeds.
+With several models, each rate's difference from the first model is printed with its interval; the same people are drawn again for both.
+Runs of one recipe that differ by their seed alone count as one model: the mean, the spread over seeds, an interval over people and seeds.
 `limen compare-results` does the same with the result.json of evaluations that were made apart.
 
 The threshold of the accuracy is the best one for the very pairs it is judged on: not one to deploy. `limen calibrate` finds that of a
 stated false match rate and keeps it in the model; --at-threshold then judges the model at it on other people: FMR and FNMR with intervals,
 of --groups too, and whether the interval of the FMR holds the rate that was promised.
 
-With --quality, error versus discard in place of accuracy: how well each quality of the images foretells the model's errors, and a table
+With --quality, error versus discard in place of accuracy: how well each quality of the images predicts the model's errors, and a table
 of the curves (edc.csv). The others are compared with the first. A quality is
   sharpness, resolution, exposure          a measure of the pixels
   MODEL, norm:MODEL, magface_norm:MODEL    the quality head of a model, or the length of its features
   face_size:FILE.csv                       the boxes in a list with the columns file, width, height
   FILE.csv                                 of the columns file and quality, empty where an image has none; the file is the image's path,
                                            or as in "lfw.bin image 7"
-  random                                   the mean of ten random orders, which know nothing
+  random                                   the mean of ten random orders: the baseline
 
 Folders of people are searched as `limen identify` does: one template for each person enrolled, the mean of the unit vectors of the images.
 Closed set: rank 1, 5 and 10. Open set: TPIR at FPIR .1, .01 and .001, whose strangers are the probes of people who are not enrolled; where

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote")
     parser.add_argument("--format", choices=PRECISIONS, help="onnx or openvino (what the suffix of --out says)")
     parser.add_argument("--out", required=True, metavar="FILE", help="FILE.onnx, or FILE.xml for OpenVINO")
-    parser.add_argument("--input", default="float32", choices=["float32", "uint8"], help="uint8 takes the preprocessing inside (float32)")
+    parser.add_argument(
+        "--input", default="float32", choices=["float32", "uint8"], help="uint8 puts the preprocessing into the graph (float32)"
+    )
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16", "int8"], help="bf16 is for OpenVINO (float32)")
     parser.add_argument("--images", nargs="+", metavar="IMAGE|DIR", help="aligned faces for the proof, and for int8 its ranges")
     parser.add_argument("--tolerance", type=float, metavar="X", help="largest difference of unit vectors (1e-4; bf16 0.2, int8 0.6)")

@@ -38,21 +38,26 @@ LISTED = 40  # lines of the text; --out and --json have them all
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("probes", nargs="+", metavar="IMAGE|DIR", help="aligned images, with --detector photos, or folders of them")
-    parser.add_argument("--gallery", required=True, metavar="FILE.npz|DIR", help="templates of people, or a folder of images a person")
+    parser.add_argument(
+        "--gallery",
+        required=True,
+        metavar="FILE.npz|DIR",
+        help="templates of people, or a folder with one folder of images for each person",
+    )
     decision = parser.add_mutually_exclusive_group()
     decision.add_argument("--threshold", type=float, metavar="T", help="cosine from which the best entry is the person")
     decision.add_argument(
         "--fpir", type=float, metavar="R", help="false positive identification rate: the threshold is found in the gallery"
     )
-    parser.add_argument("--best", type=int, default=1, metavar="K", help="entries told of each probe (1)")
-    parser.add_argument("--out", metavar="FILE.csv", help="write the answers, an empty one for a probe that cannot be used")
+    parser.add_argument("--best", type=int, default=1, metavar="K", help="nearest entries to print for each probe (1)")
+    parser.add_argument("--out", metavar="FILE.csv", help="write the answers; that of a probe that cannot be used is empty")
     parser.add_argument("--resize", action="store_true", help="resize images of another size than the model's, instead of refusing them")
     add_inference_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.best < 1:
-        raise LimenError(f"--best {options.best}: at least one entry of the gallery has to be told")
+        raise LimenError(f"--best {options.best}: give 1 or more")
     if options.threshold is not None and not -1 <= options.threshold <= 1:
         raise LimenError(f"--threshold {options.threshold:g}: a cosine lies between -1 and 1")
     embedder = open_model(options.model, **model_options(options))

@@ -20,8 +20,16 @@ FMR = (1e-2, 1e-3, 1e-4)
 
 def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", nargs="+", metavar="QUALITY", help="judge these qualities by error versus discard (see above)")
-    parser.add_argument("--far", nargs="+", type=float, metavar="RATE", help="of the TAR printed (the benchmark's own, or 0.001 0.01)")
-    parser.add_argument("--fmr", nargs="+", type=float, metavar="RATE", help="the same; of --quality (0.01 0.001 0.0001)")
+    parser.add_argument(
+        "--far",
+        nargs="+",
+        type=float,
+        metavar="RATE",
+        help="false accept rates at which TAR is printed (the benchmark's own, or 0.001 0.01)",
+    )
+    parser.add_argument(
+        "--fmr", nargs="+", type=float, metavar="RATE", help="the same as --far; with --quality, the FMR of each curve (0.01 0.001 0.0001)"
+    )
     parser.add_argument(
         "--at-threshold",
         nargs="?",
@@ -30,24 +38,32 @@ def add_judging_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COSINE",
         help="FMR and FNMR there too; without a number, at the model's operating points and whether they keep the FMR promised",
     )
-    parser.add_argument("--fpir", nargs="+", type=float, metavar="RATE", help="of searches in an open set (the benchmark's own)")
-    parser.add_argument("--noise", choices=["dropped", "replaced"], help="of refined MegaFace; replaced: as its tables (dropped)")
-    parser.add_argument("--group-threshold", choices=["global", "per_group"], help="of groups; per_group: as RFW's tables (global)")
-    parser.add_argument("--no-norms", action="store_true", help="pool templates of unit vectors, not of features as long as they are")
+    parser.add_argument(
+        "--fpir", nargs="+", type=float, metavar="RATE", help="false positive identification rates of searches (the benchmark's own)"
+    )
+    parser.add_argument(
+        "--noise", choices=["dropped", "replaced"], help="noisy images of refined MegaFace; replaced: as in its tables (dropped)"
+    )
+    parser.add_argument(
+        "--group-threshold",
+        choices=["global", "per_group"],
+        help="threshold of groups: one for all, or one for each as in RFW's tables (global)",
+    )
+    parser.add_argument("--no-norms", action="store_true", help="pool templates from unit vectors, not from raw features")
     parser.add_argument("--no-detector-scores", action="store_true", help="pool templates without the weights of the benchmark")
     parser.add_argument(
         "--lookup",
         choices=["conservative", "nearest", "insightface"],
-        help="of thresholds; nearest: TAR as published IJB tables have it; insightface: its 1:N figures besides (conservative)",
+        help="how a threshold is found; nearest: as in published IJB tables; insightface: also its 1:N figures (conservative)",
     )
     parser.add_argument(
         "--edc-threshold",
         choices=["fixed", "per_step"],
-        help="of --quality: of all pairs (fixed), or found again at every step as in CR-FIQA's tables (per_step)",
+        help="threshold of --quality: from all pairs (fixed), or found again at every step as in CR-FIQA's tables (per_step)",
     )
     parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
-    parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap over subjects (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (0)")
+    parser.add_argument("--replicates", type=int, default=1000, help="draws of the bootstrap over people (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
 
 
 def check_judging(options: argparse.Namespace) -> None:
@@ -55,9 +71,9 @@ def check_judging(options: argparse.Namespace) -> None:
     if options.replicates < 2:
         raise LimenError(f"--replicates: {options.replicates} give no interval; at least 2, better 1000")
     if not options.quality and options.edc_threshold:
-        raise LimenError("--edc-threshold is of error versus discard; add --quality, or leave it out")
+        raise LimenError("--edc-threshold applies to error versus discard; add --quality, or leave it out")
     if options.far and options.fmr and not options.quality:
-        raise LimenError("--far and --fmr are two words for the rates of the TAR printed; give one of them")
+        raise LimenError("--far and --fmr both set the rates at which TAR is printed; give one of them")
     if options.quality and (words := [WORDS[name] for name in _asked(options) if name != "far" or options.far]):
         raise LimenError(f"{', '.join(words)}: of rates that are not printed with --quality; leave that out, or give --fmr")
 

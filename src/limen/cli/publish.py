@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", nargs="*", default=[], metavar="FILE", help="result.json of `limen evaluate` of this bundle")
     parser.add_argument("--out", metavar="DIR", help="write model and card there")
     parser.add_argument("--to", metavar="hf://OWNER/NAME", help="send them to the Hub")
-    parser.add_argument("--private", action="store_true", help="make the repository private, where it is new")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--intended-use", metavar="TEXT", help="in place of the card's own words")
 
 

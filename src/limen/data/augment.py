@@ -104,7 +104,14 @@ AUGMENTATIONS: dict[str, Augmentation] = {"none": unchanged, "flip": flip, "adaf
 
 
 def create_augmentation(name: str) -> Augmentation:
-    """The augmentation of that name: "none", "flip" or "adaface". Raises LimenError, naming the nearest, for any other."""
+    """The augmentation of that name: "none", "flip" or "adaface". Raises LimenError, naming the nearest, for any other.
+
+    >>> import numpy as np
+    >>> from limen.data import create_augmentation
+    >>> mirrored_or_not = create_augmentation("flip")(np.zeros((112, 112, 3), np.uint8), np.random.default_rng(0))
+    >>> mirrored_or_not.shape
+    (112, 112, 3)
+    """
     if name not in AUGMENTATIONS:
         raise LimenError(f"augmentation {name!r} is not known; {did_you_mean(name, AUGMENTATIONS)}")
     return AUGMENTATIONS[name]

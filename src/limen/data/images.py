@@ -40,6 +40,13 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
     Raises:
         UnreadableImage: not an image, empty, cut short, damaged as far as its format can tell, of more than 67 million pixels, or of
             another size; the text starts with `where`.
+
+    >>> import numpy as np
+    >>> import cv2
+    >>> from limen.data import decode_image
+    >>> encoded = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1]
+    >>> decode_image(encoded, "black.png").shape
+    (112, 112, 3)
     """
     image = decode_photo(encoded, where)
     height, width = image.shape[:2]
@@ -57,7 +64,17 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
 
 
 def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str = "refuse") -> np.ndarray:
-    """decode_image of a file; one that cannot be opened, or is no plain file, is an UnreadableImage too."""
+    """decode_image of a file; one that cannot be opened, or is no plain file, is an UnreadableImage too.
+
+    >>> import cv2, pathlib, tempfile
+    >>> import numpy as np
+    >>> from limen.data import read_image
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "black.png")
+    >>> cv2.imwrite(str(path), np.zeros((112, 112, 3), np.uint8))
+    True
+    >>> read_image(path).shape
+    (112, 112, 3)
+    """
     return decode_image(_encoded(path), str(path), size, on_other_size)
 
 

@@ -70,6 +70,11 @@ def open_source(reader: str, path: str | PathLike[str] | None = None, **options:
 
     Raises:
         LimenError: an unknown reader or option (the nearest known one is named), or an argument missing.
+
+    >>> from limen.data import open_source
+    >>> faces = open_source("synthetic", identities=2, images_per_identity=3)
+    >>> len(faces)
+    6
     """
     build = find("data.reader", reader, READERS, FaceSource)
     asked = inspect.signature(build).parameters.get("path")

@@ -106,10 +106,10 @@ def decide(score: float, point: OperatingPoint, expected_fnmr: float | None = No
         LimenError: a score that is not a number, a `max_fnmr` without an expected error rate.
     """
     if np.isnan(score):
-        raise LimenError("a score that is not a number decides nothing; count failures to acquire apart")
+        raise LimenError("a score is not a number; count failures to acquire separately")
     if max_fnmr is not None:
         if expected_fnmr is None:
-            raise LimenError("no FNMR is expected of these images, for the model's quality is not calibrated; run `limen calibrate`")
+            raise LimenError("the expected FNMR is not known, because the model's quality is not calibrated; run `limen calibrate`")
         if expected_fnmr > max_fnmr:
             return Decision("not sure", f"of images of this quality an FNMR of {expected_fnmr:.2g} is expected, above {max_fnmr:g}")
     if score >= point.high:

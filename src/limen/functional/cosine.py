@@ -8,7 +8,13 @@ from torch import Tensor
 
 
 def sine(cosine: Tensor) -> Tensor:
-    """sin(acos(cosine)) >= 0. Where |cosine| = 1 to rounding the gradient is 0 instead of infinite (released heads give NaN there)."""
+    """sin(acos(cosine)) >= 0. Where |cosine| = 1 to rounding the gradient is 0 instead of infinite (released heads give NaN there).
+
+    >>> import torch
+    >>> from limen.functional import sine
+    >>> sine(torch.tensor([0.6, 0.0]))
+    tensor([0.8000, 1.0000])
+    """
     return (1 - cosine * cosine).clamp_min(torch.finfo(cosine.dtype).eps).sqrt()
 
 
@@ -19,6 +25,14 @@ def add_angle(cosine: Tensor, angle: Tensor | float, past_peak: str = "paper") -
         "keep": the largest cost, 2 sin(angle / 2), stays: cosine - 2 sin(angle / 2) beyond the peak. Continuously differentiable.
         "paper": ArcFace's branch: cosine - angle * sin(angle) where theta + angle > pi. It falls with theta, and costs less than the peak.
         "released": no branch, as in ElasticFace's release: it rises again where theta + angle > pi.
+
+    >>> import torch
+    >>> from limen.functional import add_angle
+    >>> cosine = torch.tensor([0.7, -1.0])
+    >>> add_angle(cosine, 0.5)  # ArcFace; beyond pi - 0.5 it is cosine - 0.5 sin(0.5)
+    tensor([ 0.2719, -1.2397])
+    >>> add_angle(cosine, 0.5, past_peak="keep")
+    tensor([ 0.2719, -1.4948])
     """
     along, across = (angle.cos(), angle.sin()) if isinstance(angle, Tensor) else (math.cos(angle), math.sin(angle))
     turned = cosine * along - sine(cosine) * across
@@ -33,6 +47,12 @@ def keep_peak(cosine: Tensor, angle: Tensor | float, turned: Tensor) -> Tensor:
     """`turned`, which is cos(theta + angle), up to the angle where a margin costs most, and cosine - 2 sin(angle / 2) beyond it.
 
     At the peak both have the value -sin(angle / 2) and the slope 1 in the cosine. A negative angle has no such peak and stays `turned`.
+
+    >>> import torch
+    >>> from limen.functional import keep_peak
+    >>> cosine = torch.tensor([0.7, -1.0])
+    >>> keep_peak(cosine, 0.5, (torch.acos(cosine) + 0.5).cos())  # add_angle(cosine, 0.5, past_peak="keep")
+    tensor([ 0.2719, -1.4948])
     """
     half = (angle / 2).sin() if isinstance(angle, Tensor) else torch.tensor(math.sin(angle / 2), dtype=cosine.dtype, device=cosine.device)
     return torch.where((half > 0) & (cosine < half), cosine - 2 * half, turned)
@@ -44,6 +64,11 @@ def multiply_angle(cosine: Tensor, factor: float, past_peak: str = "paper") -> T
     What it costs, cosine - psi, rises to a first peak before factor * theta = pi, falls beyond, and rises again. `past_peak`:
         "paper": as it is.
         "keep": the cost of that peak stays: cosine - cost beyond it. Continuously differentiable.
+
+    >>> import torch
+    >>> from limen.functional import multiply_angle
+    >>> multiply_angle(torch.tensor([1.0, 0.0, -1.0]), 2.0)  # cos(2 theta), then continued to stay monotonic
+    tensor([ 1.0000, -1.0000, -3.0000])
     """
     turned = factor * torch.atan2(sine(cosine), cosine)
     k = (turned.detach() / math.pi).floor()

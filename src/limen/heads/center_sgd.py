@@ -22,6 +22,15 @@ class CenterSGD:
     Args:
         centers: the centres to move.
         momentum, weight_decay: as of `torch.optim.SGD`; without momentum no second (C, D) array is kept.
+
+    >>> import torch
+    >>> from limen.heads import CenterSGD, MarginHead
+    >>> from limen.margins import CosFace
+    >>> head = MarginHead(10, 16, CosFace())
+    >>> sgd, before = CenterSGD(head.centers, momentum=0.9), head.centers.weight.clone()
+    >>> head(torch.randn(4, 16, requires_grad=True), torch.arange(4), update=sgd.at(0.1)).loss.backward()
+    >>> bool((head.centers.weight != before).any()), head.centers.weight.grad is None
+    (True, True)
     """
 
     def __init__(self, centers: ClassCenters, momentum: float = 0.9, weight_decay: float = 5e-4):

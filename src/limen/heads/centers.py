@@ -15,6 +15,10 @@ class ClassCenters(nn.Module):
     The same state of torch's generator draws the same centres, however many ranks hold them.
 
     `dtype` bfloat16 halves their memory; products and updates are computed in float32 whatever it is.
+
+    >>> from limen.heads import ClassCenters
+    >>> ClassCenters(10, 16).weight.shape
+    torch.Size([10, 16])
     """
 
     def __init__(self, num_classes: int, embedding_size: int, group: Group | None = None, dtype: torch.dtype = torch.float32):

@@ -44,7 +44,12 @@ class Group:
 
 
 def default_group() -> Group | None:
-    """All ranks, or None where there is one process."""
+    """All ranks, or None where there is one process.
+
+    >>> from limen.heads import default_group
+    >>> default_group() is None  # one process
+    True
+    """
     return Group() if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 else None
 
 

@@ -17,7 +17,14 @@ IMPLEMENTATIONS = ("auto", "dense", "chunked")
 
 
 class HeadOutput(NamedTuple):
-    """What one batch gives. All but `loss` and `regulariser` are (B,), of this rank's samples; the last three carry no gradient."""
+    """What one batch gives. All but `loss` and `regulariser` are (B,), of this rank's samples; the last three carry no gradient.
+
+    >>> import torch
+    >>> from limen import MarginHead, margins
+    >>> head = MarginHead(num_classes=10, embedding_size=16, margin=margins.CosFace())
+    >>> head(torch.randn(4, 16), torch.arange(4))._fields
+    ('loss', 'loss_per_sample', 'regulariser', 'target_cosine', 'nearest_negative', 'nearest_negative_index')
+    """
 
     loss: Tensor  # () mean of loss_per_sample over the global batch, plus the regulariser
     loss_per_sample: Tensor
@@ -47,6 +54,15 @@ class MarginHead(nn.Module):
     A batch in which a feature is not finite has a loss of NaN, and nothing that lasts learns from it: neither the centres and momenta that
     `update` moves, nor AdaFace's and CurricularFace's averages, and its spoilt rows enter no queue of a sampler. `limen train` ends there
     and names the last checkpoint; a loop of one's own may pass over such a step.
+
+    >>> import torch
+    >>> from limen import MarginHead, margins
+    >>> head = MarginHead(num_classes=10, embedding_size=16, margin=margins.AdaFace())
+    >>> features, labels = torch.randn(4, 16, requires_grad=True), torch.arange(4)
+    >>> output = head(features, labels)
+    >>> output.loss.backward()  # gradients of features and of head.centers.weight (10, 16)
+    >>> output.target_cosine.shape, output.nearest_negative.shape, features.grad.shape
+    (torch.Size([4]), torch.Size([4]), torch.Size([4, 16]))
     """
 
     def __init__(

@@ -42,6 +42,11 @@ def create_measure(spec: str, device: Any = "cpu", embedder: Model | None = None
     MODEL is a bundle; for norm also an ONNX file beside its sidecar, which has no quality head and says nothing of its margin. It is
     opened with `device` and `opening`, as by `open_model`.
     Raises LimenError for a name or file that is none of these, and for a model without what is asked of it.
+
+    >>> import numpy as np
+    >>> import limen
+    >>> limen.create_measure("sharpness").score(np.zeros((1, 112, 112, 3), np.uint8))
+    array([0.])
     """
     kind, _, file = spec.partition(":")
     if spec in OF_A_MODEL:
@@ -90,7 +95,7 @@ def _is_csv(spec: str) -> bool:
 
 
 def random_orders(count: int, orders: int = 10, seed: int = 0) -> np.ndarray:
-    """(orders, count) qualities that know nothing: the baseline whose areas are averaged over `orders`."""
+    """(orders, count) random qualities: the baseline whose areas are averaged over `orders`."""
     return np.random.default_rng(seed).random((orders, count))
 
 

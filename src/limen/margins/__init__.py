@@ -53,6 +53,10 @@ def training_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options of a new training run: past_peak="keep" where the margin takes it and `options` do not say.
 
     The classes themselves default to their papers' forms, in which a network may turn all features away from all centres.
+
+    >>> from limen.margins import training_options
+    >>> training_options("ArcFace", {"m": 0.3})
+    {'past_peak': 'keep', 'm': 0.3}
     """
     takes = inspect.signature(find("margin.name", name, MARGINS, Margin)).parameters
     return {"past_peak": "keep"} | options if "past_peak" in takes else options
@@ -62,6 +66,10 @@ def create_margin(name: str, num_classes: int, **options: Any) -> Margin:
     """The margin `name` of MARGINS, or "package.module:Class" of one's own; one that takes `num_classes` is told.
 
     Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
+
+    >>> from limen.margins import create_margin
+    >>> create_margin("ArcFace", num_classes=10, m=0.3).m
+    0.3
     """
     build = find("margin.name", name, MARGINS, Margin)
     if "num_classes" in inspect.signature(build).parameters:

@@ -26,6 +26,12 @@ class AdaFace(Margin):
     psi = cos(theta) - 2 sin(g / 2) - (m + m k), where the release's turned angle stops at pi, so that at theta = pi and k = -1 nothing is
     left of the margin. For k >= 0 the margin costs m + m k - 2 sin(m k / 2) or more at every angle, and no less opposite to the centre
     than at a right angle; there only the bound on cos is lifted, where cos < -1 + .001, with slope 1.
+
+    >>> import torch
+    >>> from limen.margins import AdaFace
+    >>> cosine, norm, label = torch.tensor([0.7, 0.0]), torch.tensor([20.0, 20.0]), torch.tensor([0, 1])
+    >>> AdaFace(m=0.4).eval()(cosine, norm, label)  # norms at their mean: k = 0, CosFace(0.4)
+    tensor([ 0.3000, -0.4000])
     """
 
     norm_mean: Tensor

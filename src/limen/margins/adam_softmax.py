@@ -24,6 +24,14 @@ class AdaMSoftmax(Margin):
         past_peak: of the angular form, as ArcFace's; the cosine form has no peak.
 
     Margins start at U(.3, .4) and are held in [0, 1]. Optimisers leave `class_margin` out of weight decay (training does).
+
+    >>> import torch
+    >>> from limen.margins import AdaMSoftmax
+    >>> margin = AdaMSoftmax(num_classes=3)
+    >>> margin.class_margin.shape  # one learnt margin for each class
+    torch.Size([3])
+    >>> bool(margin.regulariser(torch.ones(2)) < 0)  # larger margins make the loss smaller
+    True
     """
 
     per_class = ("class_margin",)

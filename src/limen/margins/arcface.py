@@ -13,6 +13,12 @@ class ArcFace(Margin):
         gradient: "straight_through" reproduces insightface's training runs.
         past_peak: "paper" is cos(theta) - m sin(m) where theta + m passes pi. "keep" is cos(theta) - 2 sin(m / 2) past pi / 2 - m / 2,
             from where on the margin of the paper costs less and less, so that features opposite to all centres can be a minimum.
+
+    >>> import torch
+    >>> from limen.margins import ArcFace
+    >>> cosine, norm, label = torch.tensor([0.7, 0.0]), torch.tensor([20.0, 20.0]), torch.tensor([0, 1])
+    >>> ArcFace(m=0.5)(cosine, norm, label)  # cos(acos(0.7) + 0.5), cos(pi / 2 + 0.5)
+    tensor([ 0.2719, -0.4794])
     """
 
     def __init__(self, m: float = 0.5, gradient: str = "exact", past_peak: str = "paper"):

@@ -13,6 +13,15 @@ class Margin(nn.Module, Part, ABC):
 
     With s the scale and L_i the log-sum-exp of the scaled negatives the head computes
     loss_i = logaddexp(L_i, t_i) - t_i, where t_i = s * margin(cos_iy, |z_i|, y_i).
+
+    >>> import torch
+    >>> from limen.margins import Margin
+    >>> class Half(Margin):
+    ...     def forward(self, target_cosine, norm, label):
+    ...         return target_cosine - 0.5
+    ...
+    >>> Half()(torch.tensor([0.75]), torch.tensor([20.0]), torch.tensor([0]))
+    tensor([0.2500])
     """
 
     @abstractmethod

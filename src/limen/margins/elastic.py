@@ -43,6 +43,13 @@ class ElasticArcFace(_Elastic):
 
     The paper does not say what holds where theta + E passes pi. past_peak="paper" takes ArcFace's branch there, "released" none, as the
     release does, and "keep" is the largest cost of the margin from pi / 2 - E / 2 on, as ArcFace's.
+
+    >>> import torch
+    >>> from limen.margins import ElasticArcFace
+    >>> cosine, norm, label = torch.tensor([0.7, 0.0]), torch.tensor([20.0, 20.0]), torch.tensor([0, 1])
+    >>> ElasticArcFace(m=0.5, std=0.0)(cosine, norm, label)  # without spread it is ArcFace
+    tensor([ 0.2719, -0.4794])
+    >>> margin = ElasticArcFace(std=0.0175, plus=True)  # ElasticFace-Arc+ of the paper
     """
 
     def __init__(self, m: float = 0.5, std: float = 0.05, plus: bool = False, assignment: str = "ranked", past_peak: str = "paper"):
@@ -54,7 +61,15 @@ class ElasticArcFace(_Elastic):
 
 
 class ElasticCosFace(_Elastic):
-    """psi = cos(theta) - E, E ~ N(m, std^2). The paper's "+" form uses std .025."""
+    """psi = cos(theta) - E, E ~ N(m, std^2). The paper's "+" form uses std .025.
+
+    >>> import torch
+    >>> from limen.margins import ElasticCosFace
+    >>> cosine, norm, label = torch.tensor([0.7, 0.0]), torch.tensor([20.0, 20.0]), torch.tensor([0, 1])
+    >>> ElasticCosFace(m=0.35, std=0.0)(cosine, norm, label)  # without spread it is CosFace
+    tensor([ 0.3500, -0.3500])
+    >>> margin = ElasticCosFace(std=0.025, plus=True)  # ElasticFace-Cos+ of the paper
+    """
 
     def __init__(self, m: float = 0.35, std: float = 0.05, plus: bool = False, assignment: str = "ranked"):
         super().__init__(m, std, plus, assignment)

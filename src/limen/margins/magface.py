@@ -17,6 +17,12 @@ class MagFace(Margin):
             has the margin at every angle: with the release's, psi jumps at a right angle, and features beyond it cost less than those
             just before it.
         past_peak: as ArcFace's, with the sample's own m(a).
+
+    >>> import torch
+    >>> from limen.margins import MagFace
+    >>> cosine, label = torch.tensor([0.7, 0.7]), torch.tensor([0, 1])
+    >>> MagFace()(cosine, torch.tensor([10.0, 110.0]), label)  # angles of 0.45 and 0.8
+    tensor([ 0.3197, -0.0246])
     """
 
     def __init__(

@@ -15,6 +15,12 @@ class SphereFace(Margin):
         past_peak: "paper" is psi as above. "keep" is cos(theta) - c past the first angle where psi costs most (c; 85 degrees for m=1.7):
             from there on the margin of the paper costs less for a while, so that features turned away from all centres can be a minimum.
         scale: "head" multiplies cosines by the head's scale (30 is usual), "norm" by the sample's own |z| as in the paper.
+
+    >>> import torch
+    >>> from limen.margins import SphereFace
+    >>> cosine, norm, label = torch.tensor([0.7, 0.0]), torch.tensor([20.0, 20.0]), torch.tensor([0, 1])
+    >>> SphereFace(m=1.7)(cosine, norm, label)  # cos(1.7 acos(0.7)), cos(1.7 pi / 2)
+    tensor([ 0.2169, -0.8910])
     """
 
     def __init__(self, m: float = 1.7, scale: str = "head", past_peak: str = "paper"):

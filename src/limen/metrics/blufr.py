@@ -32,7 +32,13 @@ class BlufrTrial:
 
 
 def blufr_verification(features: np.ndarray, ids: np.ndarray, far: Sequence[float]) -> np.ndarray:
-    """(len(far),) verification rates of one trial; equals `blufr_verification_trial(features, ids, far).rates`."""
+    """(len(far),) verification rates of one trial; equals `blufr_verification_trial(features, ids, far).rates`.
+
+    >>> import numpy as np
+    >>> from limen.metrics import blufr_verification
+    >>> blufr_verification(np.eye(4)[[0, 0, 1, 2]], np.array([0, 0, 1, 2]), [0.01])
+    array([1.])
+    """
     return blufr_verification_trial(features, ids, far).rates
 
 
@@ -75,7 +81,14 @@ def blufr_verification_trial(features: np.ndarray, ids: np.ndarray, far: Sequenc
 def blufr_identification(
     features: np.ndarray, ids: np.ndarray, gallery: np.ndarray, probe: np.ndarray, far: Sequence[float], ranks: Sequence[int]
 ) -> np.ndarray:
-    """(len(ranks), len(far)) detection and identification rates; `blufr_identification_trial` with these arguments, its rates."""
+    """(len(ranks), len(far)) detection and identification rates; `blufr_identification_trial` with these arguments, its rates.
+
+    >>> import numpy as np
+    >>> from limen.metrics import blufr_identification
+    >>> features, ids = np.eye(4)[[0, 0, 1, 2]], np.array([0, 0, 1, 2])
+    >>> blufr_identification(features, ids, gallery=np.array([0, 2]), probe=np.array([1, 3]), far=[0.01], ranks=[1])
+    array([[1.]])
+    """
     return blufr_identification_trial(features, ids, gallery, probe, far, ranks).rates
 
 
@@ -107,7 +120,14 @@ def blufr_identification_trial(
 
 
 def blufr_summary(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the trials (the first axis), and mean - standard deviation (ddof 1), which is the benchmark's number."""
+    """Mean over the trials (the first axis), and mean - standard deviation (ddof 1), which is the benchmark's number.
+
+    >>> import numpy as np
+    >>> from limen.metrics import blufr_summary
+    >>> mean, number = blufr_summary(np.array([[0.9], [0.8], [1.0]]))
+    >>> mean.round(3), number.round(3)
+    (array([0.9]), array([0.8]))
+    """
     rates = np.asarray(rates, float)
     if len(rates) < 2:
         raise ValueError(f"a standard deviation over trials needs two of them, not {len(rates)}")

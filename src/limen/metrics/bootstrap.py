@@ -49,6 +49,13 @@ def bootstrap_interval(
 
     Raises:
         ValueError: level outside (0, 1) or fewer than 2 replicates.
+
+    >>> import numpy as np
+    >>> from limen.metrics import bootstrap_interval, weighted_mean
+    >>> right, person = np.array([1.0] * 90 + [0.0] * 10), np.arange(100)
+    >>> found = bootstrap_interval(weighted_mean(right), person, person)
+    >>> found.value, bool(found.low[0] < 0.9 < found.high[0])
+    (array([0.9]), True)
     """
     check_bootstrap(replicates, level)
     drawn = np.stack([np.atleast_1d(statistic(weight)) for weight in subject_weights(first, second, replicates, seed)])
@@ -61,7 +68,14 @@ def check_bootstrap(replicates: int, level: float) -> None:
 
 
 def percentile_interval(value: np.ndarray, replicates: np.ndarray, level: float = 0.95) -> BootstrapInterval:
-    """Of values (K,) and their replicates (R, K), of which those that are NaN are left out."""
+    """Of values (K,) and their replicates (R, K), of which those that are NaN are left out.
+
+    >>> import numpy as np
+    >>> from limen.metrics import percentile_interval
+    >>> found = percentile_interval(np.array([5.0]), np.arange(11.0)[:, None], level=0.8)
+    >>> found.low, found.high
+    (array([1.]), array([9.]))
+    """
     low, high = np.full((2, *value.shape), np.nan)
     for k, column in enumerate(replicates.T):
         if (usable := column[~np.isnan(column)]).size:
@@ -72,7 +86,14 @@ def percentile_interval(value: np.ndarray, replicates: np.ndarray, level: float 
 
 
 def subject_weights(first: np.ndarray, second: np.ndarray, replicates: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Yields (P,) weights of the pairs, one array a replicate; the subjects' own weights are multinomial."""
+    """Yields (P,) weights of the pairs, one array a replicate; the subjects' own weights are multinomial.
+
+    >>> import numpy as np
+    >>> from limen.metrics import subject_weights
+    >>> (weight,) = subject_weights(np.arange(5), np.arange(5), replicates=1)
+    >>> float(weight.sum())  # five people drawn again
+    5.0
+    """
     subjects, left, right = subject_numbers(first, second, len(first))
     mated = left == right
     for weight in subject_draws(subjects, replicates, seed):
@@ -101,7 +122,13 @@ def subject_numbers(first: np.ndarray, second: np.ndarray, pairs: int) -> tuple[
 
 
 def weighted_mean(value: np.ndarray, among: np.ndarray | None = None) -> Statistic:
-    """Mean of `value` (P,) over the pairs of the bool mask `among`: an accuracy, or an error rate at a fixed threshold."""
+    """Mean of `value` (P,) over the pairs of the bool mask `among`: an accuracy, or an error rate at a fixed threshold.
+
+    >>> import numpy as np
+    >>> from limen.metrics import weighted_mean
+    >>> float(weighted_mean(np.array([1.0, 0.0]))(np.array([3.0, 1.0])))
+    0.75
+    """
     rows = slice(None) if among is None or np.all(among) else np.flatnonzero(among)
     kept = np.asarray(value, float)[rows]
 
@@ -113,7 +140,15 @@ def weighted_mean(value: np.ndarray, among: np.ndarray | None = None) -> Statist
 
 
 def weighted_tar_at_far(score: np.ndarray, mated: np.ndarray, far: Sequence[float]) -> Statistic:
-    """`tar_at_far(score, mated, far)`, the thresholds found again in every replicate."""
+    """`tar_at_far(score, mated, far)`, the thresholds found again in every replicate.
+
+    >>> import numpy as np
+    >>> from limen.metrics import weighted_tar_at_far
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> weighted_tar_at_far(score, mated, [0.01])(np.ones(6)).round(3)
+    array([0.667])
+    """
     curve = _weighted_roc(score, mated)
 
     def statistic(weight: np.ndarray) -> np.ndarray:
@@ -124,7 +159,15 @@ def weighted_tar_at_far(score: np.ndarray, mated: np.ndarray, far: Sequence[floa
 
 
 def weighted_eer(score: np.ndarray, mated: np.ndarray) -> Statistic:
-    """`eer` of the two groups of `score`, its threshold found again in every replicate."""
+    """`eer` of the two groups of `score`, its threshold found again in every replicate.
+
+    >>> import numpy as np
+    >>> from limen.metrics import weighted_eer
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> weighted_eer(score, mated)(np.ones(6)).round(3)
+    array([0.333])
+    """
     curve = _weighted_roc(score, mated)
 
     def statistic(weight: np.ndarray) -> np.ndarray:

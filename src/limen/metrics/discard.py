@@ -32,7 +32,7 @@ class DiscardCurve:
         """Area under the curve from discard 0 to `limit`; `normalised` divides it by limit * (error while nothing is discarded).
 
         With one threshold the curve is a staircase and every error holds until the next discard. With a threshold for every step
-        it is the trapezoid through the steps. Normalised, a quality that knows nothing has about 1; NaN where there is no error.
+        it is the trapezoid through the steps. Normalised, a random quality has about 1; NaN where there is no error.
 
         Raises:
             ValueError: `limit` is not above 0, or beyond 1 (beyond 0.95 with a threshold for every step).
@@ -83,6 +83,15 @@ def error_vs_discard(
     Raises:
         ValueError: NaN, a quality that is not finite, arrays of different length, no mated or no non-mated pair, an fmr or a threshold
             that is none of these.
+
+    >>> import numpy as np
+    >>> from limen.metrics import error_vs_discard
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> quality = np.array([0.9, 0.8, 0.1, 0.7, 0.6, 0.5])
+    >>> curve = error_vs_discard(score, mated, quality, fmr=0.01)
+    >>> curve.discard.round(2), curve.fnmr.round(2)  # the false non-match has the lowest quality
+    (array([0.  , 0.33, 0.67]), array([0.33, 0.  , 0.  ]))
     """
     score, mated, quality = _checked(score, mated, quality, fmr)
     if threshold == "per_step":
@@ -94,7 +103,16 @@ def error_vs_discard(
 
 
 def false_match_vs_discard(score: np.ndarray, mated: np.ndarray, quality: np.ndarray, fmr: float) -> DiscardCurve:
-    """FMR at the fixed threshold of `error_vs_discard` over the share of non-mated pairs discarded; arguments and errors as there."""
+    """FMR at the fixed threshold of `error_vs_discard` over the share of non-mated pairs discarded; arguments and errors as there.
+
+    >>> import numpy as np
+    >>> from limen.metrics import false_match_vs_discard
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> quality = np.array([0.9, 0.8, 0.7, 0.1, 0.6, 0.5])
+    >>> false_match_vs_discard(score, mated, quality, fmr=0.4).error.round(2)
+    array([0.33, 0.  , 0.  ])
+    """
     score, mated, quality = _checked(score, mated, quality, fmr)
     found, events = _threshold(score[~mated], fmr)
     return DiscardCurve(*_staircase(score[~mated] >= found, quality[~mated]), found, events)

@@ -121,6 +121,13 @@ def search(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery
 
     Raises:
         ValueError: an empty side, shapes that disagree, rows of zeros, ids that are numbers on one side and names on the other.
+
+    >>> import numpy as np
+    >>> from limen.metrics import search
+    >>> gallery, probe = np.eye(3), np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.9]])
+    >>> found = search(probe, np.array(["ann", "dee"]), gallery, np.array(["ann", "bob", "cem"]))
+    >>> found.mated  # dee is not enrolled: a stranger
+    array([ True, False])
     """
     probe, gallery, number, gallery_number = _checked(probe, probe_id, gallery, gallery_id)
     mate, other = np.full((2, len(probe)), -np.inf, np.result_type(probe, gallery))
@@ -157,6 +164,12 @@ def rank_rates(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gal
 
     Probes whose person is not in the gallery have no say (`search(...).mated` counts them). Arguments, ties and errors as in `search`;
     ValueError too where no probe is mated. TinyFace (Cheng et al., 2018), IJB-B, IJB-C and IJB-S (closed set) rank in this way.
+
+    >>> import numpy as np
+    >>> from limen.metrics import rank_rates
+    >>> gallery, probe = np.eye(3), np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.9]])
+    >>> rank_rates(probe, np.array(["ann", "bob"]), gallery, np.array(["ann", "bob", "cem"]), [1, 2])
+    array([0.5, 1. ])
     """
     return search(probe, probe_id, gallery, gallery_id).rank_rates(ranks)
 
@@ -180,6 +193,13 @@ def open_set(
     is > t, whatever its rank. `fpir` is then the false scores above t for each probe, which the merged gallery's size multiplies.
 
     Arguments, ties and errors as in `search`; ValueError too where the open set has no mated or no non-mated probe.
+
+    >>> import numpy as np
+    >>> from limen.metrics import open_set
+    >>> gallery, probe = np.eye(3), np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.8]])
+    >>> found = open_set(probe, np.array(["ann", "dee"]), gallery, np.array(["ann", "bob", "cem"]), [0.1])
+    >>> found.tpir  # ann is found at a threshold that refuses the stranger
+    array([1.])
     """
     if lookup == "conservative":
         return search(probe, probe_id, gallery, gallery_id).open_set(fpir, rank)
@@ -200,7 +220,14 @@ def open_set(
 
 
 def mean_average_precision(probe: np.ndarray, probe_id: np.ndarray, gallery: np.ndarray, gallery_id: np.ndarray) -> float:
-    """TinyFace's mAP: the mean over mated probes of `search(...).average_precision`. Arguments and errors as in `rank_rates`."""
+    """TinyFace's mAP: the mean over mated probes of `search(...).average_precision`. Arguments and errors as in `rank_rates`.
+
+    >>> import numpy as np
+    >>> from limen.metrics import mean_average_precision
+    >>> gallery, probe = np.eye(2), np.array([[0.9, 0.1], [0.6, 0.4]])
+    >>> mean_average_precision(probe, np.array(["ann", "bob"]), gallery, np.array(["ann", "bob"]))  # ranks 1 and 2
+    0.75
+    """
     return search(probe, probe_id, gallery, gallery_id).mean_average_precision()
 
 

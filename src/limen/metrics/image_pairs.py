@@ -39,7 +39,13 @@ class ScoredPairs:
 
 
 def non_mated_pairs(images: np.ndarray) -> int:
-    """How many pairs of different people there are among images (N,) of these people."""
+    """How many pairs of different people there are among images (N,) of these people.
+
+    >>> import numpy as np
+    >>> from limen.metrics import non_mated_pairs
+    >>> non_mated_pairs(np.array([0, 0, 1]))
+    2
+    """
     sizes = np.unique(images, return_counts=True)[1]
     return (len(images) ** 2 - int(sizes @ sizes)) // 2
 
@@ -53,6 +59,12 @@ def all_pairs(vectors: np.ndarray, person: np.ndarray, rate: float) -> tuple[Sco
     Args:
         vectors: (N, D) unit vectors, finite.
         person: (N,) number of the person in each.
+
+    >>> import numpy as np
+    >>> from limen.metrics import all_pairs
+    >>> mated, others = all_pairs(np.eye(4), np.array([0, 0, 1, 1]), rate=1.0)
+    >>> mated.score
+    array([0., 0.], dtype=float32)
     """
     (rate,) = checked_rates(rate)
     person, vectors = np.asarray(person), np.asarray(vectors, np.float32)

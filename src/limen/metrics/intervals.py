@@ -20,6 +20,11 @@ def proportion_interval(
 
     Raises:
         ValueError: no trials, more errors than trials, a design effect below 1, a level outside (0, 1).
+
+    >>> from limen.metrics import proportion_interval
+    >>> low, high = proportion_interval(0, 3000)
+    >>> float(low), round(float(high), 5)
+    (0.0, 0.00123)
     """
     errors, trials = np.asarray(errors, float), np.asarray(trials, float)
     if not ((errors >= 0) & (errors <= trials) & (trials > 0)).all():
@@ -43,6 +48,12 @@ def design_effect(error: np.ndarray, person: np.ndarray) -> float:
 
     Raises:
         ValueError: arrays of different length, or empty ones.
+
+    >>> import numpy as np
+    >>> from limen.metrics import design_effect
+    >>> error, person = np.array([1, 1, 0, 0, 0, 0, 0, 0]), np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    >>> bool(design_effect(error, person) > 1)  # both errors are one person's
+    True
     """
     error = np.asarray(error, bool)
     if error.ndim != 1 or error.shape != np.shape(person) or not len(error):
@@ -57,7 +68,14 @@ def design_effect(error: np.ndarray, person: np.ndarray) -> float:
 
 def uniform_interval(errors: int, first: np.ndarray, second: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Of a share of pairs (P,) of the people `first` and `second` of which none or all are errors: no replicate can show what did not
-    happen. Clopper and Pearson's, its pairs as many fewer as those of a person go together."""
+    happen. Clopper and Pearson's, its pairs as many fewer as those of a person go together.
+
+    >>> import numpy as np
+    >>> from limen.metrics import uniform_interval
+    >>> low, high = uniform_interval(0, np.arange(300), np.arange(300))  # no error in 300 pairs of 300 people
+    >>> low, round(high, 3)
+    (0.0, 0.012)
+    """
     effect = max(design_effect(np.zeros(len(first), bool), people) for people in (first, second))
     low, high = proportion_interval(errors, len(first), effect, level)
     return float(low), float(high)

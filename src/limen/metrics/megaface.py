@@ -81,6 +81,11 @@ def megaface_rates(
 
     Raises:
         ValueError: shapes that disagree, rows of zeros, ranks below 1, no pair of one person, no distractor left.
+
+    >>> import numpy as np
+    >>> from limen.metrics import megaface_rates
+    >>> megaface_rates(np.eye(3)[[0, 0]], np.array([5, 5]), np.eye(3)[1:], [1], far=[0.5]).rank_rates
+    array([1.])
     """
     probes, rates = checked_features(probes, "probes"), checked_rates(list(far)) if len(far) else np.empty(0)
     number, _ = person_numbers(ids, ids, (len(probes), len(probes)), "ids")
@@ -138,6 +143,12 @@ def megaface_rank(
 
     "Refined" by dropping: leave the noisy probes out and `skip` the noisy distractors. As the peers do: `skip` the noisy distractors and
     give the probes through `replace_noisy_probes`.
+
+    >>> import numpy as np
+    >>> from limen.metrics import megaface_rank
+    >>> probes = np.eye(3)[[0, 0]]  # two images of one person
+    >>> megaface_rank(probes, np.array([5, 5]), np.eye(3)[1:], [1])
+    array([1.])
     """
     return megaface_rates(probes, ids, distractors, ranks, skip=skip).rank_rates
 

@@ -18,6 +18,11 @@ def best_entries(probe: np.ndarray, gallery: np.ndarray, count: int) -> tuple[np
 
     Raises:
         ValueError: features of different lengths, a count below 1.
+
+    >>> import numpy as np
+    >>> from limen.metrics import best_entries
+    >>> best_entries(np.array([[0.6, 0.8]]), np.eye(2), 2)
+    (array([[1, 0]]), array([[0.8, 0.6]]))
     """
     probe, gallery = np.asarray(probe), np.asarray(gallery)
     if probe.ndim != 2 or gallery.ndim != 2 or probe.shape[1] != gallery.shape[1] or count < 1:

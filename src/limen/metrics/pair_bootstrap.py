@@ -25,6 +25,8 @@ STEP, STEPS_AT_ONCE = 256, 8  # pairs whose weights are summed, and sums of one 
 
 @dataclass(frozen=True)
 class TarIntervals:
+    """What `tar_at_far_interval` gives, for F false accept rates."""
+
     tar: BootstrapInterval  # of F true accept rates
     refused: BootstrapInterval  # of F scores, the highest that is refused: the threshold lies right above it
 
@@ -49,6 +51,14 @@ def tar_at_far_interval(
 
     Raises:
         ValueError: as `tar_at_far` and `bootstrap_interval`; people of another number than the scores.
+
+    >>> import numpy as np
+    >>> from limen.metrics import tar_at_far_interval
+    >>> first, second = np.repeat(np.arange(20), 20), np.tile(np.arange(20), 20)
+    >>> mated = first == second
+    >>> found = tar_at_far_interval(np.where(mated, 0.9, 0.1), mated, first, second, [0.01])
+    >>> found.tar.value
+    array([1.])
     """
     score, mated = checked_pairs(score, mated)
     rates = checked_rates(far)

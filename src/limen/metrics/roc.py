@@ -31,6 +31,14 @@ def roc_curve(score: np.ndarray, mated: np.ndarray) -> Roc:
 
     Raises:
         ValueError: NaN among the scores, or one of the two classes absent.
+
+    >>> import numpy as np
+    >>> from limen.metrics import roc_curve
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> curve = roc_curve(score, mated)
+    >>> curve.far.round(2), curve.tar.round(2)
+    (array([0.  , 0.  , 0.  , 0.33, 0.33, 0.67, 1.  ]), array([0.  , 0.33, 0.67, 0.67, 1.  , 1.  , 1.  ]))
     """
     score, mated = checked_pairs(score, mated)
     order, last_of_ties = falling_scores(score)
@@ -60,6 +68,13 @@ def tar_at_far(
 
     Raises:
         ValueError: as `roc_curve`; an unknown lookup.
+
+    >>> import numpy as np
+    >>> from limen.metrics import tar_at_far
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> tar_at_far(score, mated, [0.01, 0.5]).round(3)  # no impostor accepted, then one of three
+    array([0.667, 1.   ])
     """
     score, mated = checked_pairs(score, mated)
     if lookup == "conservative":
@@ -75,7 +90,15 @@ def tar_at_far(
 
 
 def impostor_events(roc: Roc, far: Sequence[float], impostors: int) -> np.ndarray:
-    """(len(far),) number of impostors accepted at the conservative threshold of each FAR: the events a TAR@FAR rests on."""
+    """(len(far),) number of impostors accepted at the conservative threshold of each FAR: the events a TAR@FAR rests on.
+
+    >>> import numpy as np
+    >>> from limen.metrics import impostor_events, roc_curve
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> impostor_events(roc_curve(score, mated), [0.01, 0.5], impostors=3)
+    array([0, 1])
+    """
     return np.rint(roc.far[last_within(roc.far, far)] * impostors).astype(int)
 
 
@@ -86,6 +109,8 @@ def last_within(rate: np.ndarray, limit: Sequence[float] | np.ndarray) -> np.nda
 
 @dataclass(frozen=True)
 class EqualErrorRate:
+    """The error rate where false matches and false non-matches are equally frequent, as `eer` gives it."""
+
     value: float  # where the straight line between the two points of the ROC beside the diagonal meets it
     threshold: float
     low: float  # `low` <= `value` <= `high`: what breaking tied scores at best and at worst would give
@@ -101,6 +126,12 @@ def eer(genuine: np.ndarray, impostor: np.ndarray) -> EqualErrorRate:
 
     Raises:
         ValueError: NaN, or an empty side.
+
+    >>> import numpy as np
+    >>> from limen.metrics import eer
+    >>> found = eer(np.array([0.9, 0.8, 0.3]), np.array([0.5, 0.2, 0.1]))
+    >>> round(found.value, 3)
+    0.333
     """
     roc = roc_curve(np.r_[genuine, impostor], np.r_[np.ones(len(genuine), bool), np.zeros(len(impostor), bool)])
     after, share = crossing(roc.far, roc.tar)
@@ -130,6 +161,13 @@ def thin_roc(score: np.ndarray, mated: np.ndarray, points: int = 400) -> Roc:
     """At most `points` + 2 points of `roc_curve(score, mated)` for drawing, spread evenly over log FAR.
 
     Of hundreds of millions of pairs too: it sorts the two classes apart and makes no other point. Raises ValueError as `roc_curve`.
+
+    >>> import numpy as np
+    >>> from limen.metrics import thin_roc
+    >>> score = np.array([0.9, 0.8, 0.3, 0.5, 0.2, 0.1])
+    >>> mated = np.array([True, True, True, False, False, False])
+    >>> len(thin_roc(score, mated, points=4).far) <= 6
+    True
     """
     score, mated = checked_pairs(score, mated)
     genuine, impostor = np.sort(score[mated]), np.sort(score[~mated])  # rising

@@ -117,6 +117,11 @@ def pair_scores(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> 
 
     Raises:
         ValueError: rows that there are not, rows of zeros.
+
+    >>> import numpy as np
+    >>> from limen.metrics import pair_scores
+    >>> pair_scores(np.eye(3), np.array([0, 0]), np.array([0, 1]))
+    array([1., 0.])
     """
     features, first, second = checked_features(features, "features"), np.asarray(first), np.asarray(second)
     if first.ndim != 1 or first.shape != second.shape:

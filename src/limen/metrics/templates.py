@@ -26,6 +26,14 @@ def pool_templates(
 
     Raises:
         ValueError: arrays of different lengths, a weight below 0 or not finite.
+
+    >>> import numpy as np
+    >>> from limen.metrics import pool_templates
+    >>> features = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 4.0]])
+    >>> vectors, numbers = pool_templates(features, template=np.array([0, 0, 1]), media=np.array([0, 1, 2]))
+    >>> vectors.round(3)
+    array([[0.707, 0.707],
+           [0.6  , 0.8  ]])
     """
     features = np.asarray(features)
     if features.dtype not in (np.float32, np.float64):
@@ -73,6 +81,11 @@ def quality_weights(quality: np.ndarray, reference: np.ndarray | None = None) ->
 
     Raises:
         ValueError: a quality that is not a number.
+
+    >>> import numpy as np
+    >>> from limen.metrics import quality_weights
+    >>> quality_weights(np.array([0.1, 0.5, 0.9]))
+    array([0.5 , 0.75, 1.  ])
     """
     quality = np.asarray(quality, np.float64)
     reference = np.sort(quality if reference is None else np.asarray(reference, np.float64))

@@ -58,6 +58,12 @@ def threshold_at_fmr(
     Raises:
         ValueError: NaN, no impostor, a rate outside 0 to 1, one of `first` and `second` alone or of another length, too few of the
             highest impostors.
+
+    >>> import numpy as np
+    >>> from limen.metrics import threshold_at_fmr
+    >>> found = threshold_at_fmr(np.arange(1000) / 1000, 0.01)
+    >>> found.threshold, found.false_matches  # 10 of 1,000 non-mated pairs are accepted
+    (array([0.989]), array([10]))
     """
     impostor, rates = checked_scores(impostor), checked_rates(fmr)
     count = len(impostor) if images is None else non_mated_pairs(images)
@@ -93,6 +99,13 @@ def fnmr_interval(
 
     Where none or all of the pairs are errors, `uniform_interval`. The same of non-mated pairs is 1 - FMR. Arguments as of
     `rate_interval`.
+
+    >>> import numpy as np
+    >>> from limen.metrics import fnmr_interval
+    >>> score, person = np.linspace(0, 1, 200), np.arange(200) // 2
+    >>> low, high = fnmr_interval(score, person, person, [0.2])  # 40 of 200 mated pairs of 100 people lie below
+    >>> bool(low[0] < 0.2 < high[0])
+    True
     """
     accepted = rate_interval(mated, first, second, list(threshold), replicates, level, seed)
     low, high = 1 - accepted.high, 1 - accepted.low

@@ -27,6 +27,15 @@ class Embedder:
     `threads` is PyTorch's number of CPU threads while `embed` runs; None leaves it. It is one for the whole process, so two threads of a
     program that embed at once should not ask for two numbers. `precision` "bf16" runs the network in bfloat16 where PyTorch can, which
     moves a cosine by about 0.01; everything after the network is float32 either way.
+
+    >>> import limen
+    >>> from limen.data import SyntheticFaces
+    >>> from limen.models.bundle import Architecture, Bundle
+    >>> tensors = {f"backbone.{name}": value for name, value in limen.create_backbone("tiny", 32).state_dict().items()}
+    >>> embedder = limen.Embedder(Bundle(Architecture("tiny", 32, {}), tensors))  # or Embedder.load("model.safetensors")
+    >>> found = embedder.embed(SyntheticFaces(1, 1).image(0)[None])
+    >>> found.vectors.shape, found.norms.shape
+    ((1, 32), (1,))
     """
 
     def __init__(
@@ -88,7 +97,7 @@ class Embedder:
 
     def calibration_file(self, out: str | Path | None = None) -> Path:
         if out is None and self.path is None:
-            raise LimenError("this model lies in no file of yours; name one to keep its calibration in (--out FILE)")
+            raise LimenError("this model has no file of its own; name one to keep its calibration in (--out FILE)")
         path = Path(out or self.path or "")
         if graph_format(path):
             raise LimenError(f"--out {path}: a bundle under that name would be taken for an ONNX or OpenVINO file; choose another")

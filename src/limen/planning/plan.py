@@ -37,7 +37,7 @@ class Setup(HeadSetup):
     def of(cls, recipe: Recipe, classes: int, ranks: int, sampler: ClassSampler | None, dtype: torch.dtype, device_type: str) -> "Setup":
         """Of a recipe. Raises LimenError for numbers that make no run."""
         if classes < 2:
-            raise LimenError(f"--classes: {classes} is no task; at least 2 people are to be told apart")
+            raise LimenError(f"--classes: {classes} is too few; give 2 or more")
         if ranks < 1:
             raise LimenError(f"--gpus: {ranks} is not a number of ranks; give at least 1")
         if recipe.batch_size % ranks:

@@ -63,6 +63,15 @@ def evaluate(embedder: Recogniser, protocol: EvaluationProtocol | Task | str | P
 
     It gives what the protocol does: a Result, or a list of them: of ErrorVersusDiscard one for each quality, of MegaFace one of all images
     and one without the noisy ones.
+
+    >>> import limen
+    >>> from limen.data import SyntheticFaces, pairs_of
+    >>> from limen.models.bundle import Architecture, Bundle
+    >>> tensors = {f"backbone.{name}": value for name, value in limen.create_backbone("tiny", 32).state_dict().items()}
+    >>> embedder = limen.Embedder(Bundle(Architecture("tiny", 32, {}), tensors))  # or Embedder.load("model.safetensors")
+    >>> result = limen.evaluate(embedder, pairs_of(SyntheticFaces(10, 3), count=20, seed=0))
+    >>> result.headline, 0 <= result.value(result.headline) <= 1
+    ('accuracy', True)
     """
     if isinstance(protocol, str | PathLike):
         return Verification(protocol).run(embedder)

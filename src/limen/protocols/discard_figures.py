@@ -67,7 +67,7 @@ def add_figures(
     """Adds to the figures of each quality its FNMR, its areas, those less the first quality's, and its curves.
 
     `ends` (K, 2) are those of the bootstrap of `paired_areas`, `first` and `second` the subjects of the pairs; None where the threshold
-    is found again at every step. With one threshold there is also the normalised area of the best order possible, which discards the pair
+    is found again at every step. With one threshold there is also the normalised area of the oracle, which discards the pair
     of lowest score first.
     """
     name_of_first, first_areas = next(iter(qualities)), np.zeros(len(KINDS))

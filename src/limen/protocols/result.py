@@ -35,7 +35,12 @@ class Interval:
 
 @dataclass
 class Metric:
-    """One number and all that is known of it. A value that is not finite becomes None: the data cannot resolve the number."""
+    """One number and all that is known of it. A value that is not finite becomes None: the data cannot resolve the number.
+
+    >>> from limen.protocols import Interval, Metric
+    >>> Metric("accuracy", 0.98, interval=Interval(0.97, 0.99)).value
+    0.98
+    """
 
     quantity: str
     """What is measured: "accuracy", "tar", "pauc"; of one's own any word."""
@@ -176,7 +181,14 @@ class Discarding:
 
 @dataclass
 class Result:
-    """One evaluation. Raises ValueError where two metrics have one key, or the headline is the key of none."""
+    """One evaluation. Raises ValueError where two metrics have one key, or the headline is the key of none.
+
+    >>> from limen import Result
+    >>> from limen.protocols import Metric
+    >>> result = Result("mine", "own", "rank_1", [Metric("rank", 0.98, at={"k": 1}, key="rank_1")])
+    >>> result.value("rank_1")
+    0.98
+    """
 
     name: str
     """What was evaluated on, for people: "lfw"."""

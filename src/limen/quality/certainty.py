@@ -24,6 +24,11 @@ def certainty_ratio(target_cosine: Tensor, nearest_negative: Tensor, ratio: Lite
 
     Raises:
         ValueError: another ratio.
+
+    >>> import torch
+    >>> from limen.quality import certainty_ratio
+    >>> certainty_ratio(torch.tensor([0.8, 0.3]), torch.tensor([0.0, 0.5]))  # a sure image, a doubtful one
+    tensor([0.8000, 0.2000])
     """
     if ratio == "paper":
         # In this order 1e-9 survives in float32 where the nearest is -1; the clamp is for a cosine that rounding took below -1.
@@ -34,7 +39,13 @@ def certainty_ratio(target_cosine: Tensor, nearest_negative: Tensor, ratio: Lite
 
 
 class QualityHead(nn.Linear):
-    """q = weight @ z + bias of the raw, un-normalised feature z: (B, D) -> (B,); `weight` (1, D), `bias` (1). Higher is better."""
+    """q = weight @ z + bias of the raw, un-normalised feature z: (B, D) -> (B,); `weight` (1, D), `bias` (1). Higher is better.
+
+    >>> import torch
+    >>> from limen.quality import QualityHead
+    >>> QualityHead(16)(torch.randn(4, 16)).shape
+    torch.Size([4])
+    """
 
     def __init__(self, embedding_size: int):
         super().__init__(embedding_size, 1)
@@ -47,5 +58,10 @@ def quality_loss(predicted: Tensor, ratio_target: Tensor, beta: float = 0.5) -> 
     """Mean over (B,) of d^2 / (2 beta) where d = |predicted - ratio_target| < beta, and of d - beta / 2 elsewhere.
 
     CR-FIQA adds it to the margin's loss with weight 10.
+
+    >>> import torch
+    >>> from limen.quality import quality_loss
+    >>> quality_loss(torch.tensor([0.5, 2.0]), torch.tensor([0.5, 1.0]))  # (0 + (1 - 0.25)) / 2
+    tensor(0.3750)
     """
     return functional.smooth_l1_loss(predicted, ratio_target, beta=beta)

@@ -22,6 +22,11 @@ class FaceSize:
 
     Raises:
         LimenError: a CSV that cannot be used; in scoring, an image that is not in it, and aligned crops without one.
+
+    >>> import numpy as np
+    >>> from limen.quality import FaceSize
+    >>> FaceSize().score(np.zeros((1, 80, 20, 3), np.uint8))  # a crop before alignment: sqrt(80 * 20)
+    array([40.])
     """
 
     name = "face_size"

@@ -13,7 +13,14 @@ SMOOTHED = 5  # frequencies that are averaged
 
 
 class Sharpness:
-    """Variance of the Laplacian of the luma. Noise and compression count as sharpness."""
+    """Variance of the Laplacian of the luma. Noise and compression count as sharpness.
+
+    >>> import numpy as np
+    >>> from limen.quality import Sharpness
+    >>> flat = np.full((1, 112, 112, 3), 128, np.uint8)
+    >>> Sharpness().score(flat)
+    array([0.])
+    """
 
     name = "sharpness"
     needs = "It needs nothing but the aligned images."
@@ -28,6 +35,13 @@ class Resolution:
     The power at frequency f, averaged over directions and multiplied by f^2 (natural images fall as f^-2), is level as far as there is
     detail; the fall-off is where it first sinks to FALL_OFF of its level from 2 to 8 cycles. A 112-pixel face enlarged from 16 pixels
     has about 22, a sharp one up to 112, a flat image 0. Blur counts as low resolution; noise weaker than the detail does not hide it.
+
+    >>> import numpy as np
+    >>> from limen.data import SyntheticFaces
+    >>> from limen.quality import Resolution
+    >>> image = SyntheticFaces(1, 1, difficulty=0).image(0)[None]
+    >>> bool(Resolution().score(image)[0] > 30)
+    True
     """
 
     name = "resolution"
@@ -38,7 +52,14 @@ class Resolution:
 
 
 class Exposure:
-    """Entropy of the histogram of the luma, in bits: 0 to 8; low where the image is dark, glaring or flat. Backgrounds count too."""
+    """Entropy of the histogram of the luma, in bits: 0 to 8; low where the image is dark, glaring or flat. Backgrounds count too.
+
+    >>> import numpy as np
+    >>> from limen.quality import Exposure
+    >>> flat = np.full((1, 112, 112, 3), 128, np.uint8)
+    >>> abs(Exposure().score(flat))
+    array([0.])
+    """
 
     name = "exposure"
     needs = "It needs nothing but the aligned images."

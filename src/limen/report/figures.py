@@ -161,7 +161,7 @@ def _draw_edc(axes: Axes, results: Sequence[Result], fmr: float, per_step: bool)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel=f"share of {'all' if per_step else 'mated'} pairs discarded")
     if results and not per_step:
         best = np.maximum(fnmr[0] - discard, 0) / (1 - discard)
-        axes.plot(discard, best, label="best possible", color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+        axes.plot(discard, best, label="oracle", color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
         shares = np.linspace(0, 1, 6)
         top = axes.secondary_xaxis("top")
         top.set_xticks(shares, [f"{left:,.0f}" for left in results[0].counts["mated"] * (1 - shares)])

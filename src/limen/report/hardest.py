@@ -66,7 +66,7 @@ def _of_searches(result: Result, label: str, task: Task) -> list[Section]:
             images.append(_side_by_side(task.source, [image_of[row] for row in rows if row is not None]))
             own = "" if mistake.own_score is None else f", {mistake.own_score:.3f} with its own"
             captions.append(f"{mistake.score:.3f}  {_short(mistake.probe)} for {_short(mistake.taken_for)}{own}")
-    text = "The surest mistakes: a probe, and who it was taken for."
+    text = "The mistakes with the highest scores: a probe, and who it was taken for."
     return [Section(f"Taken for somebody else: {label}", face_grid(images, captions, jpeg=True), text)] if images else []
 
 
@@ -78,7 +78,7 @@ def _of_people(result: Result, label: str) -> list[Section]:
         f"<td>{person.false_matches:,} of {person.non_mated:,}</td></tr>"
         for person in result.hard_people
     )
-    head = "<thead><tr><th>the person of</th><th>false non-matches</th><th>false matches</th></tr></thead>"
+    head = "<thead><tr><th>person in</th><th>false non-matches</th><th>false matches</th></tr></thead>"
     table = Markup(f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>')
     text = (
         f"The people with the most false non-matches, then those with the most false matches, at the threshold {result.hard_threshold:.4f}."

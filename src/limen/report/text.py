@@ -104,7 +104,7 @@ def _of_parts(result: Result) -> list[str]:
         own = result.where(variant=[name])
         lines += [f"    {name:{width}s}   {'   '.join(map(_one_line, own))}"] if own else []
     small = result.switches.get("groups too small to say")
-    return [*lines, f"  too few pairs to say, with the rate of all less than one error: {small}"] if small else lines
+    return [*lines, f"  too few pairs to tell (less than one error is expected): {small}"] if small else lines
 
 
 def _one_line(metric: Metric) -> str:
@@ -131,7 +131,7 @@ def discard_lines(results: Sequence[Result]) -> list[str]:
         if fnmr.value is not None:
             lines += ["", *_table(results, fnmr, ["normalised"] if threshold == "fixed" else [])]
     if threshold == "fixed":
-        lines += ["", "areas over limit and FNMR: 1 is of no use, lower is better"]
+        lines += ["", "areas divided by limit and FNMR: 1 is random, lower is better"]
     return [*lines, *_unresolved(first, rates)]
 
 
@@ -148,7 +148,7 @@ def _table(results: Sequence[Result], fnmr: Metric, variant: list[str]) -> list[
         less = result.where(**areas, variant=variant, versus=names[0], limit=limit)
         rows.append([name, *map(_cell, own), *map(_cell, less)])
     if best := first.where(**areas, variant=[*variant, "best"]):
-        rows.append(["best possible", *map(metric_text, best)])
+        rows.append(["oracle", *map(metric_text, best)])
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
     refused = first.where(quantity="false_non_matches", at=fnmr.at)[0].value
     head = f"FNMR {_cell(fnmr)} at {working_point(fnmr)}: {fnmr.events} impostors accepted, {refused} mated pairs refused"

@@ -146,7 +146,16 @@ class RunLog:
 
 
 def read_log(path: str | PathLike[str]) -> list[dict[str, Any]]:
-    """The rows of a log.jsonl; lines that cannot be read, such as the last one of a killed run, are passed over."""
+    """The rows of a log.jsonl; lines that cannot be read, such as the last one of a killed run, are passed over.
+
+    >>> import tempfile, pathlib
+    >>> from limen.training import read_log
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "log.jsonl")
+    >>> path.write_text('{"step": 20, "loss": 31.5}\\n{"step": 4')  # the last line of a killed run
+    37
+    >>> read_log(path)
+    [{'step': 20, 'loss': 31.5}]
+    """
     return read_rows(Path(path))[0]
 
 

@@ -120,7 +120,13 @@ class Evaluation:
 
 @dataclass
 class Recipe:
-    """A training run. `limen train --config recipe.yaml --optimiser.lr .05`; any key can be given on the command line."""
+    """A training run. `limen train --config recipe.yaml --optimiser.lr .05`; any key can be given on the command line.
+
+    >>> from limen.training import Recipe
+    >>> recipe = Recipe(out="runs/first", batch_size=128)
+    >>> recipe.margin.name, recipe.head.scale
+    ('AdaFace', 64.0)
+    """
 
     out: str = "runs/limen"  # folder of the log, the checkpoints and the bundle
     epochs: AboveZero = 26.0  # passes over the images; may be a fraction

@@ -34,6 +34,11 @@ def load_recipe(config: str | Path | None = None, overrides: Sequence[str] = (),
     `overrides` may name a class of the user's own, package.module:Class. `config`, which may be another's, may do so with `allow_code`.
 
     Raises LimenError for a file that cannot be read, an unknown key (the nearest known one is named) or a value of the wrong type.
+
+    >>> from limen.training import load_recipe
+    >>> recipe = load_recipe("small/faces", ["--margin.name", "ArcFace", "--optimiser.lr", ".05"])
+    >>> recipe.margin.name, recipe.optimiser.lr, recipe.epochs
+    ('ArcFace', 0.05, 8.0)
     """
     values = {} if config is None else _read(_file_of(config))
     _check_words(overrides)
@@ -41,7 +46,7 @@ def load_recipe(config: str | Path | None = None, overrides: Sequence[str] = (),
     chosen = _parsed(_parser().parse_args, list(overrides), chosen, source="command line: ", given=lambda key: _word(overrides, key))
     for key, kind in known_keys().items():
         if _at(chosen, key) is None and not dataclasses.is_dataclass(kind) and NoneType not in get_args(kind):
-            raise LimenError(f"{config}: {key}: null is no value of it; leave the key out, and it has its default")
+            raise LimenError(f"{config}: {key}: null is not allowed; leave the key out to get its default")
     for key in NAMES_OF_CLASSES:
         if ":" in _at(chosen, key) and not allow_code and _word(overrides, key) is None:
             raise LimenError(

@@ -123,7 +123,13 @@ def make_loader(
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
-    """(x / 255 - MEAN) / STD of (B, H, W, 3) uint8: (B, 3, H, W) float32 in [-1, 1], in channels-last memory."""
+    """(x / 255 - MEAN) / STD of (B, H, W, 3) uint8: (B, 3, H, W) float32 in [-1, 1], in channels-last memory.
+
+    >>> import torch
+    >>> from limen.data import normalise
+    >>> normalise(torch.tensor([[[[0, 255, 255]]]], dtype=torch.uint8)).flatten()
+    tensor([-1.,  1.,  1.])
+    """
     return images.permute(0, 3, 1, 2).float().div_(255).sub_(MEAN).div_(STD)
 
 

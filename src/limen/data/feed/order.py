@@ -37,6 +37,11 @@ class BatchOrder(Part):
 
     Raises:
         LimenError: `batch_size` is no multiple of `world_size`, or larger than `count`.
+
+    >>> from limen.data import BatchOrder
+    >>> order = BatchOrder(count=10, batch_size=4, seed=0, total_steps=4)
+    >>> len(list(order))
+    4
     """
 
     def __init__(

@@ -17,6 +17,13 @@ def make_pairs(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, n
 
     Raises:
         LimenError: `count` is odd, or `labels` hold fewer such pairs.
+
+    >>> import numpy as np
+    >>> from limen.data import make_pairs
+    >>> labels = np.array([0, 0, 1, 1, 2, 2])
+    >>> first, second, same = make_pairs(labels, count=4, seed=0)
+    >>> same, (labels[first] == labels[second])
+    (array([ True, False,  True, False]), array([ True, False,  True, False]))
     """
     if count < 2 or count % 2:
         raise LimenError(f"pairs: {count} cannot be half mated and half non-mated; give an even number from 2")
@@ -32,7 +39,13 @@ def make_pairs(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, n
 
 
 def pairs_of(source: FaceSource, count: int, seed: int, name: str = "pairs") -> PairSet:
-    """make_pairs of the labels of `source` as a PairSet of the images drawn."""
+    """make_pairs of the labels of `source` as a PairSet of the images drawn.
+
+    >>> from limen.data import SyntheticFaces, pairs_of
+    >>> pairs = pairs_of(SyntheticFaces(3, 2), count=4, seed=0)
+    >>> pairs.same
+    array([ True, False,  True, False])
+    """
     first, second, same = make_pairs(source.labels, count, seed)
     used, number = np.unique(np.stack([first, second]), return_inverse=True)
     first, second = number.reshape(2, count)

@@ -24,6 +24,14 @@ class FolderSource:
 
     Raises:
         LimenError: the folder is missing, has no people, has a person without images, or holds folders of people.
+
+    >>> import tempfile, pathlib
+    >>> from limen.data import FolderSource, SyntheticFaces
+    >>> from limen.data.synthetic import save_folder
+    >>> path = save_folder(SyntheticFaces(2, 3), pathlib.Path(tempfile.mkdtemp(), "faces"))
+    >>> faces = FolderSource(path)
+    >>> len(faces), len(faces.class_names), faces.labels
+    (6, 2, array([0, 0, 0, 1, 1, 1]))
     """
 
     def __init__(self, path: str | PathLike[str], size: int = SIZE, on_other_size: str = "refuse", min_images: int | None = None) -> None:

@@ -17,6 +17,11 @@ class SyntheticFaces:
     ranges do not meet hold different people. Image i shows person i // images_per_identity. Each depends only on (seed, person, number of
     the image, difficulty): the same bytes in any order and process with the same OpenCV and numpy. difficulty scales pose, light,
     expression, occlusion and loss of quality; 0 is frontal, neutral and clean, and only the background varies.
+
+    >>> from limen.data import SyntheticFaces
+    >>> faces = SyntheticFaces(identities=3, images_per_identity=2)
+    >>> len(faces), faces.labels, faces.image(0).shape
+    (6, array([0, 0, 1, 1, 2, 2]), (112, 112, 3))
     """
 
     def __init__(

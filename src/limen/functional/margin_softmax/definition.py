@@ -25,7 +25,14 @@ class MarginSoftmax(NamedTuple):
 def margin_softmax_naive(
     features: Tensor, centers: Tensor, labels: Tensor, scale: Tensor | float, gate: Gate | None = None, hardest: int = 0
 ) -> MarginSoftmax:
-    """The definition of `margin_softmax`, written plainly over the whole (B, C) matrix; for tests and for reading."""
+    """The definition of `margin_softmax`, written plainly over the whole (B, C) matrix; for tests and for reading.
+
+    >>> import torch
+    >>> from limen.functional import margin_softmax_naive
+    >>> found = margin_softmax_naive(torch.tensor([[2.0, 0.0]]), torch.eye(2), torch.tensor([0]), scale=64.0)
+    >>> found.target_cosine, found.nearest_negative, found.nearest_negative_index
+    (tensor([1.]), tensor([0.]), tensor([1]))
+    """
     cosine = torch.nn.functional.normalize(features) @ torch.nn.functional.normalize(centers).T  # (B, C)
     target = torch.zeros_like(cosine, dtype=torch.bool)
     rows = (labels >= 0).nonzero().flatten()

@@ -16,5 +16,9 @@ def create_sampler(name: str, **options: Any) -> ClassSampler:
     """The class sampler `name` of SAMPLERS, or "package.module:Class" of one's own.
 
     Raises LimenError for a name or an option that is not known, naming the nearest, and for a value that cannot be meant.
+
+    >>> from limen.heads import create_sampler
+    >>> create_sampler("PartialFC", rate=0.2).share
+    0.2
     """
     return call(f"sampler {name}", find("head.sampler.name", name, SAMPLERS, ClassSampler), options)

@@ -12,6 +12,12 @@ class PartialFC(ClassSampler):
 
     A shard of C centres gives ceil(rate * C) rows, or more if the batch alone has more classes there. Every set of others is equally
     likely. Draws depend on `seed`, the rank and the step, and leave torch's global generator alone.
+
+    >>> import torch
+    >>> from limen.heads import ClassCenters, PartialFC
+    >>> chosen = PartialFC(rate=0.1).select(torch.tensor([3, 7]), ClassCenters(100, 16))
+    >>> len(chosen), {3, 7} <= set(chosen.tolist())
+    (10, True)
     """
 
     def __init__(self, rate: float = 0.1, seed: int = 0):

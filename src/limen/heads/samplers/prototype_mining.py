@@ -48,6 +48,12 @@ class HardPrototypeMining(ClassSampler):
         seed: of the random others and of the approximate graph.
 
     `rebuild_seconds` is the time spent on graphs so far in this process.
+
+    >>> from limen.heads import HardPrototypeMining, MarginHead
+    >>> from limen.margins import ArcFace
+    >>> head = MarginHead(100, 16, ArcFace(), sampler=HardPrototypeMining(queue=8, subset=0.2))
+    >>> head.sampler.queues.shape
+    torch.Size([100, 8])
     """
 
     per_class = ("queues",)
