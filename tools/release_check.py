@@ -102,12 +102,14 @@ def try_in(python: str, wheel: Path, with_torch: bool, oldest: bool, newest: boo
 
 
 def lowest(install: list[str], line: str) -> str:
-    """The requirement at its lowest version; as it is where that has no wheel for this Python."""
-    exact = re.sub(r">=([\d.]+).*", r"==\1", line)
-    tried = subprocess.run([*install, "--dry-run", "--no-deps", "--only-binary", ":all:", exact], capture_output=True, env=environment())
-    if tried.returncode:
-        print(f"  {exact}: no wheel for this Python; {line} instead", flush=True)
-    return line if tried.returncode else exact
+    """The requirement at its lowest version, "4.11" standing for 4.11.0.86 too; as it is where that has no wheel for this Python."""
+    for ending in ("", ".*"):
+        exact = re.sub(r">=([\d.]+).*", rf"==\1{ending}", line)
+        tried = [*install, "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:", exact]
+        if subprocess.run(tried, capture_output=True, env=environment()).returncode == 0:
+            return exact
+    print(f"  {exact}: no wheel for this Python; {line} instead", flush=True)
+    return line
 
 
 def requirements(wheel: Path) -> list[str]:
