@@ -242,6 +242,8 @@ def test_a_list_of_paths_with_a_flag(tmp_path, faces):
     assert pairs.same.tolist() == [True, False]
     assert [pairs.source.locate(k) for k in pairs.second] == [str(faces / "Ann" / "Ann_2.png"), str(faces / "Cy" / "Cy_0010.jpg")]
     assert pairs.people == "joined"
+    windows = open_pairs(write_list(tmp_path, text.replace("/", "\\").replace(" ", "\t").replace("\n", "\r\n")), faces)
+    assert [windows.source.locate(k) for k in windows.second] == [pairs.source.locate(k) for k in pairs.second]
     with pytest.raises(LimenError, match=r"1 of the 2 images in pairs\.txt are missing \(Ann/9\.jpg\)"):
         open_pairs(write_list(tmp_path, "Ann/Ann_0001.jpg Ann/9.jpg 1\n"), faces)
     with pytest.raises(LimenError, match="line 2 has another form"):

@@ -129,7 +129,7 @@ def test_missing_lists_are_named_with_what_they_hold(tmp_path):
     write_lists(tmp_path)
     (tmp_path / "labels.txt").unlink()
     (tmp_path / "empty" / "inner").mkdir(parents=True)
-    with pytest.raises(LimenError, match=r"labels.txt not found in .*Labels.txt holds the person in each image"):
+    with pytest.raises(LimenError, match=r"labels.txt not found in .*labels.txt holds the person in each image"):
         open_benchmark(f"lfw-blufr:{tmp_path}")
     with pytest.raises(LimenError, match=r"blufr_lfw_config.mat not found in .*ten trials of image numbers from 1.*authors' toolkit"):
         open_benchmark(f"lfw-blufr:{tmp_path / 'empty' / 'inner'}")

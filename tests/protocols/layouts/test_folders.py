@@ -93,5 +93,5 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(LimenError, match=r"^folders: .*3.jpg is 250x250, and aligned 112x112 crops are needed"):
         open_benchmark(f"folders:{tmp_path}")
     shutil.rmtree(tmp_path / "probe")
-    with pytest.raises(LimenError, match=r"^folders: probe/ not found in .*Probe/ holds who is looked for"):
+    with pytest.raises(LimenError, match=r"^folders: probe/ not found in .*probe/ holds who is looked for"):
         open_benchmark(f"folders:{tmp_path}")

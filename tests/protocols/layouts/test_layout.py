@@ -33,7 +33,7 @@ def test_a_folder_of_something_else_is_told_what_is_missing(tmp_path, name):
         open_benchmark(f"{name}:{tmp_path / 'here'}")
     message = str(refused.value)
     assert message.startswith(f"{name}: ")
-    assert f"not found in {tmp_path / 'here'}, which holds notes.txt, other/. " in message
+    assert f"not found in {tmp_path / 'here'}, which holds notes.txt, other/; " in message
     assert f"People get it from {layout_of(name).source}." in message
     assert f"`limen protocols {name}`" in message
     assert "\n" not in message
@@ -46,7 +46,7 @@ def test_what_was_found_instead(tmp_path):
         write_lines(tmp_path / "many" / f"{place}.txt", "")
     (tmp_path / "none").mkdir()
     for name, said in (("many", "holds 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more"), ("none", "is empty"), ("many/0.txt", "is a file")):
-        with pytest.raises(LimenError, match=f"which {said}. "):
+        with pytest.raises(LimenError, match=f"which {said}; "):
             open_benchmark(f"tinyface:{tmp_path / name}")
 
 

@@ -135,7 +135,7 @@ def _is_image_file(field: str) -> bool:
 def _find_image(folders: Folders, face: Face) -> Path | None:
     if face.person is None:
         path = folders.root / str(face.image)
-        *parts, last = Path(str(face.image)).parts
+        *parts, last = Path(str(face.image).replace("\\", "/")).parts
         return path if os.path.exists(path) else folders.find(parts, _any_ending(last))
     if isinstance(face.image, str):
         return folders.find([face.person], _any_ending(face.image))

@@ -79,7 +79,7 @@ class Layout:
         """The error of files that are not there: by the usual name of each, and what was found instead."""
         what = "; ".join(f"{_usual(name)} holds {self.holds[name]}" for name in names)
         return LimenError(
-            f"{self.name}: {', '.join(map(_usual, names))} not found in {folder}, which {_inside(folder)}. {what[:1].upper() + what[1:]}. "
+            f"{self.name}: {', '.join(map(_usual, names))} not found in {folder}, which {_inside(folder)}; {what}. "
             f"People get it from {self.source}. {self._all_forms[:1].upper() + self._all_forms[1:]}"
         )
 
