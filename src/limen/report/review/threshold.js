@@ -37,7 +37,7 @@ function choose() {
   Object.entries(kinds).forEach(([name, [, colour, dashes]], k) => {
     const path = shapes[name].map(([a, b, height]) => `L${a.toFixed(1)} ${up(height).toFixed(1)}L${b.toFixed(1)} ${up(height).toFixed(1)}`).join("");
     svg.append(draw("path", { d: `M30 ${HIGH - 30}${path}L${WIDE - 30} ${HIGH - 30}`, fill: colour, "fill-opacity": 0.15, stroke: colour, "stroke-width": 2, "stroke-dasharray": dashes }));
-    svg.append(draw("text", { x: 40, y: 22 + 18 * k }, `${name}${dashes ? " (dashed)" : ""}`));
+    svg.append(draw("text", { x: 40, y: 24 + 28 * k }, `${name}${dashes ? " (dashed)" : ""}`));
   });
   for (let k = 0; k <= 4; k++) svg.append(draw("text", { x: across(low + (high - low) * k / 4) - 14, y: HIGH - 10 }, (low + (high - low) * k / 4).toFixed(2)));
   svg.append(mark);
