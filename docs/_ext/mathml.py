@@ -10,7 +10,10 @@ def _inline(writer, node):
 
 
 def _block(writer, node):
-    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    text = node.astext()
+    aligned = "&" in text or r"\\" in text  # several lines: a table, which docutils aligns at the right
+    drawn = tex2mathml(text, as_block=True) if aligned else tex2mathml(text).replace("<math ", '<math display="block" ', 1)
+    writer.body.append(f'<div class="math">{drawn}</div>')
     raise nodes.SkipNode
 
 

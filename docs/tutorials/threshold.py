@@ -13,6 +13,7 @@ threshold is not a constant: it is found on data, for a false match rate (FMR) t
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from limen import Embedder
 from limen.cli import main
@@ -66,12 +67,13 @@ limen("evaluate calibrated.safetensors --folders others --out others_report --at
 
 (result,) = load_results("others_report/result.json")
 scores = result.curve("histogram").points
-plt.stairs(scores["non_mated"], scores["edges"], label="two people", fill=True, alpha=0.6)
-plt.stairs(scores["mated"], scores["edges"], label="one person", fill=True, alpha=0.6)
+for kind, label in (("non_mated", "two people"), ("mated", "one person")):
+    share = np.array(scores[kind]) / sum(scores[kind])
+    plt.stairs(share, scores["edges"], label=label, fill=True, alpha=0.6)
 for name, threshold in result.operating_points.items():
     plt.axvline(threshold, color="black", linestyle=":" if name.endswith("0.001") else "--", label=f"threshold, {name}")
 plt.xlabel("cosine")
-plt.ylabel("share of pairs")
+plt.ylabel("share of the pairs of a kind")
 plt.title("Scores of pairs of one person and of two people, with both thresholds")
 plt.legend()
 plt.show()
