@@ -10,10 +10,7 @@ def _inline(writer, node):
 
 
 def _block(writer, node):
-    text = node.astext()
-    aligned = "&" in text or r"\\" in text  # several lines: a table, which docutils aligns at the right
-    drawn = tex2mathml(text, as_block=True) if aligned else tex2mathml(text).replace("<math ", '<math display="block" ', 1)
-    writer.body.append(f'<div class="math">{drawn}</div>')
+    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode
 
 
