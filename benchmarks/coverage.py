@@ -11,6 +11,7 @@ over the simulations, for mean - std depends on the size of the set.
 """
 
 import argparse
+from dataclasses import dataclass
 
 import numpy as np
 from machine import append_row
@@ -146,6 +147,19 @@ def unit(features):
     return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """A source of images that nobody reads."""
+
+    numbers: range
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def locate(self, index):
+        return f"image {index}"
+
+
 def judged(runner, features):
     return runner.judge(Table(features, np.ones(len(features)), np.empty((0, len(features))), {}), {})
 
@@ -159,7 +173,7 @@ def of_blufr(random, people, replicates, seed):
         test = np.flatnonzero(np.isin(person, chosen))
         gallery = PROBES * chosen[: people // 4]
         trials.append(Trial(test, gallery, np.setdiff1d(test, gallery)))
-    task = TrialSet("blufr", range(len(features)), person, trials)
+    task = TrialSet("blufr", Numbered(range(len(features))), person, trials)
     result = judged(Blufr(task, far=(1e-2, 1e-1), replicates=replicates, seed=seed), features)
     tests, strangers = people // 2 * PROBES, people // 4 * PROBES  # events of one trial: the trials share people
     found = {}
@@ -174,7 +188,7 @@ def of_blufr(random, people, replicates, seed):
 def of_megaface(random, people, replicates, seed):
     features, person = faces(random, people, PROBES)
     task = DistractorSet(
-        "megaface", range(len(features) + len(OTHERS)), np.arange(len(features)), person, len(features) + np.arange(len(OTHERS))
+        "megaface", Numbered(range(len(features) + len(OTHERS))), np.arange(len(features)), person, len(features) + np.arange(len(OTHERS))
     )
     runner = MegaFaceChallenge(task, ranks=(1, 10), far=(1e-4, 1e-3), replicates=replicates, seed=seed)
     (result,) = judged(runner, np.concatenate([features, OTHERS]))
