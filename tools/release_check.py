@@ -71,9 +71,9 @@ def check(wheel: Path) -> None:
 
 
 def sources() -> list[Path]:
-    """The files of the package: code, templates, recipes, and the marker of types."""
+    """The files of the package: code, templates, the pages of review, recipes, and the marker of types."""
     files = [path for path in (ROOT / "src" / "limen").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    strange = [path for path in files if path.suffix not in (".py", ".j2", ".typed", ".yaml")]
+    strange = [path for path in files if path.suffix not in (".py", ".j2", ".html", ".js", ".css", ".typed", ".yaml")]
     assert not strange, f"no data belongs into the package: {strange}"
     return files
 

@@ -246,7 +246,7 @@ def test_damaged_galleries_are_refused_in_one_line(capsys, home, case):
 
 def test_wrong_words_are_refused(capsys, home):
     assert "a cosine lies between -1 and 1" in failure(capsys, home, home / "probe", "--threshold", "40")
-    assert "at least one entry" in failure(capsys, home, home / "probe", "--threshold", "0.4", "--best", "0")
+    assert "--best 0: give 1 or more" in failure(capsys, home, home / "probe", "--threshold", "0.4", "--best", "0")
     assert "--fpir 2: must lie between 0 and 1" in failure(capsys, home, home / "probe", "--fpir", "2")
     assert "it has no operating point; give --threshold or --fpir, or run `limen calibrate`" in failure(capsys, home, home / "probe")
 

@@ -145,9 +145,10 @@ def test_a_calibration_knows_another_models_measure_by_its_weights_not_by_its_pa
 
 def test_calibrating_says_what_the_numbers_are_too_few_for(capsys, folder, tmp_path):
     found = calibrated_of(capsys, *calibrating(folder, "judge", "--out", str(tmp_path / "out.safetensors")))
-    few, constant = found["remarks"]
+    few, people, constant = found["remarks"]
     assert few.startswith(f"The threshold rests on {found['calibration']['false_matches']} false matches; 30 make it dependable")
     assert few.endswith("300 non-mated pairs at an FMR of 0.1.")
+    assert people.startswith(f"The intervals rest on {PEOPLE} people")
     assert constant.startswith("That the expected FNMR falls with the score at all is not shown")  # an untrained head
 
 

@@ -92,7 +92,7 @@ def test_error_versus_discard_takes_none_of_them(tasks, words):
 
 
 def test_two_words_for_one_rate(tasks):
-    with pytest.raises(LimenError, match="--far and --fmr are two words"):
+    with pytest.raises(LimenError, match="--far and --fmr both set the rates"):
         judged([tasks["xqlfw"]], "--far 0.1 --fmr 0.2")
     (runner,) = judged([tasks["xqlfw"]], "--fmr 0.2")
     np.testing.assert_array_equal(runner.far, [0.2])

@@ -131,7 +131,7 @@ def test_equal_classes_have_no_correlation_to_log(faces, tmp_path):
 def test_adaptive_sampling_leaves_a_table_of_suspects(faces, tmp_path):
     bundle = train(recipe(faces, tmp_path / "run", epochs=6, data=ADAPTIVE), quiet=True)
     with open(bundle.parent / "suspects.csv", newline="") as file:
-        assert next(csv.reader(file)) == ["index", "file", "person", "score", "weight", "looks"]
+        assert next(csv.reader(file)) == ["index", "file", "person", "score", "weight", "looks", "nearest", "nearest_cosine"]
     logged = [row for row in read_log(bundle.parent / "log.jsonl") if "weight_counts" in row]
     assert logged
     assert all(sum(row["weight_counts"]) == PEOPLE * IMAGES for row in logged)

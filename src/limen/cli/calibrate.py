@@ -167,7 +167,7 @@ def _remarks(points: tuple[OperatingPoint, ...], calibration: Calibration | None
         if point.false_matches < DEPENDABLE
     ]
     if points and points[0].people < PEOPLE:
-        remarks.append(f"The intervals rest on {points[0].people} people; from {PEOPLE} on they hold the truth as often as they say.")
+        remarks.append(f"The intervals rest on {points[0].people} people; of fewer than {PEOPLE} they are often too narrow.")
     if not all(point.people_sha256 for point in points):
         remarks.append("The data names nobody: whether other data holds the same people cannot be told later.")
     if calibration is not None and calibration.may_be_constant:
