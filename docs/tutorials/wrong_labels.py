@@ -72,7 +72,8 @@ plt.show()
 # ------------------------
 # It is a list to look through, not one to delete. On real faces about half of it are wrong labels (see
 # :doc:`/RESULTS`); the rest are hard images of the right person, which a model needs. Look at each image beside others
-# of its folder. Move it to the right person or remove it. Then train again.
+# of its folder: ``limen review runs/mixed/suspects.csv --out page.html`` writes a page for that, and ``limen data apply``
+# writes the corrected data. Then train again.
 #
 # If the run ends with *adaptive sampling never began*, it was too short: train longer, or lower ``period``,
 # ``start_epoch`` or ``start_accuracy`` under ``--data.sampling.options``.

@@ -82,7 +82,8 @@ def threshold_at_fpir(gallery: PeopleGallery, fpir: float, seed: int = 0) -> met
     searching = np.arange(count) if count <= SEARCHED else np.sort(np.random.default_rng(seed).choice(count, SEARCHED, replace=False))
     if fpir * len(searching) < 1:
         people = f"{count:,} people" if count <= SEARCHED else f"{SEARCHED:,} of its people"
-        raise LimenError(f"--fpir {fpir:g}: needs {int(np.ceil(1 / fpir)):,} people who search the others, and it has {people}; raise it")
+        needed = f"needs {int(np.ceil(1 / fpir)):,} people who search the others, and it has {people}"
+        raise LimenError(f"--fpir {fpir:g}: {needed}; give a higher rate, or a --threshold")
     if count < 2:
         raise LimenError("--fpir: one person has nobody to be taken for; give --threshold")
     found = metrics.search(gallery.vectors[searching], searching, gallery.vectors, np.arange(count))
