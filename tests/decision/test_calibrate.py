@@ -42,7 +42,7 @@ def test_folders_are_compared_in_all_pairs(capsys, home):
     points = open_model(model).operating_points
     assert [point.summary for point in points] == found["operating_points"]
     assert found["calibration"] is None  # it has no quality
-    assert "The intervals rest on 8 people; from 50 on" in " ".join(found["remarks"])
+    assert "The intervals rest on 8 people; of fewer than 50" in " ".join(found["remarks"])
     for point in points:
         assert (point.mated, point.non_mated, point.people) == (same.sum(), (~same).sum(), 8)
         assert (score[~same] >= point.threshold).sum() == point.false_matches <= point.fmr * point.non_mated
