@@ -20,11 +20,7 @@ lint: .venv/installed
 test: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-.venv/installed-docs: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
-	touch $@
-
-docs: .venv/installed-docs
+docs: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/site
 
 release-check: .venv/installed
