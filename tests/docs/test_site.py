@@ -28,7 +28,8 @@ DOCS, SOURCE = ROOT / "docs", ROOT / "src" / "limen"
 NEEDED = ("sphinx", "myst_parser", "pydata_sphinx_theme", "sphinx_gallery", "sphinx_design")
 ELLIPSIS = "…"
 SCRIPTS = ("LOG.md", "RESULTS.md")  # which name the options of benchmarks
-OF_OTHERS = {"--section.key", "--nproc-per-node", "--opt_out"}  # a placeholder, torchrun's and OpenVINO's
+OF_OTHERS = {"--section.key", "--opt_out", "--nproc-per-node", "--no-python"}  # a placeholder, OpenVINO's and torchrun's
+OF_OTHERS |= {"--array", "--requeue", "--gpus"}  # SLURM's
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@
   limen embed model.safetensors people/ --templates --pool quality --min-quality 0.3 --out gallery.npz
   limen embed model.onnx people/ --templates --quality sharpness --min-quality 40 --out gallery.npz
   limen embed model.safetensors people/ --templates --min-quality 5% --out gallery.npz
+  limen embed model.safetensors shards/ --shard 0/64 --out vectors/
 
 With --templates each folder in DIR is a person, and so is a DIR that holds images itself. The file has vectors (T, D), one a person:
 the mean of the unit vectors of the person's images, itself made a unit vector; templates (T,), the names; images (T,), how many are
@@ -19,12 +20,18 @@ Images that cannot be read or measured are left out, counted and named; with --m
 (refused_files, refused_quality). --min-quality 5% refuses images below the 5th percentile of the reference images or, without such a
 calibration, of the images given. `made_by` is a JSON text of model, quality and rules. A person of whom no image is left failed to enrol:
 reported, and not in the file.
+
+--shard i/n is for sets that are too large for one process: n jobs, i from 0, write one Parquet file (id, vector of float16, norm, quality,
+error) for each .tar, .zip or .parquet file in a folder, or for every 10,000 images of anything else. Run a job again after a kill: what is
+there is left alone.
 """
 
 import argparse
 import math
 from typing import Any
 
+from limen.cli.embed_shards import job_of, run_shards
+from limen.cli.embed_shards import text as text_of_shards
 from limen.cli.inference import add_inference_arguments, alignment_of, inference_options, model_options, open_faces
 from limen.cli.progress import progress_bar
 from limen.data import list_images
@@ -43,7 +50,8 @@ PERCENTILE = "percentile of the quality"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle that limen wrote, or an ONNX file")
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR", help="aligned images, with --detector photos, or folders of them")
-    parser.add_argument("--out", required=True, metavar="FILE.npz")
+    parser.add_argument("--out", required=True, metavar="FILE.npz|DIR")
+    parser.add_argument("--shard", type=job_of, metavar="i/n", help="embed part i (from 0) of n, into Parquet files in the folder --out")
     parser.add_argument("--no-flip", action="store_true", help="embed the image alone, without its mirror image")
     parser.add_argument("--resize", action="store_true", help="resize images of another size than the model's, instead of refusing them")
     parser.add_argument("--templates", action="store_true", help="one vector for each person: each folder in DIR")
@@ -70,6 +78,8 @@ def _gate(word: str) -> dict[str, float]:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    if options.shard:
+        return run_shards(options)
     if options.pool and not options.templates:
         raise LimenError("--pool: it says how to make one vector of several images; add --templates")
     people = people_of(options.images) if options.templates else None
@@ -115,6 +125,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def text(result: dict[str, Any]) -> str:
+    if "shards" in result:
+        return text_of_shards(result)
     lists = {
         "images could not be used": result["failures"],
         "images were refused": [f"{row['file']}: {result['quality']} {row['quality']:.4g}" for row in result.get("refused", [])],

@@ -1,0 +1,85 @@
+"""`limen embed --shard i/n`: one of n jobs, each of which embeds its part of a set that is too large for one process."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from limen.cli.inference import alignment_of, inference_options, model_options, open_faces
+from limen.cli.progress import progress_bar
+from limen.data import ImageSource, list_images
+from limen.data.source import open_source, reader_of
+from limen.errors import LimenError
+from limen.inference.measures import create_measure, measure_identity
+from limen.inference.shards import Shard, embed_shards, shards_of_files, shards_of_images
+from limen.models.model import open_model
+
+FILES = (".tar", ".zip", ".parquet", ".arrow")  # in a folder of these each is a shard
+
+
+def job_of(word: str) -> tuple[int, int]:
+    """(i, n) of "i/n". Raises ArgumentTypeError."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", word)
+    job = (int(found[1]), int(found[2])) if found else (0, 0)
+    if job[0] >= job[1]:
+        raise argparse.ArgumentTypeError(f"{word!r} is no job; the first of four is 0/4 and the last 3/4")
+    return job
+
+
+def run_shards(options: argparse.Namespace) -> dict[str, Any]:
+    for name in ("templates", "pool", "min_quality"):
+        if getattr(options, name):
+            raise LimenError(f"--{name.replace('_', '-')}: needs all images at once; leave it out with --shard")
+    out = Path(options.out)
+    if out.suffix == ".npz" or out.is_file():
+        raise LimenError(f"{out}: --shard writes a Parquet file for each shard; give --out a folder")
+    embedder = open_model(options.model, **model_options(options))
+    spec = options.quality or ("quality" if embedder.has_quality else None)
+    measure = create_measure(spec, embedder=embedder, **model_options(options)) if spec else None
+    shards, root, switches = _shards(options, embedder.preprocessing.size)
+    made_by = {"flip": not options.no_flip, "resize": options.resize, **switches}
+    made_by |= {"quality": measure_identity(spec, measure, embedder)} if spec and measure else {}
+    reading = {"flip": False if options.no_flip else None, **inference_options(options)}
+    with progress_bar("embedding") as bar:
+        done = embed_shards(
+            embedder,
+            shards,
+            out,
+            options.shard,
+            measure,
+            root=root,
+            made_by=made_by,
+            progress=lambda name, images, total: bar(images, total),
+            **reading,
+        )
+    return {"out": options.out, "job": "{}/{}".format(*options.shard), **done, "model_sha256": embedder.description["model_sha256"]}
+
+
+def _shards(options: argparse.Namespace, size: int) -> tuple[list[Shard], str, dict[str, Any]]:
+    """The shards, what their images' names begin with, and how the faces were aligned."""
+    paths = [Path(path) for path in options.images]
+    path = paths[0]
+    inside = [file for file in path.iterdir() if file.suffix.lower() in FILES] if path.is_dir() else []
+    if len(paths) == 1 and (inside or reader_of(path) != "folder"):
+        if options.detector or options.faces:
+            raise LimenError(f"{path}: --detector reads photos in folders; unpack it, or align first with limen data align")
+        on_other_size = "resize" if options.resize else "refuse"
+
+        def opened(file: Path) -> ImageSource:
+            return open_source(reader_of(file), file, size=size, on_other_size=on_other_size)
+
+        return (shards_of_files(inside, opened) if inside else shards_of_images(opened(path))), f"{path}/", {}
+    source = open_faces(list_images(paths), size, options)
+    return shards_of_images(source), f"{path}/" if len(paths) == 1 else "", alignment_of(source)
+
+
+def text(result: dict[str, Any]) -> str:
+    listed = [f"  {row}" for row in result["failures"][:10]]
+    lines = [f"{len(result['failures'])} images could not be used; the column error has them all:", *listed] if listed else []
+    lines.append(
+        f"job {result['job']}: {len(result['done'])} shards of {result['images']} images embedded, {len(result['earlier'])} were there"
+    )
+    left = result["shards"] - result["complete"]
+    others = f"; {left} left to other jobs" if left else ""
+    lines.append(f"{result['complete']} of {result['shards']} shards are in {result['out']}{others}")
+    return "\n".join(lines)
