@@ -42,6 +42,7 @@ ONLY_HERE = {  # package -> the only places that may import it
     "openvino": {"models/graphs/openvino.py"},
     "huggingface_hub": {"models/hub.py"},
     "safetensors": {"models/bundle.py", "models/releases/published_file.py", "files.py", "training/checkpoint/tensors.py"},
+    "ray": {"inference/ray_data.py"},
     "pyarrow": {"inference/shards.py"},
     "matplotlib": {"report/canvas.py", "report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},

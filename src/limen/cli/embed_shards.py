@@ -7,14 +7,11 @@ from typing import Any
 
 from limen.cli.inference import alignment_of, inference_options, model_options, open_faces
 from limen.cli.progress import progress_bar
-from limen.data import ImageSource, list_images
-from limen.data.source import open_source, reader_of
+from limen.data import list_images
 from limen.errors import LimenError
 from limen.inference.measures import create_measure, measure_identity
-from limen.inference.shards import Shard, embed_shards, shards_of_files, shards_of_images
+from limen.inference.shards import Shard, embed_shards, shards_of, shards_of_images
 from limen.models.model import open_model
-
-FILES = (".tar", ".zip", ".parquet", ".arrow")  # in a folder of these each is a shard
 
 
 def job_of(word: str) -> tuple[int, int]:
@@ -58,19 +55,11 @@ def run_shards(options: argparse.Namespace) -> dict[str, Any]:
 def _shards(options: argparse.Namespace, size: int) -> tuple[list[Shard], str, dict[str, Any]]:
     """The shards, what their images' names begin with, and how the faces were aligned."""
     paths = [Path(path) for path in options.images]
-    path = paths[0]
-    inside = [file for file in path.iterdir() if file.suffix.lower() in FILES] if path.is_dir() else []
-    if len(paths) == 1 and (inside or reader_of(path) != "folder"):
-        if options.detector or options.faces:
-            raise LimenError(f"{path}: --detector reads photos in folders; unpack it, or align first with limen data align")
-        on_other_size = "resize" if options.resize else "refuse"
-
-        def opened(file: Path) -> ImageSource:
-            return open_source(reader_of(file), file, size=size, on_other_size=on_other_size)
-
-        return (shards_of_files(inside, opened) if inside else shards_of_images(opened(path))), f"{path}/", {}
+    root = f"{paths[0]}/" if len(paths) == 1 else ""
+    if len(paths) == 1 and not options.detector and not options.faces:
+        return shards_of(paths[0], size, "resize" if options.resize else "refuse"), root, {}
     source = open_faces(list_images(paths), size, options)
-    return shards_of_images(source), f"{path}/" if len(paths) == 1 else "", alignment_of(source)
+    return shards_of_images(source), root, alignment_of(source)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ left alone, so a job that was killed is run again as it was.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from limen.data.source import ImageSource
+from limen.data import FileSource, list_images
+from limen.data.source import ImageSource, open_source, reader_of
 from limen.errors import LimenError
 from limen.files import atomic_write, open_plain_file, parse_json, plain
 from limen.inference.table import Progress, Table, embed_images, without_quality
@@ -23,6 +24,7 @@ from limen.models.model import Model
 from limen.quality import QualityMeasure
 
 IMAGES = 10_000  # of a shard, where the input is in one piece
+FILES = (".tar", ".zip", ".parquet", ".arrow")  # in a folder of these each is a shard
 KEY = b"limen"  # of a file's metadata: what made it, as JSON
 
 
@@ -35,12 +37,24 @@ class Shard:
     open: Callable[[], ImageSource]
 
 
-def shards_of_files(files: Iterable[Path], open_file: Callable[[Path], ImageSource]) -> list[Shard]:
-    """A shard for each file. Raises LimenError where two have one name but for the suffix."""
-    files = sorted(files)
+def shards_of(path: Path, size: int, on_other_size: str = "refuse") -> list[Shard]:
+    """The shards of aligned faces: each file in a folder of FILES, or every IMAGES images of anything else that a reader reads.
+
+    Args:
+        size, on_other_size: as of FolderSource.
+
+    Raises LimenError for two files of one name but for the suffix, or a path that cannot be read.
+    """
+
+    def opened(file: Path) -> ImageSource:
+        return open_source(reader_of(file), file, size=size, on_other_size=on_other_size)
+
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in FILES) if path.is_dir() else []
     if len({file.stem for file in files}) < len(files):
-        raise LimenError(f"{files[0].parent}: two files of one name but for the suffix; rename one, for each gives NAME.parquet")
-    return [Shard(file.stem, file.stat().st_size, lambda file=file: open_file(file)) for file in files]  # type: ignore[misc]
+        raise LimenError(f"{path}: holds two files of one name but for the suffix; rename one, for each gives NAME.parquet")
+    if files:
+        return [Shard(file.stem, file.stat().st_size, lambda file=file: opened(file)) for file in files]  # type: ignore[misc]
+    return shards_of_images(FileSource(list_images([path]), size, on_other_size) if reader_of(path) == "folder" else opened(path))
 
 
 def shards_of_images(source: ImageSource) -> list[Shard]:
