@@ -18,6 +18,20 @@ def _seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(params=["blocks", "tiles"])
+def way(request, monkeypatch):
+    """Both forms of the pass over the centres obey every law; that in tiles is here computed by the kernels' twins, in tiles that fit any
+    block."""
+    from limen.functional.margin_softmax import kernels, tiled
+    from limen.functional.margin_softmax.kernels import twins
+
+    if request.param == "tiles":
+        monkeypatch.setattr(kernels, "choose", lambda *_: twins)
+        for room in (tiled, twins):
+            monkeypatch.setattr(room, "TILE", 1)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real faces; tests that use it carry the marker `realdata` and are skipped where it is absent."""

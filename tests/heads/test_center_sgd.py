@@ -8,6 +8,7 @@ from limen.functional.margin_softmax import blocks
 from limen.heads import CenterSGD
 
 B, C, D = 6, 30, 8
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def head_of(dtype=torch.float64, **options):

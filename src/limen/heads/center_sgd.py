@@ -1,11 +1,14 @@
 """SGD of the class centres inside the backward pass, a block at a time: no (C, D) gradient ever exists."""
 
-from functools import partial
+from functools import cached_property
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from limen.functional.margin_softmax.blocks import Rows, Update
+from limen.functional.margin_softmax.blocks import Rows
+from limen.functional.margin_softmax.kernels import CenterState
 from limen.heads.centers import ClassCenters
 
 
@@ -38,17 +41,32 @@ class CenterSGD:
         self.momentum, self.weight_decay = momentum, weight_decay
         self.velocity = torch.zeros_like(self.weight.data) if momentum else None
         self._noise: Tensor | None = None
+        self._state: CenterState | None = None
+        self._made_of: tuple[Any, ...] = ()
 
-    def at(self, lr: float) -> Update:
+    def at(self, lr: float | Tensor) -> "CenterUpdate":
         """The update of one backward pass, at this learning rate."""
-        return partial(self._move, lr)
+        return CenterUpdate(self, lr)
+
+    def state_for(self, kernels: ModuleType, dtype: torch.dtype) -> CenterState:
+        """The centres with what products in `dtype` read of them. Updates keep it up to date; it is made anew where the centres were
+        changed otherwise, to the bit as the updates leave it, and is no part of a checkpoint."""
+        weight = self.weight
+        made_of = kernels, dtype, weight.dtype, weight.device, weight._version, weight.untyped_storage()._cdata
+        if self._state is None or self._made_of != made_of:
+            values, exact = weight.data, torch.promote_types(dtype, torch.float32)
+            shadow = None if weight.dtype == dtype else torch.empty_like(values, dtype=dtype)
+            self._state = CenterState(values, self.velocity, shadow, values.new_empty(len(values), dtype=exact))
+            kernels.refresh(self._state)
+            self._made_of = made_of
+        return self._state
 
     @torch.no_grad()
-    def _move(self, lr: float, rows: Rows, value: Tensor, gradient: Tensor, finite: Tensor) -> None:
+    def move(self, lr: float | Tensor, rows: Rows, value: Tensor, gradient: Tensor, finite: Tensor) -> None:
         """One step of the centres at `rows`, given their values and gradient (n, D), both overwritten. Where `finite` () is False the
         gradient is 0, and selecting a decay of 0, a momentum of 1 and a rate of 0 leaves centres and momenta as they are."""
         chosen = ((self.weight_decay, 0.0), (self.momentum, 1.0), (lr, 0.0))
-        decay, momentum, rate = (torch.where(finite, value.new_full((), moving), still) for moving, still in chosen)
+        decay, momentum, rate = (torch.where(finite, scalar(moving, value), still) for moving, still in chosen)
         if self.weight_decay:
             gradient.addcmul_(value, decay)
         velocity = gradient
@@ -90,6 +108,37 @@ class CenterSGD:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         if self.velocity is not None:
             self.velocity.copy_(state["velocity"])
+
+
+def scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """() on the device, without a copy from the host, for which a step would wait."""
+    return value.to(like.dtype) if isinstance(value, Tensor) else like.new_full((), value)
+
+
+class CenterUpdate:
+    """One step of `sgd` at a learning rate, inside one backward pass: a block of rows at a time, or, with kernels, by `state`."""
+
+    def __init__(self, sgd: CenterSGD, lr: float | Tensor):
+        self.sgd, self.rate = sgd, lr
+        self.momentum, self.weight_decay = sgd.momentum, sgd.weight_decay
+        self.state: CenterState = CenterState(sgd.weight.data, sgd.velocity, None, sgd.weight.data[:0, 0])
+
+    def __call__(self, rows: Rows, value: Tensor, gradient: Tensor, finite: Tensor) -> None:
+        self.sgd.move(self.rate, rows, value, gradient, finite)
+
+    def products(self, kernels: ModuleType, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """(C, D) the centres in `dtype`, and (C,) 1 / |W_j| of those values."""
+        self.state = self.sgd.state_for(kernels, dtype)
+        return self.state.weight if self.state.shadow is None else self.state.shadow, self.state.inverse_norm
+
+    @cached_property
+    def lr(self) -> Tensor:
+        return scalar(self.rate, self.state.inverse_norm)
+
+    @cached_property
+    def seed(self) -> Tensor:
+        """() int64 on the device, of the stochastic rounding."""
+        return torch.randint(1 << 31, (), device=self.sgd.weight.device)
 
 
 def update_memory(strip: int, size: int, center_bytes: int, in_place: bool) -> int:

@@ -55,7 +55,7 @@ class HeadSetup:
     @property
     def strip(self) -> int:
         """Centres that are updated together."""
-        return strip_size(self.size, FLOAT, self.device_type, min(block_size(self.batch, FLOAT, self.device_type), self.active))
+        return strip_size(self.size, FLOAT, self.device_type, min(block_size(self.batch, self.device_type), self.active))
 
     @property
     def shares(self) -> Shares:

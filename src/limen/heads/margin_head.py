@@ -14,6 +14,7 @@ from limen.heads.samplers.base import ClassSampler
 from limen.margins import Margin
 
 IMPLEMENTATIONS = ("auto", "dense", "chunked")
+PRECISIONS = ("float32", "tf32", "bf16")
 
 
 class HeadOutput(NamedTuple):
@@ -50,6 +51,7 @@ class MarginHead(nn.Module):
             global batch, features the rows of it that are theirs, and AdaFace's and CurricularFace's averages are the global batch's.
             ElasticFace draws for the global batch on every rank, for which torch's generators have to be in one state.
         dtype: of the centres, float32 or bfloat16.
+        precision: of the products, "float32", "tf32" or "bf16"; their sums are float32. On CUDA the last two use tensor cores.
 
     A batch in which a feature is not finite has a loss of NaN, and nothing that lasts learns from it: neither the centres and momenta that
     `update` moves, nor AdaFace's and CurricularFace's averages, and its spoilt rows enter no queue of a sampler. `limen train` ends there
@@ -75,15 +77,20 @@ class MarginHead(nn.Module):
         implementation: str = "auto",
         group: Group | None = None,
         dtype: torch.dtype = torch.float32,
+        precision: str = "float32",
     ):
         super().__init__()
         if implementation not in IMPLEMENTATIONS:
             raise ValueError(f"implementation={implementation!r} is not one of {', '.join(map(repr, IMPLEMENTATIONS))}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r} is not one of {', '.join(map(repr, PRECISIONS))}")
+        if precision == "tf32" and dtype == torch.bfloat16:
+            raise ValueError("precision='tf32' needs float32 centres; 'bf16' reads bfloat16 centres as they are")
         self.centers = ClassCenters(num_classes, embedding_size, group, dtype)
         self.margin = margin
         self.scale = scale
         self.sampler = sampler
-        self.implementation = implementation
+        self.implementation, self.precision = implementation, precision
         self.group = group
         if sampler is not None:
             sampler.prepare(self.centers)
@@ -139,6 +146,7 @@ class MarginHead(nn.Module):
             update=update,
             complete=complete,
             hardest=0 if sampler is None else sampler.hardest,
+            precision=self.precision,
         )
         if group is not None:
             found = _over_ranks(found, centers.first, group)

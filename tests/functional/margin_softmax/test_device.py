@@ -10,6 +10,8 @@ from limen.functional.margin_softmax import blocks
 from limen.heads import CenterSGD, ClassCenters
 from limen.margins import MARGINS, create_margin
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def gate(target_cosine):
     return target_cosine - 0.3, target_cosine.new_tensor(0.4)

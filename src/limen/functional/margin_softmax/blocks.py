@@ -1,6 +1,7 @@
 """The class centres that take part in a step, a block of them at a time, in the precision of the products."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,14 +16,15 @@ KEPT_BYTES_ELSEWHERE = 2 << 30
 CPU_BLOCK = 4096  # classes: 2 MiB of logits at B = 128, which stay in the second-level cache of two cores
 CPU_STRIP_BYTES = 1 << 20  # of a block's gradient, which is finished strip by strip while it is in the cache
 GROUP = 64  # classes whose maximum is taken together; the last ones, if fewer, are a block of their own
-SCRATCH_BYTES = 32 << 20  # a block of logits on other devices
+SCRATCH_BYTES = 32 << 20  # of logits of the hardest negatives on other devices
+BLOCKS_ELSEWHERE = ((256, 16896), (2047, 8448), (1 << 62, 4224))  # (batch up to, classes): multiples of 66 tiles of 128, for 132 processors
 
 
-def block_size(batch: int, element_size: int, device_type: str) -> int:
+def block_size(batch: int, device_type: str) -> int:
     """Classes that are worked on together."""
     if device_type == "cpu":
         return CPU_BLOCK
-    return max(CPU_BLOCK, SCRATCH_BYTES // (element_size * max(1, batch)) // GROUP * GROUP)
+    return next(classes for most, classes in BLOCKS_ELSEWHERE if batch <= most)
 
 
 def strip_size(size: int, element_size: int, device_type: str, block: int) -> int:
@@ -49,7 +51,7 @@ class CenterBlocks:
         self.centers, self.labels, self.active, self.dtype = centers, labels, active, dtype
         self.count = len(centers) if active is None else len(active)
         self.position = labels if active is None else torch.where(labels >= 0, torch.searchsorted(active, labels), -1)
-        self.size = block_size(len(labels), dtype.itemsize, centers.device.type)
+        self.size = block_size(len(labels), centers.device.type)
         self.group = GROUP if self.size % GROUP == 0 else self.size
         self.whole = self.count // self.group * self.group  # classes in whole groups; the others are the last block
         self.ranges = [(first, min(first + self.size, self.whole)) for first in range(0, self.whole, self.size)]
@@ -57,6 +59,7 @@ class CenterBlocks:
             self.ranges.append((self.whole, self.count))
         self.width = min(self.size, self.count)  # of the largest block
         self.strip = strip_size(centers.shape[1], dtype.itemsize, centers.device.type, self.width)
+        self.operands: Any = None  # of the pass in tiles
         self._fetched: Tensor | None = None  # memory of a block, where it is not the centres' own
         self._gradient: Tensor | None = None
 

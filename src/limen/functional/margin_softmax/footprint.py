@@ -22,7 +22,7 @@ def pass_memory(
         in_place: whether the centres take part where they lie: all of them, in the precision of the products.
     """
     kept = kept_classes(implementation, count, batch, element_size, device_type)
-    block = min(block_size(batch, element_size, device_type), count)
+    block = min(block_size(batch, device_type), count)
     logits = (kept < count or hardest) + 4 * gated  # (B, block): what is not kept, and what the gate makes
     fetched = 0 if in_place else block
     gradient = 2 * strip_size(size, element_size, device_type, block)  # of the centres, and its product with them

@@ -1,7 +1,7 @@
 """The forward pass: one walk over the blocks of classes with running maxima and sums, which leaves exponentials for the backward pass."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ class Options(NamedTuple):
     complete: Callable[[Tensor], Tensor] | None
     kept: int  # classes whose exponentials stay for the backward pass
     hardest: int
+    precision: str  # of the products
+    kernels: Any  # what computes the pass in tiles; None: the pass in blocks
+    safe_scale: float | None  # the scale, where exponentials need no maximum: one number of at most 64, and no gate
 
 
 class Rest(NamedTuple):
@@ -28,7 +31,7 @@ class Rest(NamedTuple):
     logsumexp: Tensor  # (B,)
     mean_logit: Tensor | None  # (B,) of the gated x under the softmax of the negatives, where scale and gate ask for it
     inverse_norm: Tensor  # (A,) 1 / |W_j|
-    offsets: Tensor  # (blocks, B): the running maxima that the exponentials of a block are relative to
+    offsets: Tensor  # (blocks, B): the running maxima that the exponentials of a block are relative to; (B,) of the pass in tiles
     threshold: Tensor | None
     shift: Tensor | None
 
@@ -44,11 +47,7 @@ def forward_pass(
     batch, hardest = len(features), options.hardest
     blocks = CenterBlocks(centers, labels, options.active, features.dtype)
     direction, scaled, unsound = scaled_directions(features, scale)
-    own = blocks.own()  # (B, D)
-    target_cosine = (direction * direction_of(own, own.norm(dim=1, keepdim=True))).sum(1) * (labels >= 0)
-    whole_target = target_cosine if options.complete is None else options.complete(target_cosine)
-    threshold, shift = (None, None) if options.gate is None else options.gate(whole_target.masked_fill(unsound, torch.nan))
-
+    target_cosine, whole_target, threshold, shift = target_cosines(blocks, direction, options, unsound)
     inverse_norm = features.new_empty(blocks.count)
     nearest = torch.full_like(scale, absent(scale.dtype))  # running maximum of x
     nearest_index = torch.zeros_like(labels)
@@ -86,10 +85,26 @@ def forward_pass(
     nearest = torch.where(alone, -torch.inf, nearest / scale)
     whole = buffer if options.kept >= blocks.count else None
     found = hardest_negatives(hardest, peaks, blocks, whole, scaled, inverse_norm, scale, whole_target)
-    target_cosine, logsumexp, nearest = (vector.masked_fill(unsound, torch.nan) for vector in (target_cosine, logsumexp, nearest))
-    outputs = MarginSoftmax(target_cosine, logsumexp, nearest, blocks.rows(nearest_index), *found)
+    outputs = masked(MarginSoftmax(target_cosine, logsumexp, nearest, blocks.rows(nearest_index), *found), unsound)
     kept_offsets = torch.stack(offsets) if offsets else scale.new_empty(0, batch)
-    return outputs, blocks, Rest(target_cosine, logsumexp, mean_logit, inverse_norm, kept_offsets, threshold, shift), buffer
+    return outputs, blocks, Rest(*outputs[:2], mean_logit, inverse_norm, kept_offsets, threshold, shift), buffer
+
+
+def target_cosines(
+    blocks: CenterBlocks, direction: Tensor, options: Options, unsound: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """(B,) the cosines of the own classes, of this shard and of all, and the gate's threshold and shift at these."""
+    own = blocks.own()  # (B, D)
+    target_cosine = (direction * direction_of(own, own.norm(dim=1, keepdim=True))).sum(1) * (blocks.labels >= 0)
+    whole_target = target_cosine if options.complete is None else options.complete(target_cosine)
+    threshold, shift = (None, None) if options.gate is None else options.gate(whole_target.masked_fill(unsound, torch.nan))
+    return target_cosine, whole_target, threshold, shift
+
+
+def masked(found: MarginSoftmax, unsound: Tensor) -> MarginSoftmax:
+    """`found` with NaN for the rows that are not finite."""
+    target_cosine, logsumexp, nearest = (vector.masked_fill(unsound, torch.nan) for vector in found[:3])
+    return MarginSoftmax(target_cosine, logsumexp, nearest, *found[3:])
 
 
 def scaled_directions(features: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
