@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("sharded_head.py")
-RANKS, CLASSES = 4, (5, 13)
+RANKS = 4
 CASES = 15  # margins, and two of them with each class sampler
 
 
@@ -24,7 +24,7 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("ranks", range(1, RANKS + 1))
 def test_sharded_equals_dense(found, ranks):
     cases = [case for case in found if case[1] == ranks]
-    assert len(cases) == CASES * len(CLASSES) * 2
+    assert len(cases) == CASES * (6 if ranks == RANKS else 5)  # few classes in tiles where a rank is left without any
     for name, _, classes, implementation, difference, same in cases:
         assert difference < 1e-11, f"{name}, {classes} classes, {implementation}"
         assert same, f"nearest negatives or queues of {name}, {classes} classes, {implementation}"
