@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from limen import MarginHead
 from limen.functional import margin_softmax
 from limen.functional.margin_softmax import blocks
-from limen.heads import CenterSGD, ClassCenters
+from limen.heads import CenterSGD, ClassCenters, ClassSampler, HardPrototypeMining, PartialFC
 from limen.margins import MARGINS, create_margin
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -43,15 +43,19 @@ def test_no_value_is_asked_for(monkeypatch, implementation, the_gate, options):
             torch.ones(()).item()
 
 
+SAMPLERS = {"all": lambda: None, "PartialFC": lambda: PartialFC(0.5), "HardPrototypeMining": lambda: HardPrototypeMining(3, subset=0.6)}
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("margin", MARGINS)
-def test_a_step_of_the_head_asks_for_no_value(monkeypatch, margin, dtype):
-    """The whole head with its margin, backward pass and update."""
+@pytest.mark.parametrize(("margin", "sampler"), [*((margin, "all") for margin in MARGINS), *(("ArcFace", name) for name in SAMPLERS)])
+def test_a_step_of_the_head_asks_for_no_value(monkeypatch, margin, sampler, dtype):
+    """The whole head with its margin, backward pass and update; class samplers in their steady state, between two graphs."""
+    monkeypatch.setattr(ClassSampler, "steps_begun", 5)  # a number on the host
     monkeypatch.setattr(blocks, "CPU_BLOCK", 5)
     monkeypatch.setattr(ClassCenters, "draw", lambda self: None)  # before the first step, not in it
     monkeypatch.setattr(ClassCenters, "check", lambda self, labels: None)  # looks at labels on a CPU alone
     with FakeTensorMode():
-        head = MarginHead(23, 5, create_margin(margin, 23), dtype=dtype)
+        head = MarginHead(23, 5, create_margin(margin, 23), sampler=SAMPLERS[sampler](), dtype=dtype)
         features = torch.randn(7, 5).requires_grad_()
         out = head(features, torch.randint(23, (7,)), update=CenterSGD(head.centers).at(0.1))
         out.loss.backward()

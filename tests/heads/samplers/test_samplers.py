@@ -135,7 +135,7 @@ def test_a_subset_has_its_size_and_the_batch(name, ranks, batch):
         assert rows.tolist() == sorted(set(rows.tolist()))
         assert set(rows.tolist()) >= own
         assert 0 <= rows.min() <= rows.max() < len(centers.weight)
-        assert len(rows) == max(len(own), -(-4 * len(centers.weight) // 10))
+        assert len(rows) == max(min(batch, len(centers.weight)), -(-4 * len(centers.weight) // 10))
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.8])

@@ -40,9 +40,25 @@ class ClassSampler(nn.Module, Part):
 
     def __init__(self) -> None:
         super().__init__()
-        self.counts: dict[str, int] = {}
-        """What the last step chose in this shard, for the log: the numbers of the batch's own classes and of all that took part."""
+        self.counts: dict[str, int | Tensor] = {}
+        """What the last step chose in this shard, for the log: the numbers of the batch's own classes and of all that took part. They may
+        be on the device, which waits for none of them before the log asks."""
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def _apply(self, *arguments: Any, **options: Any) -> "ClassSampler":
+        """The number of steps stays on the host, wherever the rest goes: a step asks for it."""
+        super()._apply(*arguments, **options)
+        self.step = self.step.cpu()
+        return self
+
+    @property
+    def steps_begun(self) -> int:
+        return int(self.step)
+
+    def begin_step(self) -> int:
+        """The number of the step that begins."""
+        self.step += 1
+        return self.steps_begun - 1
 
     def prepare(self, centers: ClassCenters) -> None:
         """Called once, before any step and before a state is loaded: makes the buffers that are as long as the shard."""
@@ -67,10 +83,10 @@ class ClassSampler(nn.Module, Part):
     untimed = ""  # what the seconds of a plan leave out, as a sentence
 
     def log_values(self, around: Surroundings) -> dict[str, Any]:
-        return dict(self.counts)
+        return {name: int(count) for name, count in self.counts.items()}
 
     def announce(self, step: int, around: Surroundings) -> list[str]:
-        if step == 1 and 0 < self.counts.get("active_classes", 0) <= self.counts.get("own_classes", 0):
+        if step == 1 and self.share is not None and 0 < len(around.class_sizes) * self.share <= int(self.counts.get("own_classes", 0)):
             return ["head.sampler chooses none: the batch's own classes fill its share; raise the share, or lower batch_size"]
         return []
 
@@ -81,15 +97,10 @@ def check_share(name: str, value: float) -> float:
     return value
 
 
-def subset_size(share: float, centers: ClassCenters) -> int:
-    """ceil(share * C) of a shard with C classes; a rounding error does not count as one more."""
-    return math.ceil(round(share * len(centers.weight), 6))
-
-
-def own_rows(labels: Tensor, centers: ClassCenters) -> Tensor:
-    """The different rows of this shard's centres that the labels name, ascending."""
-    rows = centers.rows_of(labels)
-    return rows[rows >= 0].unique()
+def subset_size(share: float, centers: ClassCenters, batch: int) -> int:
+    """ceil(share * C) of a shard with C classes, but room for `batch` of them where there are so many: each sample may bring its own."""
+    total = len(centers.weight)
+    return max(math.ceil(round(share * total, 6)), min(batch, total))  # a rounding error does not count as one more
 
 
 def step_generator(tag: int, seed: int, step: int, centers: ClassCenters) -> torch.Generator:
@@ -99,19 +110,20 @@ def step_generator(tag: int, seed: int, step: int, centers: ClassCenters) -> tor
     return torch.Generator(centers.weight.device).manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
 
 
-def filled_at_random(rows: Tensor, size: int, total: int, generator: torch.Generator) -> Tensor:
-    """Different `rows` and others of range(total) up to `size` in all, ascending; every set of others is equally likely.
+OWN, DRAWN = -1, 1 << 32  # keys of a batch's own classes, and the least of those drawn; whoever asks for others gives keys from 0 on
 
-    A stream of uniform draws, repeats passed over, costs as much as it draws; where it would mostly repeat, a permutation is cheaper.
-    """
-    chosen = torch.zeros(total, dtype=torch.bool, device=rows.device)
-    chosen[rows] = True
-    missing = size - len(rows)
-    if 2 * size > total and missing > 0:
-        free = (~chosen).nonzero().squeeze(1)
-        chosen[free[torch.randperm(len(free), generator=generator, device=rows.device)[:missing]]] = True
-    else:
-        while missing > 0:  # never more draws than are missing, so that all of them count
-            chosen[torch.randint(total, (missing,), generator=generator, device=rows.device)] = True
-            missing = size - int(chosen.count_nonzero())
-    return chosen.nonzero().squeeze(1)
+
+def random_keys(labels: Tensor, centers: ClassCenters, generator: torch.Generator) -> Tensor:
+    """(C + 1,) int64: OWN for the rows of this shard's centres that the labels name, a random number from DRAWN on for all others. The last
+    place is for the classes of other shards."""
+    total = len(centers.weight)
+    keys = torch.randint(DRAWN, 1 << 62, (total + 1,), generator=generator, device=labels.device)
+    rows = centers.rows_of(labels)
+    keys[torch.where(rows >= 0, rows, total)] = OWN
+    return keys
+
+
+def smallest(keys: Tensor, size: int) -> Tensor:
+    """(size,) int64, ascending: the rows with the smallest of `random_keys`. All sets of classes that were drawn are equally likely; no
+    value is asked for, so nothing waits for the device."""
+    return keys[:-1].topk(size, largest=False, sorted=False).indices.sort().values

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from limen.heads.centers import ClassCenters
-from limen.heads.samplers.base import ClassSampler, check_share, filled_at_random, own_rows, step_generator, subset_size
+from limen.heads.samplers.base import OWN, ClassSampler, check_share, random_keys, smallest, step_generator, subset_size
 
 
 class PartialFC(ClassSampler):
     """The classes of the batch and random others up to a share `rate` of each shard.
 
-    A shard of C centres gives ceil(rate * C) rows, or more if the batch alone has more classes there. Every set of others is equally
+    A shard of C centres gives ceil(rate * C) rows, or as many as the batch has samples where these are more. Every set of others is equally
     likely. Draws depend on `seed`, the rank and the step, and leave torch's global generator alone.
 
     >>> import torch
@@ -27,12 +27,10 @@ class PartialFC(ClassSampler):
 
     @torch.no_grad()
     def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
-        generator = step_generator(1, self.seed, int(self.step), centers)
-        self.step += 1
-        own = own_rows(labels, centers)
-        size = max(subset_size(self.rate, centers), len(own))
-        self.counts = {"own_classes": len(own), "active_classes": size}
-        return filled_at_random(own, size, len(centers.weight), generator)
+        keys = random_keys(labels, centers, step_generator(1, self.seed, self.begin_step(), centers))
+        size = subset_size(self.rate, centers, len(labels))
+        self.counts = {"own_classes": (keys[:-1] == OWN).sum(), "active_classes": size}
+        return smallest(keys, size)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, seed={self.seed}"

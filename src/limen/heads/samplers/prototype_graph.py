@@ -55,12 +55,16 @@ def unit_centers(weight: Tensor, rows: Tensor) -> Tensor:
     return F.normalize(weight.index_select(0, rows).to(_precision(weight)))
 
 
+def centers_at(centers: ClassCenters, rows: Tensor) -> Tensor:
+    """(n, D) as `unit_centers`; 0 where a row is -1, of another shard."""
+    if not len(centers.weight):
+        return torch.zeros(len(rows), centers.weight.shape[1], dtype=_precision(centers.weight), device=rows.device)
+    return unit_centers(centers.weight, rows.clamp_min(0)) * (rows >= 0)[:, None]
+
+
 def unit_centers_of_all_shards(centers: ClassCenters, classes: Tensor) -> Tensor:
     """(n, D), on every rank: the centres of these classes, whichever shards hold them, of length one."""
-    rows = centers.rows_of(classes)
-    held = (rows >= 0).nonzero().squeeze(1)
-    vectors = torch.zeros(len(rows), centers.weight.shape[1], dtype=_precision(centers.weight), device=rows.device)
-    vectors[held] = unit_centers(centers.weight, rows[held])
+    vectors = centers_at(centers, centers.rows_of(classes))
     return vectors if centers.group is None else centers.group.sum(vectors)
 
 

@@ -10,17 +10,19 @@ from torch import Tensor
 from limen.functional.margin_softmax.blocks import GROUP
 from limen.heads.centers import ClassCenters
 from limen.heads.samplers.base import (
+    DRAWN,
     FLOAT,
     LONG,
+    OWN,
     ClassSampler,
     Shares,
     check_share,
-    filled_at_random,
-    own_rows,
+    random_keys,
+    smallest,
     step_generator,
     subset_size,
 )
-from limen.heads.samplers.prototype_graph import graph_bytes, most_similar_classes, unit_centers, unit_centers_of_all_shards
+from limen.heads.samplers.prototype_graph import centers_at, graph_bytes, most_similar_classes, unit_centers_of_all_shards
 from limen.parts import Surroundings
 
 PAIRS, PAIRS_ELSEWHERE = 1024, 65536  # similarities computed at a time: on a CPU their vectors stay in the cache
@@ -94,7 +96,7 @@ class HardPrototypeMining(ClassSampler):
     def current_threshold(self) -> float:
         """h after the steps begun so far."""
         start, end = self.threshold
-        return end if self.total_steps is None else start + (end - start) * min(int(self.step) / self.total_steps, 1.0)
+        return end if self.total_steps is None else start + (end - start) * min(self.steps_begun / self.total_steps, 1.0)
 
     def log_values(self, around: Surroundings) -> dict[str, Any]:
         """`rebuild_share`: of the seconds since its first step in this process, those spent on graphs."""
@@ -110,44 +112,42 @@ class HardPrototypeMining(ClassSampler):
     def select(self, labels: Tensor, centers: ClassCenters) -> Tensor:
         if not self._began:
             self._began = time.perf_counter()
-        step = int(self.step)
-        if step % self.rebuild_every == 0:
+        if self.steps_begun % self.rebuild_every == 0:
             self._rebuild(centers)
-        self.step += 1
-        own = own_rows(labels, centers)
+        keys = random_keys(labels, centers, step_generator(2, self.seed, self.begin_step(), centers))
         members = centers.rows_of(self._queues_of(labels, centers).T.flatten())  # all first members, all second ones, ...
-        wanted = torch.cat([own, members[members >= 0]])
-        size = max(subset_size(self.subset, centers), len(own))
-        wanted = wanted[first_seen(wanted)][:size]
-        self.counts = {"own_classes": len(own), "mined_classes": len(wanted) - len(own), "active_classes": size}
-        return filled_at_random(wanted, size, len(centers.weight), step_generator(2, self.seed, step, centers))
+        place = torch.arange(len(members), device=members.device)
+        keys.scatter_reduce_(0, torch.where(members >= 0, members, len(keys) - 1), place, "amin")
+        size = subset_size(self.subset, centers, len(labels))
+        own, mined = (keys[:-1] == OWN).sum(), ((keys[:-1] > OWN) & (keys[:-1] < DRAWN)).sum()
+        self.counts = {"own_classes": own, "mined_classes": mined.clamp_max(size - own), "active_classes": size}
+        return smallest(keys, size)
 
     @torch.no_grad()
     def observe(self, labels: Tensor, target_cosine: Tensor, hardest_cosine: Tensor, hardest_class: Tensor, centers: ClassCenters) -> None:
+        """Every sample's pushes and its class's queue are one list of (owner, member) pairs of a length that no value decides: what does
+        not count has the owner B, which is no sample."""
+        batch = len(labels)
+        samples = torch.arange(batch, device=labels.device)
+        owner_of = torch.where(labels == labels[:, None], samples, batch).amin(1)  # the first sample of its class stands for the class
         harder = (hardest_cosine > target_cosine[:, None]) & (hardest_class >= 0)  # none of a sample whose best score is its own class
-        best_first = hardest_cosine[harder].argsort(descending=True, stable=True)
-        pushed_to = labels[:, None].expand_as(hardest_class)[harder][best_first]
-        owners = pushed_to.unique()
-        if not len(owners):
-            return
-        queues = self._queues_of(owners, centers)
-        owner = torch.cat(
-            [torch.searchsorted(owners, pushed_to), torch.arange(len(owners), device=labels.device).repeat_interleave(self.queue)]
-        )
-        member = torch.cat([hardest_class[harder][best_first], queues.flatten()])
-        owner, member = owner[member >= 0], member[member >= 0]
-        keep = first_seen(owner * centers.num_classes + member)
-        owner, member = owner[keep], member[keep]
-        keep = _similarity(owners, owner, member, centers) > self.current_threshold()
-        owner, member = owner[keep], member[keep]
-        order = owner.argsort(stable=True)
-        owner, member = owner[order], member[order]
-        length = torch.bincount(owner, minlength=len(owners))
+        pushed = torch.where(harder, hardest_cosine, -torch.inf).flatten().argsort(descending=True, stable=True)  # best first
+        pushed_to = torch.where(harder, owner_of[:, None], batch).flatten()[pushed]
+        queues = self._queues_of(labels, centers)
+        changes = torch.zeros(batch + 1, dtype=torch.bool, device=labels.device).index_fill(0, pushed_to, True)[:-1]  # whose queue is
+        queued_at = torch.where((queues >= 0) & (changes & (owner_of == samples))[:, None], samples[:, None], batch)
+        owner, member = torch.cat([pushed_to, queued_at.flatten()]), torch.cat([hardest_class.flatten()[pushed], queues.flatten()])
+        keep = (owner < batch) & first_seen(owner * centers.num_classes + member)
+        keep &= _similarity(labels, owner.clamp_max(batch - 1), member, centers) > self.current_threshold()
+        owner, order = torch.where(keep, owner, batch).sort(stable=True)
+        member = member[order]
+        length = torch.zeros(batch + 1, dtype=torch.int64, device=labels.device).scatter_add_(0, owner, torch.ones_like(owner))
         place = torch.arange(len(owner), device=owner.device) - (length.cumsum(0) - length)[owner]
-        fits = place < self.queue
-        queues.fill_(-1)[owner[fits], place[fits]] = member[fits]
-        rows = centers.rows_of(owners)
-        self.queues[rows[rows >= 0]] = queues[rows >= 0].int()
+        whole = torch.full(
+            (batch + 1, self.queue + 1), -1, dtype=torch.int64, device=labels.device
+        )  # the last of either: what does not fit
+        whole[owner, torch.where(owner < batch, place.clamp_max(self.queue), self.queue)] = member
+        self._put(centers.rows_of(labels), torch.where(changes[owner_of][:, None], whole[owner_of, :-1], queues))
 
     def memory(self, shares: Shares) -> dict[str, int]:
         best = 2 * shares.batch * -(-shares.active // GROUP) * FLOAT + shares.batch * self.hardest * (FLOAT + LONG)
@@ -167,7 +167,7 @@ class HardPrototypeMining(ClassSampler):
 
     def _rebuild(self, centers: ClassCenters) -> None:
         start = time.perf_counter()
-        self.queues = most_similar_classes(centers, self.queue, self.current_threshold(), self.exact_below, self.seed + int(self.step))
+        self.queues = most_similar_classes(centers, self.queue, self.current_threshold(), self.exact_below, self.seed + self.steps_begun)
         if self.queues.is_cuda:
             torch.cuda.synchronize()
         self.rebuild_seconds += time.perf_counter() - start
@@ -175,9 +175,19 @@ class HardPrototypeMining(ClassSampler):
     def _queues_of(self, classes: Tensor, centers: ClassCenters) -> Tensor:
         """(n, queue) int64, on every rank: the queues of these classes, whichever shards hold them."""
         rows = centers.rows_of(classes)
-        queues = torch.zeros(len(rows), self.queue, dtype=torch.int64, device=rows.device)
-        queues[rows >= 0] = self.queues[rows[rows >= 0]].long() + 1
+        if not len(self.queues):
+            queues = torch.zeros(len(rows), self.queue, dtype=torch.int64, device=rows.device)
+        else:
+            queues = torch.where(rows[:, None] >= 0, self.queues[rows.clamp_min(0)].long() + 1, 0)
         return (queues if centers.group is None else centers.group.sum(queues)) - 1
+
+    def _put(self, rows: Tensor, queues: Tensor) -> None:
+        """Writes `queues` (B, queue) to `rows`, those of one row being the same; -1 is another shard's, and writes what another writes."""
+        if len(self.queues):
+            held = rows >= 0
+            one = held.int().argmax(keepdim=True)  # (1,) a sample whose class is held, where there is any
+            there = torch.where(held.any(), queues[one].int(), self.queues[0])
+            self.queues[torch.where(held, rows, rows[one].clamp_min(0))] = torch.where(held[:, None], queues.int(), there)
 
     def extra_repr(self) -> str:
         return f"queue={self.queue}, threshold={self.threshold}, subset={self.subset}, rebuild_every={self.rebuild_every}"
@@ -193,9 +203,7 @@ def first_seen(values: Tensor) -> Tensor:
 
 def _similarity(owners: Tensor, owner: Tensor, member: Tensor, centers: ClassCenters) -> Tensor:
     """(n,), on every rank: the cosine of the centres of owners[owner] and member, in blocks."""
-    vectors = unit_centers_of_all_shards(centers, owners)
-    rows = centers.rows_of(member)
-    cosine = vectors.new_zeros(len(member))
-    for held in (rows >= 0).nonzero().squeeze(1).split(PAIRS if member.device.type == "cpu" else PAIRS_ELSEWHERE):
-        cosine[held] = (vectors[owner[held]] * unit_centers(centers.weight, rows[held])).sum(1)
+    vectors, rows = unit_centers_of_all_shards(centers, owners), centers.rows_of(member)
+    parts = torch.arange(len(member), device=member.device).split(PAIRS if member.device.type == "cpu" else PAIRS_ELSEWHERE)
+    cosine = torch.cat([(vectors[owner[part]] * centers_at(centers, rows[part])).sum(1) for part in parts])
     return cosine if centers.group is None else centers.group.sum(cosine)
