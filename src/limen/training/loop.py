@@ -71,14 +71,17 @@ def train_steps(run: Run, log: RunLog | None, stop: list[int], out: Path, protoc
         evaluate(run, protocols, out, log)
     for batch in run.processes.in_step(run.batches, stop):
         monitor.announce()
-        outcome = step(batch, monitor.gate)
+        outcome = step(batch)
         run.record(batch, outcome.output)
         monitor.look(outcome)
         if run.is_due(run.recipe.checkpoint_every):
+            monitor.check()
             save(run, out)
         if evaluation_is_due(run):
+            monitor.check()
             evaluate(run, protocols, out, log)
             monitor.start_clock()
+    monitor.check()
 
 
 def _open_log(run: Run, out: Path, resume: str | Path | None, quiet: bool) -> RunLog:

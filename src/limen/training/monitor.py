@@ -10,9 +10,11 @@ from torch import Tensor
 
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.log import RunLog
+from limen.training.optimisation import learning_rate
 from limen.training.run import Run
 from limen.training.step import Outcome
 
+CHECKED_EVERY, CHECKED_ELSEWHERE = {"cpu": 1}, 20  # steps until a loss that is not finite ends the run
 COLLAPSED = -0.3  # both mean cosines of a logged step below it: runs that learn never had either below -.1 (docs/RESULTS.md)
 
 
@@ -21,6 +23,8 @@ class Monitor:
 
     def __init__(self, run: Run, log: RunLog | None, out: Path):
         self.run, self.log, self.out = run, log, out
+        self.first_fault: Tensor | None = None  # (1 + values judged,) float64: number of the step, or 0, and what it found
+        self.judged: list[str] = []
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -34,24 +38,38 @@ class Monitor:
                 if self.log is not None:
                     self.log.note(line)
 
-    def gate(self, values: dict[str, Tensor], lr: float) -> None:
-        """Ends the run where one of the values () is not finite; they are the same in all processes.
+    def check(self) -> None:
+        """Ends the run where a step since the last check had a loss or gradient that is not finite; all processes have the same.
 
-        Here alone a step waits for its device, once: torch's optimisers, which move weights and momenta in place, have no flag that would
-        hold them back.
+        The first such step is remembered on the device, and the device waited for here, not in every step.
         """
-        found = torch.stack([value.detach().to(self.run.device, torch.float32) for value in values.values()]).tolist()
-        for name, value in zip(values, found, strict=True):
-            if not math.isfinite(value):
-                self.run.processes.fail(f"the {name} is {value} at step {self.run.step + 1} (lr {lr:g}); {remedy(self.out)}")
+        if self.first_fault is None:
+            return
+        step, *values = self.first_fault.tolist()
+        self.first_fault = None
+        for name, value in zip(self.judged, values, strict=True):
+            if step and not math.isfinite(value):
+                lr = learning_rate(self.run.recipe.optimiser, int(step) - 1, self.run.steps_per_epoch, self.run.total_steps)
+                self.run.processes.fail(f"the {name} is {value} at step {int(step)} (lr {lr:g}); {remedy(self.out)}")
+
+    def _remember(self, outcome: Outcome) -> None:
+        device = outcome.finite.device
+        values = [value.to(device, torch.float64, non_blocking=True) for value in outcome.judged.values()]
+        fault = torch.stack([torch.full((), self.run.step, dtype=torch.float64, device=device), *values])
+        before = torch.zeros_like(fault) if self.first_fault is None else self.first_fault
+        self.judged, self.first_fault = list(outcome.judged), torch.where((before[0] == 0) & ~outcome.finite, fault, before)
 
     def look(self, outcome: Outcome) -> None:
         """After each step: ends the run that cannot go on, and logs what is due."""
         run, recipe = self.run, self.run.recipe
+        self._remember(outcome)
+        logged = run.is_due(recipe.log_every) or run.step == 1
+        if logged or run.is_due(CHECKED_EVERY.get(run.device.type, CHECKED_ELSEWHERE)):
+            self.check()
         self._check_unreadable()
         if self.log is not None:
             self.log.advance(run.step)
-        if run.is_due(recipe.log_every) or run.step == 1:
+        if logged:
             row = self._row(outcome)
             self._write(row)
             self._judge(row["target_cosine"], row["nearest_negative"])

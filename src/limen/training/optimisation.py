@@ -5,10 +5,13 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from limen.heads import MarginHead
 from limen.training.recipe import Optimiser
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def create_optimiser(
@@ -29,7 +32,29 @@ def create_optimiser(
     groups.append({"params": list(head.margin.parameters()), "peak_lr": config.margin_lr, "weight_decay": 0.0})
     for group in groups:
         group["peak_lr"] = config.lr if group["peak_lr"] is None else group["peak_lr"]
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    # fused: the one form that a flag on the device can hold back (`hold`)
+    optimiser = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
+    for group in optimiser.param_groups if config.momentum else ():
+        for parameter in group["params"]:  # made by a step that is held back it would be of no value
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
+
+
+def hold(optimiser: Any, finite: Tensor) -> None:
+    """Lets the next step of `optimiser` move weights and momenta only where `finite` () is True, which the host does not ask: as a gradient
+    scaler does, whose interface this is."""
+    optimiser.found_inf = (~finite).float()
+
+
+class Average:
+    """What AveragedModel does with every two lists of tensors: an exponential moving average, which nothing enters while `finite` () is not
+    True."""
+
+    def __init__(self, decay: float):
+        self.average, self.finite = get_ema_multi_avg_fn(decay), torch.tensor(True)
+
+    def __call__(self, averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        self.average(averaged, [torch.where(self.finite, new, old) for new, old in zip(current, averaged, strict=True)], count)
 
 
 def learning_rate_share(config: Optimiser, step: int, steps_per_epoch: int, total_steps: int) -> float:
@@ -42,6 +67,11 @@ def learning_rate_share(config: Optimiser, step: int, steps_per_epoch: int, tota
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))
     return 1.0
+
+
+def learning_rate(config: Optimiser, step: int, steps_per_epoch: int, total_steps: int) -> float:
+    """That of the backbone and the centres at `step` (0-based)."""
+    return config.lr * learning_rate_share(config, step, steps_per_epoch, total_steps)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, share: float) -> None:

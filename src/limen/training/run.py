@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from limen.backbones import create_backbone
 from limen.data import Batch, FaceSource, create_augmentation, make_loader, open_source
@@ -27,7 +27,7 @@ from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
 from limen.training.distributed import Processes
-from limen.training.optimisation import create_optimiser
+from limen.training.optimisation import Average, create_optimiser
 from limen.training.recipe import Recipe
 
 CENTER_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -129,8 +129,8 @@ class Run:
         self.center_optimiser = CenterSGD(self.head.centers, config.momentum, config.weight_decay)
         # of what the bundle holds: a quality head fits the features of the network it was trained on
         self.averaged = nn.ModuleDict({"backbone": self.backbone} | ({"quality": self.quality} if self.quality is not None else {}))
-        averaging = None if config.ema is None else get_ema_multi_avg_fn(config.ema)
-        self.average = None if averaging is None else AveragedModel(self.averaged, multi_avg_fn=averaging, use_buffers=True)
+        self.averaging = None if config.ema is None else Average(config.ema)
+        self.average = None if self.averaging is None else AveragedModel(self.averaged, multi_avg_fn=self.averaging, use_buffers=True)
 
 
 def _with_training_margin(recipe: Recipe, checkpoint: Path | None) -> Recipe:

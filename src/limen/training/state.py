@@ -47,6 +47,8 @@ def restore(run: Run) -> None:
         for name, parameter in _stepped(run):
             if f"momentum.{name}" in saved:
                 run.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            else:
+                run.optimiser.state.pop(parameter, None)
     learnt = read_tensors(run.checkpoint, "sampling.")  # as the checkpoint has it: the order took it over when it was made
     load_into(run.processes, run.checkpoint, _tensors(run, learnt))
     with run.processes.together(), damage(run.checkpoint):

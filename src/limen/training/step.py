@@ -1,7 +1,6 @@
 """One training step: forward, backward, update. What it leaves stays on the device; `Monitor` alone reads it."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from limen.data import Batch, normalise
 from limen.heads import HeadOutput
 from limen.quality import certainty_ratio, quality_loss
 from limen.training.distributed import Processes
-from limen.training.optimisation import learning_rate_share, set_learning_rate
+from limen.training.optimisation import hold, learning_rate_share, set_learning_rate
 from limen.training.run import Run
 
 
@@ -24,11 +23,14 @@ class Outcome(NamedTuple):
     quality_loss: Tensor | None  # ()
     gradient_norm: Tensor  # (), the backbone's, before it is clipped
     lr: float
+    judged: dict[str, Tensor]  # (), by name: where one is not finite, the step moved nothing
+    finite: Tensor  # () whether all are
 
 
 class Step:
-    """`step(batch, gate)`. `gate` ends the run where one of the values it is given, all (), is not finite: it is asked before the optimiser
-    moves a weight. The centres, which move inside the backward pass, see for themselves (`CenterSGD`)."""
+    """One step. Where a loss or gradient is not finite it moves no weight, momentum or average: a flag on the device holds the optimiser
+    back, and the centres, which move inside the backward pass, see for themselves (`CenterSGD`). It asks the device for no value; `Monitor`
+    ends the run."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -38,7 +40,7 @@ class Step:
         self.autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16")
         run.head.train()
 
-    def __call__(self, batch: Batch, gate: Callable[[dict[str, Tensor], float], None]) -> Outcome:
+    def __call__(self, batch: Batch) -> Outcome:
         run, recipe, processes = self.run, self.run.recipe, self.run.processes
         images = normalise(batch.images.to(run.device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
         labels = batch.labels.to(run.device, non_blocking=True)  # (B,)
@@ -64,14 +66,20 @@ class Step:
         run.optimiser.zero_grad(set_to_none=True)
         total.backward()
         gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf)
-        of_head = run.quality.parameters() if run.quality is not None else ()
-        quality_norm = torch.nn.utils.get_total_norm([p.grad for p in of_head if p.grad is not None])
-        found = {"loss": output.loss} | ({} if of_quality is None else {"quality loss": of_quality})
-        gate(found | {"gradient": gradient_norm, "gradient of the quality head": quality_norm}, lr)
+        judged = {"loss": output.loss.detach(), "gradient": gradient_norm}
+        if run.quality is not None and of_quality is not None:
+            gradients = [p.grad for p in run.quality.parameters() if p.grad is not None]
+            judged = {
+                "quality loss": of_quality.detach(),
+                "gradient of the quality head": torch.nn.utils.get_total_norm(gradients),
+            } | judged
+        finite = torch.stack([value.to(run.device, torch.float32, non_blocking=True) for value in judged.values()]).isfinite().all()
+        hold(run.optimiser, finite)
         run.optimiser.step()
-        if run.average is not None:
+        if run.average is not None and run.averaging is not None:
+            run.averaging.finite = finite
             run.average.update_parameters(run.averaged)
-        return Outcome(output, features.detach(), of_quality, gradient_norm, lr)
+        return Outcome(output, features.detach(), of_quality, gradient_norm, lr, judged, finite)
 
 
 def _seed(seed: int, step: int, stream: int) -> None:
