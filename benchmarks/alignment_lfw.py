@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from machine import append_row
 
-from limen.align import SIZE, TEMPLATE, Face, choose, similarity, warp
+from limen.align import TEMPLATE, Face, choose, similarity, warp
 from limen.data.images import read_photo
 from limen.data.pairs import open_pairs
 from limen.data.photos.record import COLUMNS

@@ -1,7 +1,7 @@
 """Eight-bit weights and activations: ONNX Runtime's static quantisation, its ranges from images of faces.
 
-Weights keep seven of their bits: where a CPU has no VNNI, two products of eight bits each are added in sixteen and cut off. ReLU and Clip
-are quantised too, for then a convolution before one gets the range that is left after it. docs/LOG.md has the figures, and what did not help.
+Weights keep seven of their bits: a CPU without VNNI adds two products of eight bits in sixteen, and cuts the sum off. ReLU and Clip are
+quantised too, so that a convolution before one gets the range that is left after it. What did not help stands in docs/LOG.md.
 """
 
 from collections.abc import Iterator
