@@ -43,7 +43,7 @@ ONLY_HERE = {  # package -> the only places that may import it
     "huggingface_hub": {"models/hub.py"},
     "safetensors": {"models/bundle.py", "models/releases/published_file.py", "files.py", "training/checkpoint/tensors.py"},
     "ray": {"inference/ray_data.py"},
-    "pyarrow": {"inference/shards.py"},
+    "pyarrow": {"data/readers/arrow_table.py"},
     "triton": {"functional/margin_softmax/kernels/compiled.py"},
     "matplotlib": {"report/canvas.py", "report/figures.py", "report/html.py"},
     "jinja2": {"report/html.py"},

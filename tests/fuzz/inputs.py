@@ -35,6 +35,7 @@ from limen.data.decisions import read_decisions
 from limen.data.pairs import with_subjects
 from limen.data.readers.archive import ArchiveSource
 from limen.data.readers.listed import ListSource
+from limen.data.source import open_source, reader_of
 from limen.errors import UnreadableImage
 from limen.margins import create_margin, training_options
 from limen.models.bundle import _description_sha256
@@ -202,6 +203,38 @@ def archives(work: Path) -> Kind:
         return _hash(source.labels.tolist(), source.class_names, _pixels(source))
 
     return Kind(read, seeds)
+
+
+def tables_of_images(work: Path) -> Kind:
+    """LMDB, Arrow and Parquet files; their libraries are only asked for here, to write them."""
+    import lmdb
+    import msgspec
+    import pyarrow
+    import pyarrow.parquet
+
+    (work / "tables").mkdir()
+    pictures, labels = [encoded("JPEG"), encoded("PNG"), encoded("JPEG")], [0, 3, 3]
+    with (
+        lmdb.open(str(work / "tables" / "faces.lmdb"), subdir=False, lock=False, map_size=1 << 18) as env,
+        env.begin(write=True) as entries,
+    ):
+        for key, value in {"__len__": 3, **dict(enumerate(zip(pictures, labels, strict=True)))}.items():
+            entries.put(str(key).encode(), msgspec.msgpack.encode(value))
+    names = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["Ann", "Bo", "Cy", "Di"]}}}})}
+    cells = pyarrow.array([{"bytes": one} for one in pictures])
+    table = pyarrow.table({"image": cells, "label": labels}).replace_schema_metadata(names)
+    texts = pyarrow.table({"image": pictures, "label": ["Ann", "Bo", "Bo"]})
+    for name, new, content in (("stream", pyarrow.ipc.new_stream, table), ("index", pyarrow.ipc.new_file, texts)):
+        with new(work / "tables" / f"{name}.arrow", content.schema) as writer:
+            writer.write_table(content, max_chunksize=2)
+    pyarrow.parquet.write_table(table, work / "tables" / "groups.parquet", row_group_size=2)
+
+    def read(folder: Path) -> str:
+        (path,) = folder.iterdir()
+        source = open_source(reader_of(path), path)
+        return _hash(source.labels.tolist(), source.class_names, _pixels(source))
+
+    return Kind(read, [{path.name: path.read_bytes()} for path in sorted((work / "tables").iterdir())])
 
 
 def pairs(work: Path) -> Kind:
@@ -545,6 +578,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "images": lambda work: images(),
     "records": records,
     "archives": archives,
+    "tables of images": tables_of_images,
     "pair files and lists": pairs,
     "bundles": lambda work: bundles(sealed=False),
     "bundles, hashes made right": lambda work: bundles(sealed=True),

@@ -15,13 +15,13 @@ from limen.errors import LimenError
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a process is forked for the inputs")
 COUNT = 40
 SLOW = {"published weights": 8, "checkpoints": 15, "checkpoints, sums made right": 15, "recipes": 15}
-NEEDS = {"ONNX and sidecars": "onnxruntime"}
+NEEDS = {"ONNX and sidecars": ["onnxruntime"], "tables of images": ["pyarrow", "lmdb"]}
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_mutated_inputs_are_read_or_refused(tmp_path, name):
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
     count = SLOW.get(name, COUNT)
     found, faults = fuzz(KINDS[name](tmp_path), count, 1, tmp_path)
     assert not faults, "\n\n".join(faults)

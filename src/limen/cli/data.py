@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("--out", required=True, metavar="FILE.txt", help="a list in the manner of LFW's pairs.txt, with file names")
     look = actions.add_parser("inspect", help="people, images per person, unreadable images")
     look.add_argument("path", metavar="PATH", help="a folder, a train.rec, ...")
-    look.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH: recordio for a .rec, else folder)")
+    look.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH)")
     add_apply(actions)
     add_overlap(actions)
     look.add_argument("--check", action="store_true", help="read every image; ends with status 1 where one cannot be read")

@@ -46,18 +46,34 @@ READERS = {
     "recordio": "limen.data.readers.recordio:RecordIOSource",
     "list": "limen.data.readers.listed:ListSource",
     "archive": "limen.data.readers.archive:ArchiveSource",
+    "lmdb": "limen.data.readers.lmdb:LMDBSource",
+    "arrow": "limen.data.readers.arrow:ArrowSource",
+    "parquet": "limen.data.readers.parquet:ParquetSource",
     "synthetic": "limen.data.synthetic:SyntheticFaces",
 }
 
 
+BY_SUFFIX = {".csv": "list", ".rec": "recordio", ".tar": "archive", ".zip": "archive", ".lmdb": "lmdb", ".mdb": "lmdb"} | {
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".parquet": "parquet",
+}
+IN_FOLDERS = {  # of what a folder holds
+    "train.rec": "recordio",
+    "data.mdb": "lmdb",
+    "*.tar": "archive",
+    "*.arrow": "arrow",
+    "*.parquet": "parquet",
+    "data/*.parquet": "parquet",
+}
+
+
 def reader_of(path: str | PathLike[str]) -> str:
-    """The reader that the look of a path suggests: recordio for a .rec file or the folder of a train.rec, list for a .csv, archive for a
-    .tar, a .zip or a folder of .tar files, else folder."""
+    """The reader that the look of a path suggests: that of its suffix (BY_SUFFIX), or of what a folder holds (IN_FOLDERS), else folder."""
     path = Path(path)
-    suffixes = {".csv": "list", ".tar": "archive", ".zip": "archive"}
-    if (kind := suffixes.get(path.suffix.lower())) or any(path.glob("*.tar")):
-        return kind or "archive"
-    return "recordio" if path.suffix.lower() == ".rec" or (path / "train.rec").exists() else "folder"
+    if path.is_dir():
+        return next((reader for pattern, reader in IN_FOLDERS.items() if any(path.glob(pattern))), "folder")
+    return BY_SUFFIX.get(path.suffix.lower(), "folder")
 
 
 def open_source(reader: str, path: str | PathLike[str] | None = None, **options: Any) -> FaceSource:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from limen.data import FileSource, list_images
+from limen.data.readers.arrow_table import pyarrow
 from limen.data.source import ImageSource, open_source, reader_of
 from limen.errors import LimenError
 from limen.files import atomic_write, open_plain_file, parse_json, plain
@@ -152,7 +153,7 @@ def _hash_of(shards: Sequence[Shard]) -> str:
 
 
 def _write(path: Path, source: ImageSource, table: Table, wrong: Mapping[int, str], root: str, about: Mapping[str, Any]) -> None:
-    arrow, parquet = _pyarrow()
+    arrow = pyarrow()
     count = len(source)
     missing = np.isin(np.arange(count), list(wrong))
     ids = [source.locate(number).removeprefix(root) for number in range(count)]
@@ -167,15 +168,15 @@ def _write(path: Path, source: ImageSource, table: Table, wrong: Mapping[int, st
         columns["quality"] = arrow.array(table.qualities[0].astype(np.float32), mask=missing)
     columns["error"] = arrow.array([wrong.get(number) for number in range(count)], arrow.string())
     whole = arrow.table(columns)
-    parquet.write_table(whole.replace_schema_metadata({KEY: json.dumps(about).encode()}), path)
+    arrow.parquet.write_table(whole.replace_schema_metadata({KEY: json.dumps(about).encode()}), path)
 
 
 def _check(file: Path, about: Mapping[str, Any]) -> bool:
     """True for a whole file that `about` describes. Raises LimenError for any other."""
-    arrow, parquet = _pyarrow()
+    arrow = pyarrow()
     try:
         with open_plain_file(file) as handle:
-            found = parse_json((parquet.ParquetFile(handle).schema_arrow.metadata or {}).get(KEY, b"{}"), file)
+            found = parse_json((arrow.parquet.ParquetFile(handle).schema_arrow.metadata or {}).get(KEY, b"{}"), file)
     except (arrow.ArrowException, OSError) as error:
         raise LimenError(f"{file}: is no whole Parquet file ({str(error).splitlines()[0]}); remove it and run again") from error
     differ = [name for name, value in about.items() if name != "limen" and found.get(name) != value]
@@ -196,12 +197,3 @@ def _remove_remains(target: Path) -> None:
     for file in target.parent.glob(".*.tmp"):
         if file.name.startswith(f".{target.name}."):
             file.unlink(missing_ok=True)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise LimenError(f"a Parquet file needs pyarrow ({error}); pip install 'limen[arrow]'") from error
-    return pyarrow, pyarrow.parquet

@@ -37,7 +37,7 @@ class Sampling:
 class Data:
     """Where the faces come from and how they are varied."""
 
-    reader: str = "folder"  # folder, recordio, synthetic, or package.module:Class
+    reader: str = "folder"  # folder, recordio, archive, lmdb, arrow, parquet, list, synthetic, or package.module:Class
     path: str | None = None  # the folder, the .rec file; not for synthetic
     options: dict[str, Any] = field(default_factory=dict)  # further arguments of the reader
     augment: str = "flip"  # none, flip, adaface
