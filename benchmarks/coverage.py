@@ -70,16 +70,12 @@ def of_pairs(random, people, replicates, seed):
     tar = metrics.tar_at_far_interval(score, mated, first, second, far, replicates, seed=seed)
     for k, rate in enumerate(far):
         behind = round(rate * impostors)
-        add(f"TAR@FAR={rate:g}", tar.tar, min(behind, round((1 - tar_of(rate)) * mated.sum())), k)
-        add(f"threshold@FMR={rate:g}", tar.refused, behind, k)
-    for name, group in (("FMR", ~mated), ("FNMR", mated)):
-        at = metrics.rate_interval(score[group], first[group], second[group], [THRESHOLD], replicates, seed=seed)
-        value, low, high = (at.value[0], at.low[0], at.high[0]) if group is not mated else (1 - at.value[0], 1 - at.high[0], 1 - at.low[0])
-        found[f"{name} at a threshold"] = (value, low, high, round(TRUTH[f"{name} at a threshold"] * group.sum()))
-    genuine_errors = score[mated] < THRESHOLD
-    effect = metrics.design_effect(genuine_errors, first[mated])
-    ends = metrics.proportion_interval(genuine_errors.sum(), mated.sum(), effect)
-    found["FNMR, Clopper-Pearson"] = (genuine_errors.mean(), *ends, found["FNMR at a threshold"][3])
+        add(f"TAR@FAR={rate:g}", tar, min(behind, round((1 - tar_of(rate)) * mated.sum())), k)
+        at = metrics.threshold_at_fmr(score[~mated], rate, first[~mated], second[~mated])
+        found[f"threshold@FMR={rate:g}"] = (at.threshold[0], at.low[0], at.high[0], behind)
+    for name, kind, error in (("FMR", ~mated, score >= THRESHOLD), ("FNMR", mated, score < THRESHOLD)):
+        ends = metrics.PeopleOfPairs(first[kind], second[kind]).interval(error[kind])
+        found[f"{name} at a threshold"] = (error[kind].mean(), *ends, round(TRUTH[f"{name} at a threshold"] * kind.sum()))
 
     balanced = np.r_[np.flatnonzero(mated), random.choice(np.flatnonzero(~mated), mated.sum(), replace=False)]
     random.shuffle(balanced)
@@ -96,14 +92,15 @@ def of_pairs(random, people, replicates, seed):
 
 def of_search(random, people, replicates, seed):
     found, probes = search(random, people), people * PROBES // 2
-    closed, opened = found.rank_interval([1], replicates, seed=seed), found.open_set_interval(FPIR, replicates=replicates, seed=seed)
-    rates = {"rank 1": (closed.value[0], closed.low[0], closed.high[0], round((1 - TRUTH["rank 1"]) * probes))}
+    opened = found.open_set_interval(FPIR, replicates=replicates, seed=seed)
+    (low,), (high,) = found.rank_interval([1])
+    rates = {"rank 1": (found.rank_rates([1])[0], low, high, round((1 - TRUTH["rank 1"]) * probes))}
     for k, rate in enumerate(FPIR):
         name, events = f"TPIR@FPIR={rate:g}", round(rate * probes)
         errors = round((1 - TRUTH[name]) * probes)
-        rates[name] = (opened.tar.value[k], opened.tar.low[k], opened.tar.high[k], min(events, errors))
-        name = f"threshold@FPIR={rate:g}"
-        rates[name] = (opened.refused.value[k], opened.refused.low[k], opened.refused.high[k], events)
+        rates[name] = (opened.value[k], opened.low[k], opened.high[k], min(events, errors))
+        at = found.open_set_thresholds([rate])
+        rates[f"threshold@FPIR={rate:g}"] = (at.threshold[0], at.low[0], at.high[0], events)
     return rates
 
 
@@ -112,7 +109,7 @@ def of_fresh(random, people, replicates, seed):
     found, fmr = {}, (1e-2, 1e-3)
     score, mated, first, second, _ = pairs(random, people)
     kinds = [ScoredPairs(score[kind], first[kind], second[kind]) for kind in (~mated, mated)]
-    told = {"reference": "", "data_sha256": "", "flip": False, "replicates": replicates, "seed": seed}
+    told = {"reference": "", "data_sha256": "", "flip": False}
     points = find_operating_points(*kinds, fmr, **told)
     score, mated, first, second, _ = pairs(random, people)
     for point in points:
@@ -129,9 +126,9 @@ def of_fresh(random, people, replicates, seed):
     strangers = ~others.mated
     for rate, threshold in zip(FPIR, enrolled.open_set(FPIR).thresholds, strict=True):
         person = others.person[strangers]
-        at = metrics.rate_interval(others.other[strangers], person, person, [threshold], replicates, seed=seed)
-        truth = float(np.mean(threshold <= FRESH))
-        found[f"FPIR at the threshold of FPIR={rate:g}"] = (at.value[0], at.low[0], at.high[0], round(truth * strangers.sum()), truth)
+        wrong, truth = others.other[strangers] >= threshold, float(np.mean(threshold <= FRESH))
+        ends = metrics.PeopleOfPairs(person, person).interval(wrong)
+        found[f"FPIR at the threshold of FPIR={rate:g}"] = (wrong.mean(), *ends, round(truth * strangers.sum()), truth)
     return found
 
 
@@ -224,7 +221,7 @@ def find_truth():
     for far in (1e-3, 3e-3, 1e-2, 1e-1):
         TRUTH[f"TAR@FAR={far:g}"], TRUTH[f"threshold@FMR={far:g}"] = tar_of(far), norm.isf(far) * IMPOSTOR_SD
     errors = {"FMR at a threshold": norm.sf(THRESHOLD, 0, IMPOSTOR_SD), "FNMR at a threshold": norm.cdf(THRESHOLD, MEAN, GENUINE_SD)}
-    TRUTH.update(errors | {"FNMR, Clopper-Pearson": errors["FNMR at a threshold"]})
+    TRUTH.update(errors)
     equal = brentq(lambda t: norm.sf(t, 0, IMPOSTOR_SD) - norm.cdf(t, MEAN, GENUINE_SD), 0, MEAN)
     TRUTH["EER"] = norm.sf(equal, 0, IMPOSTOR_SD)
     grid = np.linspace(0, MEAN, 10_001)

@@ -34,7 +34,7 @@ def simulated(operations, people, fmr=1e-3):
         for _ in range(2):
             score, mated, first, second, _ = pairs(random, people // 2)
             halves.append([ScoredPairs(score[kind], first[kind], second[kind]) for kind in (~mated, mated)])
-        (point,) = find_operating_points(*halves[0], [fmr], **TOLD, replicates=400, seed=seed)
+        (point,) = find_operating_points(*halves[0], [fmr], **TOLD)
         for name, threshold in (("threshold", point.threshold), ("high end", point.high)):
             kept[name][0] += (halves[1][0].score >= threshold).mean() <= fmr
             kept[name][1] += norm.sf(threshold, 0, IMPOSTOR_SD) <= fmr
@@ -43,6 +43,9 @@ def simulated(operations, people, fmr=1e-3):
         print(f"{name:10s} of {operations}: kept on the other half {other}, on the whole population {population}; {events} events")
         row = {"at": name, "operations": operations, "people": people, "fmr": fmr, "events": events}
         append_row("operation_simulated", row | {"kept_on_other_half": int(other), "kept_in_population": int(population)})
+
+
+ENDS = ("", "_low", "_high")
 
 
 def real(path, splits):
@@ -58,28 +61,34 @@ def real(path, splits):
         points = find_operating_points(non_mated, mated, FMR, **TOLD)
         took = time.perf_counter() - start
         for point in points:
-            at = [point.threshold, point.high]
-            false = metrics.rate_interval(others.score, others.first, others.second, at, images=others.images)
-            true = metrics.rate_interval(other_mated.score, other_mated.first, other_mated.second, at)
-            inside[point.fmr] += bool(false.low[0] <= point.fmr <= false.high[0])
+            fmr, fnmr, fmr_at_high, fnmr_at_high = _rates(others, other_mated, point)
+            inside[point.fmr] += bool(fmr[1] <= point.fmr <= fmr[2])
             print(
                 f"split {seed} FMR {point.fmr:g}: threshold {point.threshold:.4f} [{point.low:.4f} to {point.high:.4f}], other half FMR "
-                f"{false.value[0]:.3g} [{false.low[0]:.3g} to {false.high[0]:.3g}], at the high end {false.value[1]:.3g}; FNMR "
-                f"{1 - true.value[0]:.4f} [{1 - true.high[0]:.4f} to {1 - true.low[0]:.4f}]; {took:.1f} s",
+                f"{fmr[0]:.3g} [{fmr[1]:.3g} to {fmr[2]:.3g}], at the high end {fmr_at_high:.3g}; FNMR "
+                f"{fnmr[0]:.4f} [{fnmr[1]:.4f} to {fnmr[2]:.4f}]; {took:.1f} s",
                 flush=True,
             )
             row = {"set": Path(path).stem, "split": seed, "fmr": point.fmr, "threshold": round(point.threshold, 5)}
             row |= {"low": round(point.low, 5), "high": round(point.high, 5), "non_mated": point.non_mated, "mated": point.mated}
-            row |= {f"other_fmr{name}": f"{values[0]:.4g}" for name, values in _ends(false.value, false.low, false.high)}
-            row |= {"other_fmr_at_high": f"{false.value[1]:.4g}", "other_non_mated": others.count}
-            row |= {f"other_fnmr{name}": f"{values[0]:.4g}" for name, values in _ends(1 - true.value, 1 - true.high, 1 - true.low)}
-            append_row("operation", row | {"other_fnmr_at_high": f"{1 - true.value[1]:.4g}", "seconds": round(took, 1)})
+            row |= {f"other_fmr{end}": f"{value:.4g}" for end, value in zip(ENDS, fmr, strict=True)}
+            row |= {"other_fmr_at_high": f"{fmr_at_high:.4g}", "other_non_mated": others.count}
+            row |= {f"other_fnmr{end}": f"{value:.4g}" for end, value in zip(ENDS, fnmr, strict=True)}
+            append_row("operation", row | {"other_fnmr_at_high": f"{fnmr_at_high:.4g}", "seconds": round(took, 1)})
     for rate, count in inside.items():
         print(f"FMR {rate:g}: inside the interval of the other half in {count} of {splits} splits")
 
 
-def _ends(value, low, high):
-    return [("", value), ("_low", low), ("_high", high)]
+def _rates(non_mated, mated, point):
+    """FMR and FNMR at the threshold, each with its interval, then both at the high end of the threshold's interval."""
+    people, own = (
+        metrics.PeopleOfPairs(non_mated.first, non_mated.second, non_mated.images),
+        metrics.PeopleOfPairs(mated.first, mated.second),
+    )
+    wrong, missed = np.flatnonzero(non_mated.score >= point.threshold), mated.score < point.threshold
+    fmr = (len(wrong) / non_mated.count, *people.interval(wrong))
+    fnmr = (missed.mean(), *own.interval(missed))
+    return fmr, fnmr, (non_mated.score >= point.high).sum() / non_mated.count, (mated.score < point.high).mean()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from limen.decision.operating_point import decide, find_operating_points
 from limen.errors import LimenError
@@ -35,7 +36,7 @@ def listed(vectors, person):
 
 def found(fmr=(0.01,), seed=0, **more):
     mated, non_mated = listed(*faces(seed))
-    settings = {"reference": "made up", "data_sha256": "ab", "flip": True, "replicates": 100} | more
+    settings = {"reference": "made up", "data_sha256": "ab", "flip": True} | more
     return find_operating_points(non_mated, mated, fmr, **settings)
 
 
@@ -43,7 +44,7 @@ def found(fmr=(0.01,), seed=0, **more):
 @given(seed=st.integers(0, 2**31), fmr=st.sampled_from([0.001, 0.01, 0.1, 0.5]), decimals=st.sampled_from([1, 2, 9]))
 def test_a_threshold_keeps_its_rate_on_the_pairs_it_was_found_on(seed, fmr, decimals):
     mated, non_mated = (replace(pairs, score=np.round(pairs.score, decimals)) for pairs in listed(*faces(seed, people=20)))
-    (point,) = find_operating_points(non_mated, mated, [fmr], reference="", data_sha256="", flip=True, replicates=20)
+    (point,) = find_operating_points(non_mated, mated, [fmr], reference="", data_sha256="", flip=True)
     accepted = non_mated.score >= point.threshold
     assert accepted.mean() <= fmr
     assert accepted.sum() == point.false_matches
@@ -68,8 +69,8 @@ def test_the_highest_scores_alone_give_the_threshold_of_all():
     _, whole = listed(*faces())
     order = np.argsort(-whole.score)[: whole.count // 3]
     people = faces()[1]
-    few = threshold_at_fmr(whole.score[order], [0.02, 0.001], whole.first[order], whole.second[order], 200, images=people)
-    every = threshold_at_fmr(whole.score, [0.02, 0.001], whole.first, whole.second, 200)
+    few = threshold_at_fmr(whole.score[order], [0.02, 0.001], whole.first[order], whole.second[order], images=people)
+    every = threshold_at_fmr(whole.score, [0.02, 0.001], whole.first, whole.second)
     for name in ("threshold", "low", "high", "false_matches", "impostors", "resolved"):
         np.testing.assert_array_equal(getattr(few, name), getattr(every, name))
     low = float(whole.score[order[-1]])
@@ -83,7 +84,7 @@ def test_the_highest_scores_alone_give_the_threshold_of_all():
         rate_interval(whole.score[order], whole.first[order], whole.second[order], [low - 0.01], 200, images=people)
     few = order[: whole.count // 50 + 1]
     with pytest.raises(ValueError, match="too few of the highest"):
-        threshold_at_fmr(whole.score[few], [0.02], whole.first[few], whole.second[few], 200, images=people)
+        threshold_at_fmr(whole.score[few], [0.02], whole.first[few], whole.second[few], images=people)
     with pytest.raises(ValueError, match="too few of the highest"):
         threshold_at_fmr(whole.score[order[:5]], [0.02], images=people)
 
@@ -105,7 +106,7 @@ def test_more_people_narrow_the_interval():
         wide = []
         for seed in range(12):
             mated, non_mated = listed(*faces(seed, people, 3))
-            (point,) = find_operating_points(non_mated, mated, [0.05], reference="", data_sha256="", flip=True, replicates=100)
+            (point,) = find_operating_points(non_mated, mated, [0.05], reference="", data_sha256="", flip=True)
             wide.append(point.high - point.low)
         widths.append(np.mean(wide))
     assert widths[0] > widths[1] > widths[2]
@@ -149,9 +150,10 @@ def test_what_cannot_be_resolved_says_how_many_it_takes():
 
 def test_without_errors_the_rate_may_still_be_above_zero():
     mated, non_mated = listed(*faces(spread=0.01))
-    (point,) = find_operating_points(non_mated, mated, [0.01], reference="", data_sha256="", flip=True, replicates=50)
+    (point,) = find_operating_points(non_mated, mated, [0.01], reference="", data_sha256="", flip=True)
     assert (point.false_non_matches, point.fnmr_low) == (0, 0)
-    assert point.fnmr_high == pytest.approx(1 - 0.025 ** (1 / PEOPLE), rel=1e-6)  # forty people, whose pairs fall together
+    people = PEOPLE * (t.ppf(0.975, len(mated.score) - 1) / t.ppf(0.975, PEOPLE - 1)) ** 2  # whose pairs fall together
+    assert point.fnmr_high == pytest.approx(1 - 0.025 ** (1 / people), rel=1e-6)
 
 
 def test_a_point_comes_back_from_json_and_at_one_rate_the_later_stays():

@@ -58,7 +58,7 @@ def points_of(pairs, score, fmr=(0.01, 0.05), names=None, sha256="ab"):
     mated, non_mated = (
         ScoredPairs(score[kind], pairs.subject[pairs.first[kind]], pairs.subject[pairs.second[kind]]) for kind in (pairs.same, ~pairs.same)
     )
-    words = {"reference": "elsewhere", "data_sha256": sha256, "flip": True, "names": names, "replicates": 50}
+    words = {"reference": "elsewhere", "data_sha256": sha256, "flip": True, "names": names}
     return find_operating_points(non_mated, mated, fmr, **words)
 
 

@@ -87,7 +87,7 @@ def threshold_at_fpir(gallery: PeopleGallery, fpir: float, seed: int = 0) -> met
     if count < 2:
         raise LimenError("--fpir: one person has nobody to be taken for; give --threshold")
     found = metrics.search(gallery.vectors[searching], searching, gallery.vectors, np.arange(count))
-    return metrics.threshold_at_fmr(found.other, [fpir], searching, searching, seed=seed)
+    return metrics.threshold_at_fmr(found.other, [fpir], searching, searching)
 
 
 def answer(score: float, low: float, high: float) -> Answer:

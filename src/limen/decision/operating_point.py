@@ -27,13 +27,11 @@ def find_operating_points(
     data_sha256: str,
     flip: bool,
     names: Sequence[str] | None = None,
-    replicates: int = 1000,
-    seed: int = 0,
 ) -> tuple[OperatingPoint, ...]:
     """The operating point at each false match rate, which falls.
 
     The threshold is the lowest that keeps the rate on the non-mated pairs, raised by 5e-7, which is more than rounding moves a cosine.
-    People are drawn again for its interval, and it is found again in each replicate; for that of the false non-match rate it is fixed.
+    Its interval is over people (`metrics.threshold_at_fmr`), as that of the false non-match rate, for which it is fixed.
 
     Args:
         non_mated, mated: may be of different people; failures to acquire are left out before.
@@ -50,16 +48,16 @@ def find_operating_points(
         raise LimenError(f"{reference}: has no mated pair that can be used; give people with two images or more")
     if not non_mated.count:
         raise LimenError(f"{reference}: has no non-mated pair that can be used; give two people or more")
-    found = metrics.threshold_at_fmr(non_mated.score, rates, non_mated.first, non_mated.second, replicates, LEVEL, seed, non_mated.images)
+    found = metrics.threshold_at_fmr(non_mated.score, rates, non_mated.first, non_mated.second, LEVEL, non_mated.images)
     if not found.resolved.all():
         short = int((~found.resolved).argmax())
         raise LimenError(
             f"{reference}: an FMR of {rates[short]:g} needs {found.needed[short]:,} non-mated pairs and there are {found.impostors:,}; "
             "use more, or raise --fmr"
         )
-    # a replicate may refuse no pair at all: no cosine lies below -1
+    # the high end of a rate may refuse no pair at all: no cosine lies below -1
     thresholds, lows, highs = (_raised(ends) for ends in (found.threshold, found.low, found.high))
-    rates_of_mated = metrics.fnmr_interval(mated.score, mated.first, mated.second, thresholds, replicates, LEVEL, seed)
+    rates_of_mated = metrics.fnmr_interval(mated.score, mated.first, mated.second, thresholds, LEVEL)
     both = {*non_mated.people.tolist(), *mated.people.tolist()}
     return tuple(
         OperatingPoint(

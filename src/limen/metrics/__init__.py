@@ -28,10 +28,11 @@ from limen.metrics.discard import (
 )
 from limen.metrics.identification import OpenSet, Search, mean_average_precision, open_set, rank_rates, search
 from limen.metrics.image_pairs import ScoredPairs, all_pairs, non_mated_pairs
-from limen.metrics.intervals import design_effect, proportion_interval, uniform_interval
+from limen.metrics.intervals import design_effect, proportion_interval
 from limen.metrics.megaface import MegaFace, megaface_rank, megaface_rates, replace_noisy_probes
 from limen.metrics.nearest import best_entries
-from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
+from limen.metrics.pair_bootstrap import rate_interval, tar_at_far_interval
+from limen.metrics.people_of_pairs import PeopleOfPairs
 from limen.metrics.roc import EqualErrorRate, Roc, eer, impostor_events, roc_curve, tar_at_far, thin_roc
 from limen.metrics.scores import pair_scores
 from limen.metrics.templates import pool_templates, quality_weights
@@ -48,11 +49,11 @@ __all__ = [
     "KFold",
     "MegaFace",
     "OpenSet",
+    "PeopleOfPairs",
     "Roc",
     "ScoredPairs",
     "Search",
     "Statistic",
-    "TarIntervals",
     "Thresholds",
     "all_pairs",
     "best_entries",
@@ -90,7 +91,6 @@ __all__ = [
     "tar_at_far_interval",
     "thin_roc",
     "threshold_at_fmr",
-    "uniform_interval",
     "weighted_discard_areas",
     "weighted_eer",
     "weighted_mean",

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 
 from limen.metrics.bootstrap import BootstrapInterval
-from limen.metrics.pair_bootstrap import TarIntervals, rate_interval, tar_at_far_interval
+from limen.metrics.pair_bootstrap import tar_at_far_interval
+from limen.metrics.people_of_pairs import PeopleOfPairs
 from limen.metrics.rates import allowed_events, checked_ranks, checked_rates, lowest_above, refused_scores
 from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers, usable_rows
+from limen.metrics.thresholds import Thresholds, threshold_at_fmr
 
 NEVER = np.iinfo(np.int64).max
 
@@ -61,11 +63,12 @@ class Search:
         """(K,) share of the mated probes with a mate among the k best entries."""
         return (self._mated_ranks() < checked_ranks(ranks)[:, None]).mean(1)
 
-    def rank_interval(self, ranks: Sequence[int], replicates: int = 1000, level: float = 0.95, seed: int = 0) -> BootstrapInterval:
-        """Interval of `rank_rates` over the probes' people, the gallery as it is."""
-        score = np.where(self._mated_ranks() == NEVER, -np.inf, -self._mated_ranks().astype(float))
-        person = self.person[self.mated]
-        return rate_interval(score, person, person, (1 - checked_ranks(ranks)).tolist(), replicates, level, seed)
+    def rank_interval(self, ranks: Sequence[int], level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """(K,) low and high end of `rank_rates` over the probes' people, see PeopleOfPairs, the gallery as it is."""
+        found, person = self._mated_ranks(), self.person[self.mated]
+        people = PeopleOfPairs(person, person)
+        low, high = np.array([people.interval(found < rank, level) for rank in checked_ranks(ranks)]).T
+        return low, high
 
     def mean_average_precision(self) -> float:
         """Mean of `average_precision` over the mated probes."""
@@ -88,9 +91,14 @@ class Search:
 
     def open_set_interval(
         self, fpir: Sequence[float], rank: int = 1, replicates: int = 1000, level: float = 0.95, seed: int = 0
-    ) -> TarIntervals:
-        """Intervals of TPIR and threshold over the probes' people; the threshold is found again in every replicate."""
+    ) -> BootstrapInterval:
+        """Intervals of TPIR over the probes' people; the threshold is found again in every replicate."""
         return tar_at_far_interval(*self.open_set_scores(rank), self.person, self.person, fpir, replicates, level, seed)
+
+    def open_set_thresholds(self, fpir: Sequence[float], rank: int = 1, level: float = 0.95) -> Thresholds:
+        """The thresholds of `open_set` with their intervals over the non-mated probes' people."""
+        score, mated = self.open_set_scores(rank)
+        return threshold_at_fmr(score[~mated], fpir, self.person[~mated], self.person[~mated], level)
 
     def open_set_scores(self, rank: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """(score, mated) of which TAR@FAR is TPIR@FPIR: of mated probes the mate's score if it is within the rank, of others the best.

@@ -64,18 +64,3 @@ def design_effect(error: np.ndarray, person: np.ndarray) -> float:
         return float(trials @ trials) / len(error)
     of_people = np.bincount(number, error - rate)
     return max(1.0, float(of_people @ of_people) / (len(error) * rate * (1 - rate)))
-
-
-def uniform_interval(errors: int, first: np.ndarray, second: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Of a share of pairs (P,) of the people `first` and `second` of which none or all are errors: no replicate can show what did not
-    happen. Clopper and Pearson's, its pairs as many fewer as those of a person go together.
-
-    >>> import numpy as np
-    >>> from limen.metrics import uniform_interval
-    >>> low, high = uniform_interval(0, np.arange(300), np.arange(300))  # no error in 300 pairs of 300 people
-    >>> low, round(high, 3)
-    (0.0, 0.012)
-    """
-    effect = max(design_effect(np.zeros(len(first), bool), people) for people in (first, second))
-    low, high = proportion_interval(errors, len(first), effect, level)
-    return float(low), float(high)

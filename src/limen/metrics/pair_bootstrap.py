@@ -6,7 +6,6 @@ of pairs between any two people. Many replicates go side by side, so that fetchi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -23,14 +22,6 @@ COUNTED_AT_ONCE = 1 << 24
 STEP, STEPS_AT_ONCE = 256, 8  # pairs whose weights are summed, and sums of one call: what fits the cache
 
 
-@dataclass(frozen=True)
-class TarIntervals:
-    """What `tar_at_far_interval` gives, for F false accept rates."""
-
-    tar: BootstrapInterval  # of F true accept rates
-    refused: BootstrapInterval  # of F scores, the highest that is refused: the threshold lies right above it
-
-
 def tar_at_far_interval(
     score: np.ndarray,
     mated: np.ndarray,
@@ -40,7 +31,7 @@ def tar_at_far_interval(
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> TarIntervals:
+) -> BootstrapInterval:
     """`bootstrap_interval(weighted_tar_at_far(score, mated, far), first, second, replicates, level, seed)`, for millions of pairs.
 
     Args:
@@ -57,7 +48,7 @@ def tar_at_far_interval(
     >>> first, second = np.repeat(np.arange(20), 20), np.tile(np.arange(20), 20)
     >>> mated = first == second
     >>> found = tar_at_far_interval(np.where(mated, 0.9, 0.1), mated, first, second, [0.01])
-    >>> found.tar.value
+    >>> found.value
     array([1.])
     """
     score, mated = checked_pairs(score, mated)
@@ -67,40 +58,23 @@ def tar_at_far_interval(
     others = score[~mated], left[~mated], right[~mated]
     most = TAIL * int(allowed_events(len(others[0]), rates).max(initial=0)) + FEWEST
     try:
-        return _tar_intervals(genuine, RankedPairs(*others, count, most=most), rates, count, replicates, level, seed)
+        return _tar_interval(genuine, RankedPairs(*others, count, most=most), rates, count, replicates, level, seed)
     except TooFewHeld:
-        return _tar_intervals(genuine, RankedPairs(*others, count), rates, count, replicates, level, seed)
+        return _tar_interval(genuine, RankedPairs(*others, count), rates, count, replicates, level, seed)
 
 
-def _tar_intervals(
+def _tar_interval(
     genuine: "RankedPairs", impostor: "RankedPairs", rates: np.ndarray, count: int, replicates: int, level: float, seed: int
-) -> TarIntervals:
-    def judged(weight: np.ndarray) -> np.ndarray:  # (2F, R)
+) -> BootstrapInterval:
+    def judged(weight: np.ndarray) -> np.ndarray:  # (F, R)
         refused = impostor.refused(weight, rates)
         accepted = genuine.weight_before(weight, np.searchsorted(-genuine.score, -refused, side="left"))
         with np.errstate(invalid="ignore"):
             tar = accepted / genuine.total(weight)
         tar[np.isnan(refused)] = np.nan
-        refused[np.isnan(tar)] = np.nan
-        return np.concatenate([tar, refused])
+        return tar
 
-    tar, refused = _intervals(judged, 2, count, replicates, level, seed)
-    return TarIntervals(tar, refused)
-
-
-def refused_interval(
-    impostor: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    rates: np.ndarray,
-    replicates: int,
-    level: float,
-    seed: int,
-    images: np.ndarray | None = None,
-) -> BootstrapInterval:
-    """Interval of the highest score that is refused at each of the false match rates (F,); `images` as of `threshold_at_fmr`."""
-    count, pairs = _ranked(impostor, first, second, images)
-    return _intervals(lambda weight: pairs.refused(weight, rates), 1, count, replicates, level, seed)[0]
+    return _interval(judged, count, replicates, level, seed)
 
 
 def _ranked(score: np.ndarray, first: np.ndarray, second: np.ndarray, images: np.ndarray | None) -> tuple[int, "RankedPairs"]:
@@ -137,7 +111,7 @@ def rate_interval(
         with np.errstate(invalid="ignore"):
             return pairs.weight_before(weight, np.repeat(accepted[:, None], weight.shape[1], 1)) / pairs.total(weight)
 
-    return _intervals(judged, 1, count, replicates, level, seed)[0]
+    return _interval(judged, count, replicates, level, seed)
 
 
 class TooFewHeld(ValueError):
@@ -250,10 +224,8 @@ def _counted(left: np.ndarray, right: np.ndarray, size: int) -> sparse.csr_array
     return found
 
 
-def _intervals(
-    judged: Callable[[np.ndarray], np.ndarray], parts: int, subjects: int, replicates: int, level: float, seed: int
-) -> list[BootstrapInterval]:
-    """The intervals of the `parts` that `judged` finds, one after the other, of weights (S + 1, R): (parts * F, R)."""
+def _interval(judged: Callable[[np.ndarray], np.ndarray], subjects: int, replicates: int, level: float, seed: int) -> BootstrapInterval:
+    """The interval of what `judged` finds of weights (S + 1, R): (F, R)."""
     check_bootstrap(replicates, level)
 
     def of(draws: Sequence[np.ndarray]) -> np.ndarray:
@@ -263,5 +235,4 @@ def _intervals(
     value, found = of([np.ones(subjects + 1)])[:, 0], []
     while batch := list(islice(weights, SIDE_BY_SIDE)):
         found.append(of(batch))
-    drawn = np.concatenate(found, axis=1).T
-    return [percentile_interval(v, r, level) for v, r in zip(np.split(value, parts), np.split(drawn, parts, axis=1), strict=True)]
+    return percentile_interval(value, np.concatenate(found, axis=1).T, level)

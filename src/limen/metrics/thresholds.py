@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from limen.metrics.image_pairs import non_mated_pairs
-from limen.metrics.intervals import uniform_interval
-from limen.metrics.pair_bootstrap import rate_interval, refused_interval
+from limen.metrics.people_of_pairs import PeopleOfPairs
 from limen.metrics.rates import allowed_events, checked_rates, checked_scores, lowest_above, refused_scores
 
 
@@ -40,18 +39,18 @@ def threshold_at_fmr(
     fmr: Sequence[float] | float,
     first: np.ndarray | None = None,
     second: np.ndarray | None = None,
-    replicates: int = 1000,
     level: float = 0.95,
-    seed: int = 0,
     images: np.ndarray | None = None,
 ) -> Thresholds:
     """The lowest thresholds at which the share of impostors with `score >= threshold` does not exceed `fmr`.
 
+    The interval of a threshold reaches from the threshold of the high end of its false match rate's interval to that of the low end
+    (Woodruff, "Confidence intervals for medians and other position measures", 1952).
+
     Args:
         impostor: (I,) scores of non-mated pairs; minus infinity for a failure to acquire, which is counted and never accepted.
         fmr: (F,) false match rates from 0 to 1, or one of them.
-        first, second: (I,) person of either image, for the interval: people are drawn again, and the threshold is found again, as in
-            `bootstrap_interval`. None leaves the interval out.
+        first, second: (I,) person of either image, for the interval over people, see PeopleOfPairs. None leaves the interval out.
         images: (N,) the person in each image, where the impostors are all non-mated pairs of these images: `impostor` may then hold the
             highest of them alone, as of `all_pairs`.
 
@@ -69,10 +68,14 @@ def threshold_at_fmr(
     count = len(impostor) if images is None else non_mated_pairs(images)
     refused = refused_scores(impostor, rates, count)
     resolved = allowed_events(count, rates) > 0
-    low = high = np.asarray([np.nan] * len(rates))
+    low = high = np.full(len(rates), np.nan)
     if first is not None and second is not None:
-        interval = refused_interval(impostor, first, second, rates, replicates, level, seed, images)
-        low, high = (np.where(resolved, lowest_above(end), np.nan) for end in (interval.low, interval.high))
+        people = PeopleOfPairs(first, second, images)
+        if len(first) != len(impostor):
+            raise ValueError(f"first and second must name the people of {len(impostor)} pairs, not of {len(first)}")
+        ends = np.array([people.interval(np.flatnonzero(impostor > end), level) for end in refused[resolved]]).reshape(-1, 2)
+        low, high = (np.full(len(rates), np.nan) for _ in range(2))
+        low[resolved], high[resolved] = (lowest_above(refused_scores(impostor, of, count)) for of in (ends[:, 1], ends[:, 0]))
     elif first is not None or second is not None:
         raise ValueError("first and second: the people of both images are needed for an interval")
     return Thresholds(
@@ -87,18 +90,9 @@ def threshold_at_fmr(
 
 
 def fnmr_interval(
-    mated: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    threshold: Sequence[float] | np.ndarray,
-    replicates: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    mated: np.ndarray, first: np.ndarray, second: np.ndarray, threshold: Sequence[float] | np.ndarray, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(F,) low and high end of the share of mated pairs with `score < threshold`, the F thresholds fixed and people drawn again.
-
-    Where none or all of the pairs are errors, `uniform_interval`. The same of non-mated pairs is 1 - FMR. Arguments as of
-    `rate_interval`.
+    """(F,) low and high end of the share of mated pairs with `score < threshold` over people, see PeopleOfPairs, the F thresholds fixed.
 
     >>> import numpy as np
     >>> from limen.metrics import fnmr_interval
@@ -107,8 +101,6 @@ def fnmr_interval(
     >>> bool(low[0] < 0.2 < high[0])
     True
     """
-    accepted = rate_interval(mated, first, second, list(threshold), replicates, level, seed)
-    low, high = 1 - accepted.high, 1 - accepted.low
-    for k in np.flatnonzero((accepted.value == 0) | (accepted.value == 1)):
-        low[k], high[k] = uniform_interval(round(len(mated) * (1 - accepted.value[k])), first, second, level)
+    people = PeopleOfPairs(first, second)
+    low, high = np.array([people.interval(np.asarray(mated) < end, level) for end in threshold]).reshape(-1, 2).T
     return low, high

@@ -29,7 +29,7 @@ def tar_metrics(
 
     A rate below one of all impostors is unresolved, and says how many it takes. `first`, `second` (P,) are the subjects of the pairs.
     """
-    thresholds = metrics.threshold_at_fmr(score[~same], far)
+    thresholds = metrics.threshold_at_fmr(score[~same], far, first[~same], second[~same], bootstrap.level)
     tar = metrics.tar_at_far(score, same, far, lookup)
     if lookup == "nearest":
         return [Metric("tar", value, at={"far": rate}, variant=["nearest"]) for rate, value in zip(far, tar, strict=True)]
@@ -46,4 +46,4 @@ def tar_metrics(
         return found
     rates = [far[number] for number in told]
     drawn = metrics.tar_at_far_interval(score, same, first, second, rates, bootstrap.replicates, bootstrap.level, bootstrap.seed)
-    return with_threshold_intervals(found, told, drawn, bootstrap.level, first, second, [same])
+    return with_threshold_intervals(found, told, drawn, thresholds, bootstrap.level, first, second, [same])

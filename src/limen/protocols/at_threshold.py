@@ -11,7 +11,7 @@ from limen import metrics
 from limen.data.pairs import PairSet
 from limen.errors import LimenError, LimenWarning
 from limen.models.operating_point import OperatingPoint
-from limen.protocols.intervals import Bootstrap, with_interval
+from limen.protocols.intervals import Bootstrap, with_share_interval
 from limen.protocols.result import PROMISED, Metric
 from limen.recogniser import Recogniser
 
@@ -94,8 +94,8 @@ def error_rates(
             one = _of(drawn, place, quantity == "fnmr")
             events = int(np.count_nonzero(scores >= point.threshold)) if quantity == "fmr" else None
             metric = Metric(quantity, float(one.value[0]), at=dict(point.at), variant=[*variant], events=events, threshold=point.threshold)
-            ends = np.array([one.low[0], one.high[0]])
-            metric = with_interval(metric, ends, bootstrap.level, *people, [np.ones(len(scores), bool)])
+            wrong = scores >= point.threshold if quantity == "fmr" else scores < point.threshold
+            metric = with_share_interval(metric, wrong, *people, bootstrap.level)
             yield metric.with_replicates(one.replicates[:, 0]), one
 
 

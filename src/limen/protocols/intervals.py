@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limen import metrics
-from limen.metrics.rates import lowest_above
 from limen.protocols.result import EVENTS, Interval, Metric
+
+CLOPPER_PEARSON = "Clopper-Pearson, people drawn"
 
 
 @dataclass(frozen=True)
@@ -83,31 +84,38 @@ def with_interval(
     few = has_few_events(metric, [int(kind.sum()) for kind in kinds])
     if metric.value in (0, 1) and kinds:
         for kind in kinds:
-            reached = metrics.uniform_interval(int(metric.value * kind.sum()), first[kind], second[kind], level)
+            reached = metrics.PeopleOfPairs(first[kind], second[kind]).interval(np.full(kind.sum(), metric.value == 1), level)
             low, high = min(low, reached[0]), max(high, reached[1])
-        return replace(metric, interval=Interval(low, high, level, "Clopper-Pearson, people drawn", few))
+        return replace(metric, interval=Interval(low, high, level, CLOPPER_PEARSON, few))
     return replace(metric, interval=Interval(low, high, level, few_events=few)) if low < high else metric
+
+
+def with_share_interval(metric: Metric, events: np.ndarray, first: np.ndarray, second: np.ndarray, level: float) -> Metric:
+    """`metric`, the share of pairs (P,) of the subjects `first`, `second` that are `events`, with its interval: see PeopleOfPairs."""
+    low, high = metrics.PeopleOfPairs(first, second).interval(events, level)
+    return replace(metric, interval=Interval(low, high, level, CLOPPER_PEARSON, has_few_events(metric, [len(events)])))
 
 
 def with_threshold_intervals(
     metrics_: Sequence[Metric],
     told: np.ndarray,
-    drawn: metrics.TarIntervals,
+    drawn: metrics.BootstrapInterval,
+    thresholds: metrics.Thresholds,
     level: float,
     first: np.ndarray,
     second: np.ndarray,
     kinds: Sequence[np.ndarray],
 ) -> list[Metric]:
-    """`metrics_`, those of the numbers `told` (K,) with the interval of their rate and of their threshold, which `drawn` holds in that
-    order. Other arguments as of `with_interval`."""
+    """`metrics_`, those of the numbers `told` (K,) with the interval of their rate, which `drawn` holds in that order, and of their
+    threshold; `thresholds` are those of the K or of all. Other arguments as of `with_interval`."""
     found = list(metrics_)
-    lows, highs = lowest_above(drawn.refused.low), lowest_above(drawn.refused.high)
-    for place, number in enumerate(told):
-        ends = np.array([drawn.tar.low[place], drawn.tar.high[place]])
-        metric = with_interval(found[number], ends, level, first, second, kinds).with_replicates(drawn.tar.replicates[:, place])
-        if np.isfinite([lows[place], highs[place]]).all():
-            few = has_few_events(metric)
-            metric.threshold_interval = Interval(float(lows[place]), float(highs[place]), level, few_events=few)
+    rows = told if len(thresholds.fmr) == len(found) else np.arange(len(told))
+    for place, (number, row) in enumerate(zip(told, rows, strict=True)):
+        ends = np.array([drawn.low[place], drawn.high[place]])
+        metric = with_interval(found[number], ends, level, first, second, kinds).with_replicates(drawn.replicates[:, place])
+        low, high = float(thresholds.low[row]), float(thresholds.high[row])
+        if np.isfinite([low, high]).all():
+            metric.threshold_interval = Interval(low, high, level, CLOPPER_PEARSON, has_few_events(metric))
         found[number] = metric
     return found
 
