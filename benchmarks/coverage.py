@@ -92,9 +92,8 @@ def of_pairs(random, people, replicates, seed):
 
 def of_search(random, people, replicates, seed):
     found, probes = search(random, people), people * PROBES // 2
-    opened = found.open_set_interval(FPIR, replicates=replicates, seed=seed)
-    (low,), (high,) = found.rank_interval([1])
-    rates = {"rank 1": (found.rank_rates([1])[0], low, high, round((1 - TRUTH["rank 1"]) * probes))}
+    closed, opened = found.rank_interval([1], replicates, seed=seed), found.open_set_interval(FPIR, replicates=replicates, seed=seed)
+    rates = {"rank 1": (closed.value[0], closed.low[0], closed.high[0], round((1 - TRUTH["rank 1"]) * probes))}
     for k, rate in enumerate(FPIR):
         name, events = f"TPIR@FPIR={rate:g}", round(rate * probes)
         errors = round((1 - TRUTH[name]) * probes)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -49,6 +50,30 @@ def test_folders_are_compared_in_all_pairs(capsys, home):
         assert (score[same] < point.threshold).sum() == point.false_non_matches
     names = FolderSource(home / "own").class_names
     assert points[0].shared_people(names) == (sorted(names), 1.0)
+
+
+def test_a_gallery_meets_its_probes_alone(capsys, home, tmp_path):
+    model = tiny_model(home)
+    for side, kept in (("gallery", [0]), ("probe", [1, 2])):
+        for person in sorted((home / "own").iterdir())[: 8 if side == "gallery" else 6]:
+            (tmp_path / side / person.name).mkdir(parents=True)
+            for number in kept:
+                shutil.copy(sorted(person.iterdir())[number], tmp_path / side / person.name)
+    words = ["--gallery", tmp_path / "gallery", "--probe", tmp_path / "probe", "--fmr", "0.1"]
+    (found,) = calibrated(capsys, model, *words)
+    (point,) = found["operating_points"]
+    gallery, probe = FolderSource(tmp_path / "gallery"), FolderSource(tmp_path / "probe")
+    vectors = [open_model(model).embed(np.stack([side.image(k) for k in range(len(side))])).vectors for side in (gallery, probe)]
+    score, same = vectors[0] @ vectors[1].T, gallery.labels[:, None] == probe.labels
+    assert (point["mated"], point["non_mated"], point["people"]) == (12, 84, 8)
+    assert point["false_matches"] == (score[~same] >= point["threshold"]).sum() == 8
+    assert point["fnmr"] == (score[same] < point["threshold"]).mean()
+    for words, said in (
+        (["--gallery", tmp_path / "gallery"], "--gallery and --probe: both are needed"),
+        (["--gallery", tmp_path / "probe", "--probe", tmp_path / "probe"], "is the gallery itself; give --folders"),
+    ):
+        assert main(["calibrate", str(model), *map(str, words)]) == 1
+        assert said in capsys.readouterr().err
 
 
 def test_impostors_may_come_from_elsewhere(capsys, home):

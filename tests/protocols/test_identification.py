@@ -57,6 +57,26 @@ def numbers(result):
     return {metric.key: metric.value for metric in result.metrics}
 
 
+@pytest.mark.parametrize("galleries", [1, 2])
+def test_at_the_threshold_of_an_fpir_the_rates_are_its_own(galleries):
+    searched, vectors = problem(galleries=galleries)
+    judged = [metrics.open_set(*sides(searched, vectors, gallery), [0.3]) for gallery in searched.galleries]
+    result = Identification(searched, replicates=50, at_threshold=float(judged[0].thresholds[0])).run(Embedder(vectors), "model")
+    name = {"variant": ["G1"] if galleries > 1 else []}
+    (fpir,), (fnir,) = result.where(quantity="fpir", **name), result.where(quantity="fnir", **name)
+    assert (fpir.value, fnir.value) == pytest.approx((judged[0].fpir[0], 1 - judged[0].tpir[0]))
+    assert (fpir.threshold, fpir.events) == (judged[0].thresholds[0], judged[0].false_positives[0])
+    assert fpir.interval.low < fpir.value < fpir.interval.high
+    assert len(result.where(quantity="fpir")) == galleries
+    assert "FPIR@threshold=" in "\n".join(result_lines([result]))
+
+
+def test_a_model_without_operating_points_is_refused_before_an_image_is_read():
+    searched, vectors = problem(broken=range(102))
+    with pytest.raises(LimenError, match="no operating point to be judged at; run `limen calibrate`"):
+        Identification(searched, at_threshold="own").run(Embedder(vectors), "model")
+
+
 def test_one_gallery_equals_the_metrics():
     searched, vectors = problem()
     result = Identification(searched, replicates=50).run(Embedder(vectors), "model")

@@ -28,7 +28,7 @@ TAKEN = {  # word -> the benchmarks that it concerns
     "--lookup insightface": ["tinyface", "ijbc-search"],
     "--lookup conservative": ["xqlfw", "rfw", "ijbc", "tinyface", "ijbc-search"],
     "--group-threshold per_group": ["rfw"],
-    "--at-threshold 0.0": ["xqlfw", "rfw", "ijbc"],
+    "--at-threshold 0.0": ["xqlfw", "rfw", "ijbc", "tinyface", "ijbc-search"],
     "--noise replaced": ["megaface"],
     "--no-norms": ["ijbc", "ijbc-search"],
     "--no-detector-scores": ["ijbc", "ijbc-search"],

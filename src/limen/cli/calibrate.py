@@ -2,6 +2,7 @@
 
   limen calibrate model.safetensors --folders people/                          # all pairs of the images in it
   limen calibrate model.safetensors --folders own/ --impostors public/         # false matches from others than false non-matches
+  limen calibrate model.safetensors --gallery enrolled/ --probe visitors/      # each image of the one against each of the other
   limen calibrate model.safetensors --pairs heldout.bin --fmr 1e-3 1e-4
   limen calibrate ada.safetensors arc.onnx --folders people/ --fmr 1e-3        # a table of thresholds by model
   limen calibrate model.safetensors --pairs pairs.txt --images faces/ --out calibrated.safetensors
@@ -39,6 +40,7 @@ from limen.report.quality_sheet import percent, percents
 
 PERCENTILES = (1, 10, 25, 50, 75, 90)
 PEOPLE = 50  # fewer make an interval over people hold the truth less often than it says: benchmarks/coverage.py
+MOST = 20_000_000  # pairs of --gallery and --probe
 DEPENDABLE = 30  # errors: the rate is then within 30 % of the true one nine times out of ten (Doddington et al., 2000)
 
 
@@ -47,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--pairs", metavar="FILE", help="a .bin file, or a text list in LFW's format")
     where.add_argument("--folders", metavar="DIR", help="people, one folder of images each: all pairs of the images")
+    where.add_argument("--gallery", metavar="DIR", help="people, one folder of images each, who meet those of --probe alone")
+    parser.add_argument("--probe", metavar="DIR", help="people, one folder of images each, named as in --gallery where they are there too")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images that text lists name")
     parser.add_argument(
         "--impostors", metavar="DIR|FILE", help="a folder of people or pairs whose non-mated pairs set the threshold instead"
@@ -58,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    if bool(options.gallery) != bool(options.probe):
+        raise LimenError("--gallery and --probe: both are needed, a folder of people each")
     if options.out and len(options.models) > 1:
         raise LimenError("--out: is for one model; leave it out, and each keeps its own")
     paths = [Path(model) for model in options.models]
@@ -69,7 +75,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _calibrated(model: str, embedder: Model, options: argparse.Namespace) -> dict[str, Any]:
-    people = _opened(options.folders or options.pairs, embedder, options)
+    people = _sides(embedder, options) if options.gallery else _opened(options.folders or options.pairs, embedder, options)
     impostors = _opened(options.impostors, embedder, options) if options.impostors else None
     spec = options.measure or ("quality" if embedder.has_quality else None)
     measure = create_measure(spec, embedder=embedder, **model_options(options)) if spec else None
@@ -102,6 +108,24 @@ def _opened(path: str, embedder: Model, options: argparse.Namespace) -> Calibrat
     files = [folder.locate(index) for index in range(len(folder))]
     digest = folder_sha256(files, [folder.class_names[label] for label in folder.labels])
     return CalibrationSet(Path(path).resolve().name, open_faces(files, size, options), folder.labels, folder.class_names, digest)
+
+
+def _sides(embedder: Model, options: argparse.Namespace) -> CalibrationSet:
+    """Each image of --gallery against each of --probe."""
+    size = embedder.preprocessing.size
+    sides = [FolderSource(folder, size) for folder in (options.gallery, options.probe)]
+    if Path(options.gallery).resolve() == Path(options.probe).resolve():
+        raise LimenError(f"{options.probe}: is the gallery itself; give --folders for all pairs of one folder")
+    enrolled, probes = (len(side) for side in sides)
+    if enrolled * probes > MOST:
+        raise LimenError(f"--gallery, --probe: {enrolled:,} and {probes:,} images make more than {MOST:,} pairs; give fewer images")
+    people = [side.class_names[label] for side in sides for label in side.labels]
+    names, subject = np.unique(people, return_inverse=True)
+    first, second = np.repeat(np.arange(enrolled), probes), np.tile(enrolled + np.arange(probes), enrolled)
+    files = [side.locate(index) for side in sides for index in range(len(side))]
+    name = f"{Path(options.gallery).resolve().name} and {Path(options.probe).resolve().name}"
+    digest, source = folder_sha256(files, people), open_faces(files, size, options)
+    return CalibrationSet(name, source, subject, names.tolist(), digest, first, second, subject[first] == subject[second])
 
 
 def _percentiles(calibration: Calibration) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ Runs of one recipe that differ by their seed alone count as one model: the mean,
 
 The threshold of the accuracy is the best one for the very pairs it is judged on: not one to deploy. `limen calibrate` finds that of a
 stated false match rate and keeps it in the model; --at-threshold then judges the model at it on other people: FMR and FNMR with intervals,
-of --groups too, and whether the interval of the FMR holds the rate that was promised.
+of --groups too, and whether the interval of the FMR holds the rate that was promised. Of searches it gives FPIR and FNIR there: a search
+compares with every entry, so the FPIR lies well above the FMR.
 
 With --quality, error versus discard in place of accuracy: how well each quality of the images predicts the model's errors, and a table
 of the curves (edc.csv). The others are compared with the first. A quality is
@@ -52,7 +53,7 @@ from limen.cli.judging import add_judging_arguments, check_judging, runners_of
 from limen.cli.progress import progress_bar
 from limen.cli.tasks import add_task_arguments, tasks_of
 from limen.models.model import Model, model_name, open_model
-from limen.protocols import Result, Verification
+from limen.protocols import Identification, Result, Verification
 from limen.protocols.differences import training_of
 from limen.protocols.runners import result_names
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for model, path in zip(models, paths, strict=True) if options.at_threshold == "own" else ():
         embedder = open_model(path, **model_options(options))  # a model without operating points should not cost the others' evaluation
         for runner in runners:
-            if isinstance(runner, Verification):
+            if isinstance(runner, Verification | Identification):
                 runner.points(embedder, model)
     results: list[Result] = []
     for model, path in zip(models, paths, strict=True):

@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from limen.metrics.bootstrap import BootstrapInterval
-from limen.metrics.pair_bootstrap import tar_at_far_interval
-from limen.metrics.people_of_pairs import PeopleOfPairs
+from limen.metrics.pair_bootstrap import rate_interval, tar_at_far_interval
 from limen.metrics.rates import allowed_events, checked_ranks, checked_rates, lowest_above, refused_scores
 from limen.metrics.scores import LargestScores, blocks_with_mates, checked_features, person_numbers, usable_rows
 from limen.metrics.thresholds import Thresholds, threshold_at_fmr
@@ -63,12 +62,11 @@ class Search:
         """(K,) share of the mated probes with a mate among the k best entries."""
         return (self._mated_ranks() < checked_ranks(ranks)[:, None]).mean(1)
 
-    def rank_interval(self, ranks: Sequence[int], level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """(K,) low and high end of `rank_rates` over the probes' people, see PeopleOfPairs, the gallery as it is."""
-        found, person = self._mated_ranks(), self.person[self.mated]
-        people = PeopleOfPairs(person, person)
-        low, high = np.array([people.interval(found < rank, level) for rank in checked_ranks(ranks)]).T
-        return low, high
+    def rank_interval(self, ranks: Sequence[int], replicates: int = 1000, level: float = 0.95, seed: int = 0) -> BootstrapInterval:
+        """Interval of `rank_rates` over the probes' people, the gallery as it is."""
+        score = np.where(self._mated_ranks() == NEVER, -np.inf, -self._mated_ranks().astype(float))
+        person = self.person[self.mated]
+        return rate_interval(score, person, person, (1 - checked_ranks(ranks)).tolist(), replicates, level, seed)
 
     def mean_average_precision(self) -> float:
         """Mean of `average_precision` over the mated probes."""
@@ -108,7 +106,11 @@ class Search:
         """
         if self.mated.all() or not self.mated.any():
             raise ValueError(f"an open set needs mated and non-mated probes: {int(self.mated.sum())} of {len(self.mated)} are mated")
-        return np.where(self.mated, np.where(self.rank < rank, self.mate, -np.inf), self.other), self.mated
+        return self.decisive_scores(rank), self.mated
+
+    def decisive_scores(self, rank: int = 1) -> np.ndarray:
+        """(P,) of a mated probe the mate's score if it is within the rank, else minus infinity; of another probe the best."""
+        return np.where(self.mated, np.where(self.rank < rank, self.mate, -np.inf), self.other)
 
     def _mated_ranks(self) -> np.ndarray:
         if not self.mated.any():

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 
 from limen import metrics
-from limen.data.pairs import PairSet
 from limen.errors import LimenError, LimenWarning
 from limen.models.operating_point import OperatingPoint
 from limen.protocols.intervals import Bootstrap, with_share_interval
@@ -74,41 +73,42 @@ def error_rates(
     own: np.ndarray | slice = slice(None),
     variant: Sequence[str] = (),
     seed: int | None = None,
+    quantities: tuple[str, str] = ("fmr", "fnmr"),
 ) -> Iterator[tuple[Metric, metrics.BootstrapInterval]]:
     """FMR of the non-mated pairs at each point, then FNMR of the mated ones, with intervals over people; none of a kind without pairs.
+    Of searches, whose scores are those of `Search.open_set_scores`, the same are FPIR and FNIR.
 
     Args:
         score, same, first, second: (P,) of the pairs; minus infinity for a failure to acquire. own: which of them.
         variant: of the metrics. seed: of the bootstrap, where it is another.
     """
     score, same, first, second = (array[own] for array in (score, same, first, second))
-    for quantity, kind in (("fmr", ~same), ("fnmr", same)):
+    for quantity, kind in zip(quantities, (~same, same), strict=True):
         if not points or not kind.any():
             continue
+        missed = quantity == quantities[1]
         scores, people = score[kind], (first[kind], second[kind])
         given = [point.threshold for point in points]
         drawn = metrics.rate_interval(
             scores, *people, given, bootstrap.replicates, bootstrap.level, bootstrap.seed if seed is None else seed
         )
         for place, point in enumerate(points):
-            one = _of(drawn, place, quantity == "fnmr")
-            events = int(np.count_nonzero(scores >= point.threshold)) if quantity == "fmr" else None
+            one = _of(drawn, place, missed)
+            events = None if missed else int(np.count_nonzero(scores >= point.threshold))
             metric = Metric(quantity, float(one.value[0]), at=dict(point.at), variant=[*variant], events=events, threshold=point.threshold)
-            wrong = scores >= point.threshold if quantity == "fmr" else scores < point.threshold
+            wrong = scores < point.threshold if missed else scores >= point.threshold
             metric = with_share_interval(metric, wrong, *people, bootstrap.level)
             yield metric.with_replicates(one.replicates[:, 0]), one
 
 
-def told_of(points: Sequence[OperatingPoint], pairs: PairSet, judged: np.ndarray) -> dict[str, str]:
-    """What a result says of where the operating points come from. Warns where they were found on the data they are judged on, or on people
-    who are in the pairs `judged` (P,) bool: such a test of their promise is worth less."""
-    people = np.unique(pairs.subject[np.concatenate([pairs.first[judged], pairs.second[judged]])])
-    names = [] if pairs.names is None else [pairs.names[person] for person in people]
+def told_of(points: Sequence[OperatingPoint], where: str, names: Sequence[str], sha256: str | None = None) -> dict[str, str]:
+    """What a result says of where the operating points come from. Warns where they were found on the data they are judged on, of that
+    SHA-256, or on people of the `names` that are judged: such a test of their promise is worth less."""
     found = {}
     for point in points:
         said, seen = f"{point.threshold:.4f}, found on {point.people:,} people of {point.reference}", ""
         shared, share = point.shared_people(names)
-        if pairs.sha256 == point.data_sha256:
+        if sha256 is not None and sha256 == point.data_sha256:
             seen = "these very pairs"
         elif shared:
             of = f"{len(names):,}" if share == 1 else f"the {round(share * len(names)):,} of {len(names):,} who can be looked up"
@@ -117,7 +117,7 @@ def told_of(points: Sequence[OperatingPoint], pairs: PairSet, judged: np.ndarray
             said += "; whether on some of the people who are judged cannot be told, as one of the two sets names nobody"
         if seen:
             text = f"the operating point at FMR {point.fmr:g} was found on {seen}; judge it on other people"
-            warnings.warn(f"{pairs.name}: {text}", LimenWarning, stacklevel=3)
+            warnings.warn(f"{where}: {text}", LimenWarning, stacklevel=3)
             said += f"; on {seen}"
         found[f"operating point, FMR={point.fmr:g}"] = said
     return found

@@ -9,6 +9,16 @@ import numpy as np
 from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images
+from limen.models.operating_point import OperatingPoint
+from limen.protocols.at_threshold import (
+    AtThreshold,
+    WorkingPoint,
+    check_at_threshold,
+    error_rates,
+    operating_points,
+    told_of,
+    working_points,
+)
 from limen.protocols.intervals import Bootstrap
 from limen.protocols.mistakes import mistakes_of
 from limen.protocols.pair_scores import pooled, pooling_switches
@@ -52,6 +62,8 @@ class Identification:
         ranks, fpir: of the rates reported; None is the set's own.
         flip: add the mirror image's embedding before normalising; None is the model's own rule.
         norms, weights: how templates are pooled, see `pooled`.
+        at_threshold: also FPIR, where there are strangers, and FNIR, which is 1 - TPIR, of each gallery at this cosine or at the model's
+            "own" operating points. Their FMR is of one comparison; a search makes as many as there are entries.
         lookup: "conservative", or "insightface" to stand beside tables made by its script: another quantity of the same name.
         replicates, seed, level: of the bootstrap over the probes' people, the galleries as they are.
         switches: what else the results should say of how they came about.
@@ -67,6 +79,7 @@ class Identification:
     norms: bool = True
     weights: bool = True
     lookup: SearchLookup = "conservative"
+    at_threshold: AtThreshold | None = None
     replicates: int = 1000
     seed: int = 0
     level: float = 0.95
@@ -81,6 +94,7 @@ class Identification:
             raise LimenError(f"fpir: {', '.join(map(str, self._fpir))} cannot be asked for; give rates between 0 and 1")
         if self.lookup not in SEARCH_LOOKUPS:
             raise LimenError(f"lookup: {self.lookup!r} is not known to searches; choose from {', '.join(SEARCH_LOOKUPS)}")
+        check_at_threshold(self.at_threshold)
         self._person = np.where(person < 0, person.max(initial=0) + 1 + np.arange(len(person)), person)  # nobody known is somebody else
         for gallery in searched.galleries or [Gallery("", np.empty(0, int), np.empty(0, int))]:
             where = f"{self.name} {gallery.name}".rstrip()
@@ -104,8 +118,13 @@ class Identification:
         return self.norms and not self.search_set.unit
 
     def run(self, embedder: Recogniser, model: str = "", progress: Progress | None = None, **inference: Any) -> Result:
-        """Equals `judge(score(embedder, progress, **inference), embedder.description, model)`."""
-        return self.judge(self.score(embedder, progress, **inference), embedder.description, model)
+        """Equals `judge(score(embedder, progress, **inference), embedder.description, model, points(embedder, model))`."""
+        points = self.points(embedder, model)  # before the images: a refusal should not cost their reading
+        return self.judge(self.score(embedder, progress, **inference), embedder.description, model, points)
+
+    def points(self, embedder: Recogniser, model: str = "") -> tuple[OperatingPoint, ...]:
+        """The operating points that it is to be judged at. Raises LimenError where it cannot be."""
+        return operating_points(self.at_threshold, embedder, self.flip, model)
 
     def score(self, embedder: Recogniser, progress: Progress | None = None, **inference: Any) -> TemplateVectors:
         """The vectors of the templates that are searched or found; each image is embedded once. `inference`: batch_size, workers and
@@ -119,9 +138,11 @@ class Identification:
         table = embed_images(embedder, self.search_set.source, templates.image, self.flip, progress, **inference)
         return TemplateVectors(pooled(table.vectors, table.norms, templates, self._norms, self.weights), table.failures)
 
-    def judge(self, scores: TemplateVectors, description: Mapping[str, Any], model: str = "") -> Result:
-        """The numbers of given vectors, of an embedder so described."""
-        searched, vectors = self.search_set, scores.vectors
+    def judge(
+        self, scores: TemplateVectors, description: Mapping[str, Any], model: str = "", points: Sequence[OperatingPoint] = ()
+    ) -> Result:
+        """The numbers of given vectors, of an embedder so described that has these operating points."""
+        searched, vectors, given = self.search_set, scores.vectors, working_points(self.at_threshold, points)
         missed = np.isnan(vectors).any(1) & np.isin(np.arange(len(vectors)), self._used)
         searches = [self._search(vectors, gallery) for gallery in searched.galleries]
         closed = [self._as_one()] if searched.merged else searched.galleries
@@ -131,6 +152,8 @@ class Identification:
             at = {"enrolled": float(len(np.unique(self._person[smaller.gallery])))}
             one = self._search(vectors, smaller)
             measured += closed_figures([one], [""], self._ranks, self._bootstrap, at) + self._open([one], at)
+            measured += self._at_points([one], given, at)
+        measured += self._at_points(searches, given)
         if self.lookup == "insightface":
             measured += insightface_figures(*self._sides(vectors, self._as_one()), self._ranks, self._fpir)
         failed = {
@@ -140,6 +163,8 @@ class Identification:
         }
         several = np.bincount(searched.templates.template, minlength=len(vectors)) != 1  # of one image its failure is told already
         names = [f"{searched.templates.names[row]}: none of its images can be used" for row in np.flatnonzero(missed & several)]
+        judged = np.unique(searched.templates.person[self._used])
+        told = told_of(points, self.name, [searched.people[person] for person in judged if 0 <= person < len(searched.people)])
         return Result(
             name=self.name,
             kind="identification",
@@ -147,7 +172,7 @@ class Identification:
             metrics=measured,
             model=model,
             counts=self._counts(searches) | {"failures_to_acquire": len(scores.failures)} | failed | dict(searched.counts),
-            switches={**description, **self._switches(description), **searched.switches, **self.switches},
+            switches={**description, **self._switches(description), **told, **searched.switches, **self.switches},
             curves=[curve for one, found in zip(searched.galleries, searches, strict=True) for curve in self._curves(one, found)],
             failures=[*scores.failures.values(), *names],
             mistakes=mistakes_of(searched, searches, measured),
@@ -169,6 +194,18 @@ class Identification:
         names = [gallery.name for gallery in self.search_set.galleries]
         found = [self._with_strangers(one) for one in searches]
         return open_figures(found, names, self._fpir, self.search_set.open_rank, self._bootstrap, at)
+
+    def _at_points(
+        self, searches: Sequence[metrics.Search], given: Sequence[WorkingPoint], at: Mapping[str, float] = NOWHERE
+    ) -> list[Metric]:
+        points = [WorkingPoint({**point.at, **at}, point.threshold) for point in given]
+        rows: list[Metric] = []
+        for one, gallery in zip(searches, self.search_set.galleries, strict=False):
+            found, variant = self._with_strangers(one), [gallery.name] if len(searches) > 1 else []
+            score, sides = found.decisive_scores(self.search_set.open_rank), (found.person, found.person)
+            judged = error_rates(points, score, found.mated, *sides, self._bootstrap, variant=variant, quantities=("fpir", "fnir"))
+            rows += [metric for metric, _ in judged]
+        return rows
 
     def _with_strangers(self, found: metrics.Search) -> metrics.Search:
         return found.with_everyone_a_stranger() if self.search_set.strangers == "everyone" else found

@@ -35,7 +35,7 @@ OF_SOME: dict[str, Callable[[Task, Any], bool]] = {
     "fpir": lambda task, fpir: isinstance(task, SearchSet),
     "lookup": lambda task, lookup: lookup in _lookups(task),
     "threshold": lambda task, threshold: isinstance(task, PairSet) and bool(task.groups),
-    "at_threshold": lambda task, at_threshold: isinstance(task, PairSet),
+    "at_threshold": lambda task, at_threshold: isinstance(task, PairSet | SearchSet),
     "refined": lambda task, refined: isinstance(task, DistractorSet) and task.noisy_probe is not None,
     "norms": lambda task, norms: isinstance(task, PairSet | SearchSet) and _pools(task.templates) and not getattr(task, "unit", False),
     "weights": lambda task, weights: isinstance(task, PairSet | SearchSet) and _pools(task.templates, weighed=True),

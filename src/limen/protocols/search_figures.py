@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from limen import metrics
-from limen.protocols.intervals import Bootstrap, Figure, with_share_interval, with_threshold_intervals
+from limen.protocols.intervals import Bootstrap, Figure, with_threshold_intervals
 from limen.protocols.result import Metric
 
 NOWHERE: Mapping[str, float] = {}
@@ -30,14 +30,8 @@ def closed_figures(
         values = [float(value[group].mean()) for group in among]
         means.append(Figure(Metric(quantity, float(np.mean(values)), at=where), _mean_of(statistics), among))
         for group, statistic, one, name in zip(among, statistics, values, names, strict=True):
-            variant = [name] if len(searches) > 1 else []
-            own.append((Figure(Metric(quantity, one, at=where, variant=variant), statistic, [group]), value, group))
-    every = (means if len(searches) > 1 else []) + [figure for figure, _, _ in own]
-    rows = bootstrap.figures(every, person, person)
-    for place, (figure, value, group) in enumerate(own, len(rows) - len(own)):
-        if figure.metric.quantity == "identification_rate":  # of one gallery: a share of probes
-            rows[place] = with_share_interval(rows[place], value[group] > 0, person[group], person[group], bootstrap.level)
-    return rows
+            own.append(Figure(Metric(quantity, one, at=where, variant=[name]), statistic, [group]))
+    return bootstrap.figures(means + (own if len(searches) > 1 else []), person, person)
 
 
 def open_figures(

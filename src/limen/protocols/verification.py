@@ -124,7 +124,8 @@ class Verification:
             of_groups, small = group_rates(groups, grouped, self.rates, self.threshold, self._bootstrap, given)
         except ValueError as error:
             raise LimenError(f"{pairs.name}: {error}; use more pairs or fewer folds") from error
-        told = told_of(points, pairs, judged) | ({"groups too small to say": "; ".join(small)} if small else {})
+        known = [] if pairs.names is None else [pairs.names[person] for person in np.union1d(first, second)]
+        told = told_of(points, pairs.name, known, pairs.sha256) | ({"groups too small to say": "; ".join(small)} if small else {})
         missed = {"pairs_missed": int((~usable & judged).sum()), "templates_without_images": len(scores.missed)}
         threshold = given[-1].threshold if given else _strictest([*found, *tars])
         return Result(

@@ -17,7 +17,7 @@ def size_lines(result: Result, told: Callable[[Metric], str]) -> list[str]:
     width = max((len(f"{size:,.0f}") for size in sizes), default=0)
     lines = []
     for size in sizes:
-        shown = [m for m in own if m.at["enrolled"] == size and (m.quantity == "tpir" or m.at.get("rank") == 1)]
+        shown = [m for m in own if m.at["enrolled"] == size and (m.quantity in ("tpir", "fpir") or m.at.get("rank") == 1)]
         lines.append(f"    {size:>{width},.0f} enrolled   {'   '.join(map(told, shown))}")
     return ["  smaller galleries within this one", *lines] if lines else []
 

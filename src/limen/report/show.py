@@ -25,6 +25,7 @@ NAMES = {
     "non_mated": "non-mated pairs",
     "tpir": "TPIR",
     "fpir": "FPIR",
+    "fnir": "FNIR",
     "map": "mAP",
     "vr": "VR (mean of the trials)",
     "vr_less_std": "VR (mean - std of the trials)",
