@@ -106,7 +106,7 @@ class Monitor:
                 row |= part.log_values(run.around)
         return row | {
             "gradient_norm": outcome.gradient_norm.item(),
-            "lr": outcome.lr,
+            "lr": learning_rate(run.recipe.optimiser, run.step - 1, run.steps_per_epoch, run.total_steps),
             "images_per_second": round(done * run.recipe.batch_size / seconds, 1),
             "seconds_left": round((run.total_steps - run.step) * seconds / done, 1),
             "unreadable": len(run.unreadable),

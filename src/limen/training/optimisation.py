@@ -77,4 +77,8 @@ def learning_rate(config: Optimiser, step: int, steps_per_epoch: int, total_step
 def set_learning_rate(optimiser: torch.optim.Optimizer, share: float) -> None:
     """Sets every group to `share` of its peak."""
     for group in optimiser.param_groups:
-        group["lr"] = group["peak_lr"] * share
+        lr = group["peak_lr"] * share
+        if isinstance(group["lr"], Tensor):  # at an address that a recorded step reads
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr

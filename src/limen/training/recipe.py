@@ -79,6 +79,7 @@ class Head:
     scale: AboveZero = 64.0  # the s of the papers: cosines are multiplied by it before the softmax
     implementation: Literal["auto", "dense", "chunked"] = "auto"  # dense: all logits at once; chunked: by block; auto: what fits
     dtype: Literal["float32", "bf16"] = "float32"  # of the class centres
+    precision: Literal["float32", "tf32", "bf16"] = "float32"  # of the head's products, whose sums are float32; tf32 and bf16 are for GPUs
     sampler: Sampler = field(default_factory=Sampler)
 
 
@@ -133,7 +134,8 @@ class Recipe:
     batch_size: AtLeastTwo = 512  # images of a step, of all processes together; at least 2, for BatchNorm
     seed: Seed = 0  # of weights, order of images and augmentation
     device: str = "auto"  # auto: cuda where there is one
-    precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast of the backbone; the head computes in float32 either way
+    precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast of the backbone; the head has head.precision
+    graph: Literal["none", "head", "step"] = "none"  # what a CUDA graph records, in a run of one process without a class sampler
     threads: AtLeastOne | None = None  # of the training process on a CPU
     log_every: AtLeastOne = 20  # steps between two lines of log.jsonl
     checkpoint_every: AtLeastOne = 1000  # steps between two checkpoints

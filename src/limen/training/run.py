@@ -17,6 +17,7 @@ from limen.data import Batch, FaceSource, create_augmentation, make_loader, open
 from limen.data.feed import create_order
 from limen.devices import training_device, usable_device
 from limen.errors import LimenError
+from limen.functional.margin_softmax.kernels import choose
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, HeadOutput, MarginHead, create_sampler, default_group
 from limen.lookup import find
 from limen.margins import create_margin, training_options
@@ -27,6 +28,7 @@ from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
 from limen.training.distributed import Processes
+from limen.training.graphs import check_graph
 from limen.training.optimisation import Average, create_optimiser
 from limen.training.recipe import Recipe
 
@@ -110,6 +112,10 @@ class Run:
         self.frozen = "backbone" in recipe.freeze
         self.backbone.requires_grad_(not self.frozen)
         self.margin = create_margin(recipe.margin.name, classes, **recipe.margin.options)
+        try:
+            choose(self.device, recipe.head.precision, network.embedding_size)
+        except ValueError as error:
+            raise LimenError(f"head.precision: {error}") from error
         self.head = MarginHead(
             classes,
             network.embedding_size,
@@ -119,13 +125,19 @@ class Run:
             recipe.head.implementation,
             default_group(),
             CENTER_DTYPES[recipe.head.dtype],
+            recipe.head.precision,
         ).to(self.device)
+        check_graph(recipe.graph, self.device, self.head.sampler, self.processes.world_size)
         # drawn last, so that all else begins as it would without
         self.quality = QualityHead(network.embedding_size).to(self.device) if recipe.quality.weight is not None else None
 
     def _create_optimisers(self) -> None:
         config = self.recipe.optimiser
         self.optimiser = create_optimiser(self.backbone, self.head, config, self.quality, self.recipe.quality.lr)
+        self.rate = torch.zeros((), device=self.device)  # of learning, of the centres
+        if self.recipe.graph == "step":  # which reads the optimiser's rates where they were when it was recorded
+            for group in self.optimiser.param_groups:
+                group["lr"] = torch.zeros((), device=self.device)
         self.center_optimiser = CenterSGD(self.head.centers, config.momentum, config.weight_decay)
         # of what the bundle holds: a quality head fits the features of the network it was trained on
         self.averaged = nn.ModuleDict({"backbone": self.backbone} | ({"quality": self.quality} if self.quality is not None else {}))

@@ -75,6 +75,8 @@ def check(recipe: Recipe) -> None:
         raise LimenError("freeze: a backbone that was never trained would stay so; name a trained model with --init")
     if recipe.head.sampler.name == "all" and recipe.head.sampler.options:
         raise LimenError("head.sampler.options: all classes take none; set head.sampler.name to PartialFC or HardPrototypeMining")
+    if recipe.head.precision == "tf32" and recipe.head.dtype == "bf16":
+        raise LimenError("head.precision: tf32 needs float32 centres; give bf16, or head.dtype float32")
     if recipe.optimiser.warmup_epochs > recipe.epochs:
         raise LimenError(f"optimiser.warmup_epochs: {recipe.optimiser.warmup_epochs:g} is more than all {recipe.epochs:g} epochs; lower it")
 

@@ -1,6 +1,7 @@
 """One training step: forward, backward, update. What it leaves stays on the device; `Monitor` alone reads it."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from limen.data import Batch, normalise
 from limen.heads import HeadOutput
 from limen.quality import certainty_ratio, quality_loss
 from limen.training.distributed import Processes
+from limen.training.graphs import GraphedHead, GraphedStep
 from limen.training.optimisation import hold, learning_rate_share, set_learning_rate
 from limen.training.run import Run
 
@@ -22,7 +24,6 @@ class Outcome(NamedTuple):
     features: Tensor  # (B, D) raw
     quality_loss: Tensor | None  # ()
     gradient_norm: Tensor  # (), the backbone's, before it is clipped
-    lr: float
     judged: dict[str, Tensor]  # (), by name: where one is not finite, the step moved nothing
     finite: Tensor  # () whether all are
 
@@ -39,22 +40,37 @@ class Step:
         self.quality = run.processes.wrap(run.quality)
         self.autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16")
         run.head.train()
+        self.recorded = run.recipe.graph == "step"  # the seeds within a step are then the one before it
+        self.compute: Callable[[Tensor, Tensor], Outcome] = GraphedStep(self._compute) if self.recorded else self._compute
+        self.head: Callable[..., HeadOutput] = GraphedHead(run.head) if run.recipe.graph == "head" else run.head
 
     def __call__(self, batch: Batch) -> Outcome:
-        run, recipe, processes = self.run, self.run.recipe, self.run.processes
-        images = normalise(batch.images.to(run.device, non_blocking=True))  # (B, 3, 112, 112), this process's share of the batch
+        run, recipe = self.run, self.run.recipe
+        images = batch.images.to(run.device, non_blocking=True)  # (B, 112, 112, 3), this process's share of the batch
         labels = batch.labels.to(run.device, non_blocking=True)  # (B,)
         share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
         set_learning_rate(run.optimiser, share)
-        lr = recipe.optimiser.lr * share
+        run.rate.fill_(recipe.optimiser.lr * share)
+        if self.recorded:
+            _seed(recipe.seed, run.step, 1 + run.processes.rank)
+        outcome = self.compute(images, labels)
+        if run.average is not None and run.averaging is not None:
+            run.averaging.finite = outcome.finite
+            run.average.update_parameters(run.averaged)
+        return outcome
+
+    def _compute(self, images: Tensor, labels: Tensor) -> Outcome:
+        run, recipe, processes = self.run, self.run.recipe, self.run.processes
 
         # ---- forward; the draws depend on the seed and the step alone, so resuming needs no random state. Each process draws its own in
         # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
-        _seed(recipe.seed, run.step, 1 + processes.rank)
+        if not self.recorded:
+            _seed(recipe.seed, run.step, 1 + processes.rank)
         with self.autocast:
-            features = self.network(images).float()  # (B, D) raw
-        _seed(recipe.seed, run.step, 0)
-        output = run.head(_average_over(processes, features), labels, update=run.center_optimiser.at(lr))
+            features = self.network(normalise(images)).float()  # (B, D) raw
+        if not self.recorded:
+            _seed(recipe.seed, run.step, 0)
+        output = self.head(_average_over(processes, features), labels, update=run.center_optimiser.at(run.rate))
         total, of_quality = output.loss, None
         if self.quality is not None:
             ratio = certainty_ratio(output.target_cosine, output.nearest_negative, recipe.quality.ratio)
@@ -76,10 +92,7 @@ class Step:
         finite = torch.stack([value.to(run.device, torch.float32, non_blocking=True) for value in judged.values()]).isfinite().all()
         hold(run.optimiser, finite)
         run.optimiser.step()
-        if run.average is not None and run.averaging is not None:
-            run.averaging.finite = finite
-            run.average.update_parameters(run.averaged)
-        return Outcome(output, features.detach(), of_quality, gradient_norm, lr, judged, finite)
+        return Outcome(output, features.detach(), of_quality, gradient_norm, judged, finite)
 
 
 def _seed(seed: int, step: int, stream: int) -> None:

@@ -34,6 +34,7 @@ class ClassSampler(nn.Module, Part):
 
     hardest = 0  # how many best-scoring negatives of each sample `observe` is to be told; 0: `observe` is not called
     per_class: tuple[str, ...] = ()  # the buffers with one row for each class of the shard
+    capturable = False  # whether a CUDA graph may play its choice again: no host takes part in it
     share: float | None = None  # of a shard's classes, those it chooses; None where it is not known before a run
 
     step: Tensor
