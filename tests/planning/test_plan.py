@@ -99,7 +99,7 @@ def test_logits_and_blocks_are_what_the_pass_asks_for(monkeypatch, implementatio
     head = MarginHead(9001, 4, create_margin("ArcFace", 9001), sampler=chosen, implementation=implementation)
     setup = setup_of(9001, 4, batch, sampler=chosen, implementation=implementation)
     head(torch.randn(batch, 4).requires_grad_(), torch.randint(9001, (batch,)))
-    logits = 0 if setup.kept == setup.active else min(blocks.block_size(batch, 4, "cpu"), setup.active) * batch * 4
+    logits = 0 if setup.kept == setup.active else min(blocks.block_size(batch, "cpu"), setup.active) * batch * 4
     assert asked == [setup.kept * batch * 4, *([logits] if logits else [])]
     rows = (0 if sampler is None else min(4096, setup.active)) + 2 * setup.strip
     assert setup.memory()["blocks of classes"] == logits + rows * 4 * 4
@@ -216,3 +216,16 @@ def test_a_file_that_is_no_constants_is_refused(tmp_path, text, value):
         Constants.load(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value).replace(str(path), "")) < 300
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bf16"])
+def test_a_gpu_s_pass_takes_little_beside_centres_and_exponentials(dtype):
+    """Ten million classes on one card: centres, momenta, what the products read of them and 2 bytes a kept exponential; half a GiB else."""
+    recipe = Recipe(batch_size=1024, head=Head(dtype=dtype, precision="bf16", implementation="dense"))
+    center_bytes = {"float32": 4, "bf16": 2}[dtype]
+    items = Setup.of(recipe, 10**7, 1, None, {4: torch.float32, 2: torch.bfloat16}[center_bytes], "cuda").memory()
+    values = 10**7 * 512
+    assert items.pop("class centres") == items.pop("momentum of the centres") == values * center_bytes
+    assert items.pop("centres as the products read them", 0) == (2 * values if dtype == "float32" else 0)
+    assert items.pop("kept exponentials") == 2 * 1024 * 10**7
+    assert sum(items.values()) < 2**29

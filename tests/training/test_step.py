@@ -1,5 +1,7 @@
 """A step: it waits for no value, keeps what is not finite from the weights, and is the same when it is recorded."""
 
+import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +16,7 @@ from limen.heads import CenterSGD, ClassCenters, PartialFC
 from limen.margins import AdaFace
 from limen.models.bundle import load_bundle
 from limen.quality import QualityHead
-from limen.training import Recipe, graphs, loop, monitor, step, train
+from limen.training import Recipe, graphs, loop, memory, monitor, step, train
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.distributed import Processes
 from limen.training.optimisation import create_optimiser
@@ -41,7 +43,7 @@ def test_a_step_asks_for_no_value(monkeypatch):
         head, backbone, quality = MarginHead(8, 32, AdaFace()), create_backbone("tiny", 32), QualityHead(32)
         run = SimpleNamespace(
             recipe=settings, device=torch.device("cpu"), backbone=backbone, head=head, quality=quality, frozen=False, average=None,
-            processes=Processes(), step=3, steps_per_epoch=10, total_steps=20, rate=torch.zeros(()),
+            processes=Processes(), memory=nullcontext, step=3, steps_per_epoch=10, total_steps=20, rate=torch.zeros(()),
             optimiser=create_optimiser(backbone, head, settings.optimiser, quality),
             center_optimiser=CenterSGD(head.centers), averaging=None,
         )  # fmt: skip
@@ -146,6 +148,27 @@ def test_what_cannot_be_recorded_is_refused(device, sampler, processes, says):
 def test_a_run_that_its_device_cannot_do_is_refused_at_its_start(faces, tmp_path, changes, says):
     with pytest.raises(LimenError, match=says):
         train(recipe(faces, tmp_path / "run", **changes), quiet=True)
+
+
+def test_a_head_that_is_too_large_is_told_how_many_classes_would_fit(faces, tmp_path, monkeypatch):
+    def full(*_, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+    monkeypatch.setattr(memory, "device_memory", lambda device: (10 * 2**20, 2**20))
+    monkeypatch.setattr(MarginHead, "forward", full)
+    said = (
+        r"Tried to allocate 9 GiB. for the head of 8 classes: about ([\d,]+) classes would fit beside the .* GiB of all else.*`limen plan`"
+    )
+    with pytest.raises(LimenError, match=said) as raised:
+        train(recipe(faces, tmp_path / "run"), quiet=True)
+    fit = int(re.search(said, str(raised.value))[1].replace(",", ""))
+
+    def needs(classes):
+        return sum(memory.head_setup(recipe(faces, tmp_path), classes, 1, None, 4, "cpu").memory().values())
+
+    room = 0.95 * 10 * 2**20 - (2**20 - needs(8))
+    assert needs(fit) <= room < needs(fit + 1)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("sampler", [Sampler(), Sampler("PartialFC", {"rate": 0.5})])

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from limen.errors import LimenError
 from limen.functional.margin_softmax.blocks import block_size, kept_classes, strip_size
-from limen.functional.margin_softmax.footprint import pass_memory
+from limen.functional.margin_softmax.footprint import in_tiles, pass_memory, tiled_memory
+from limen.functional.margin_softmax.kernels import DTYPES
 from limen.heads.center_sgd import update_memory
 from limen.heads.centers import DRAWN_TOGETHER
 from limen.heads.samplers.base import FLOAT, LONG, ClassSampler, Shares
@@ -26,6 +27,7 @@ class HeadSetup:
     sampler: ClassSampler | None
     implementation: str
     device_type: str
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.sampler is not None and self.sampler.share is None:
@@ -50,7 +52,12 @@ class HeadSetup:
     @property
     def kept(self) -> int:
         """Classes whose exponentials stay for the backward pass."""
-        return kept_classes(self.implementation, self.active, self.batch, FLOAT, self.device_type)
+        item = DTYPES[self.precision].itemsize if self.in_tiles else FLOAT
+        return kept_classes(self.implementation, self.active, self.batch, item, self.device_type)
+
+    @property
+    def in_tiles(self) -> bool:
+        return in_tiles(self.precision, self.device_type, self.center_bytes)
 
     @property
     def strip(self) -> int:
@@ -66,13 +73,29 @@ class HeadSetup:
         centers = self.held * self.size * self.center_bytes
         in_place = self.sampler is None and self.center_bytes == FLOAT
         hardest = self.sampler is not None and self.sampler.hardest > 0
+        sampled = self.sampler is not None
+        passed = (
+            tiled_memory(
+                self.active,
+                self.held,
+                self.batch,
+                self.size,
+                self.implementation,
+                self.device_type,
+                self.precision,
+                self.center_bytes,
+                sampled,
+            )
+            if self.in_tiles
+            else pass_memory(self.active, self.batch, self.size, self.implementation, self.device_type, self.gated, hardest, in_place)
+            | {"update of a strip of centres": update_memory(self.strip, self.size, self.center_bytes, in_place)}
+        )
         items = {
             "class centres": centers,
             "momentum of the centres": centers * self.momentum,
             # value, momentum, gradient, and the two parts whose sum that is
             "class margins": self.margins_per_class * self.held * FLOAT * (4 + self.momentum),
-            **pass_memory(self.active, self.batch, self.size, self.implementation, self.device_type, self.gated, hardest, in_place),
-            "update of a strip of centres": update_memory(self.strip, self.size, self.center_bytes, in_place),
+            **passed,
             # two blocks at the start, on the CPU, whose allocator keeps them
             "draws of the centres": 2 * min(DRAWN_TOGETHER, self.held) * self.size * FLOAT * (self.device_type == "cpu"),
         }

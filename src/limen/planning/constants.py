@@ -92,7 +92,7 @@ def _settings(setup: Setup, recipe: Recipe) -> dict[str, Any]:
         "momentum": setup.momentum,
         "sampler": None if setup.sampler is None else type(setup.sampler).__name__,
         "backbone": recipe.backbone.name,
-        "precision": recipe.precision,
+        "precision": recipe.precision if recipe.head.precision == "float32" else f"{recipe.precision}, head {recipe.head.precision}",
     }
 
 
@@ -122,7 +122,17 @@ def _time_head(setup: Setup, recipe: Recipe, device: torch.device, implementatio
 
     def step() -> None:
         rows = labels if active is None else active[labels]
-        found = margin_softmax(features, centers.weight, rows, recipe.head.scale, None, implementation, active=active, update=update)
+        found = margin_softmax(
+            features,
+            centers.weight,
+            rows,
+            recipe.head.scale,
+            None,
+            implementation,
+            active=active,
+            update=update,
+            precision=recipe.head.precision,
+        )
         (torch.logaddexp(found.negative_logsumexp, found.target_cosine) - found.target_cosine).mean().backward()
 
     return _median(step, device) / (classes * setup.batch)

@@ -12,7 +12,7 @@ import torch
 from limen.errors import LimenError
 from limen.heads.footprint import HeadSetup
 from limen.heads.samplers import ClassSampler
-from limen.margins import create_margin
+from limen.training.memory import head_setup, largest
 from limen.training.recipe import Recipe
 
 
@@ -44,21 +44,8 @@ class Setup(HeadSetup):
             raise LimenError(f"batch_size: {recipe.batch_size} images do not divide among {ranks} GPUs; give a multiple of {ranks}")
         if recipe.batch_size < 2 * ranks:
             raise LimenError(f"batch_size: {recipe.batch_size} leaves {ranks} GPUs one image each; BatchNorm needs two")
-        margin = create_margin(recipe.margin.name, 2, **recipe.margin.options)
-        return cls(
-            classes,
-            ranks,
-            recipe.batch_size,
-            recipe.backbone.embedding_size,
-            dtype.itemsize,
-            recipe.optimiser.momentum > 0,
-            sum(getattr(margin, name).numel() for name in margin.per_class) // 2,
-            margin.gate is not None,
-            sampler,
-            recipe.head.implementation,
-            device_type,
-            recipe.optimiser.ema is not None,
-        )
+        head = head_setup(recipe, classes, ranks, sampler, dtype.itemsize, device_type)
+        return cls(**vars(head), average=recipe.optimiser.ema is not None)
 
 
 def backbone_memory(setup: Setup, backbone: Footprint) -> dict[str, int]:
@@ -92,10 +79,4 @@ def most_classes(setup: Setup, backbone: Footprint, limit: float) -> int:
         raise LimenError(
             f"--memory: {limit / 2**30:g} GiB hold no two classes, the backbone and batch need {needs(2) / 2**30:.2f} GiB; lower batch_size"
         )
-    low, high = 2, 4
-    while needs(high) <= limit:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if needs(middle) <= limit else (low, middle)
-    return low
+    return largest(lambda classes: needs(classes) <= limit)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
 from limen.training.distributed import Processes
 from limen.training.graphs import check_graph
+from limen.training.memory import running_out
 from limen.training.optimisation import Average, create_optimiser
 from limen.training.recipe import Recipe
 
@@ -116,17 +118,21 @@ class Run:
             choose(self.device, recipe.head.precision, network.embedding_size)
         except ValueError as error:
             raise LimenError(f"head.precision: {error}") from error
-        self.head = MarginHead(
+        sampler, dtype = sampler_of(recipe, self.total_steps), CENTER_DTYPES[recipe.head.dtype]
+        self.memory = partial(running_out, recipe, classes, self.processes.world_size, sampler, dtype.itemsize, self.device)
+        head = MarginHead(
             classes,
             network.embedding_size,
             self.margin,
             recipe.head.scale,
-            sampler_of(recipe, self.total_steps),
+            sampler,
             recipe.head.implementation,
             default_group(),
-            CENTER_DTYPES[recipe.head.dtype],
+            dtype,
             recipe.head.precision,
-        ).to(self.device)
+        )
+        with self.memory():
+            self.head = head.to(self.device)
         check_graph(recipe.graph, self.device, self.head.sampler, self.processes.world_size)
         # drawn last, so that all else begins as it would without
         self.quality = QualityHead(network.embedding_size).to(self.device) if recipe.quality.weight is not None else None
@@ -138,7 +144,8 @@ class Run:
         if self.recipe.graph == "step":  # which reads the optimiser's rates where they were when it was recorded
             for group in self.optimiser.param_groups:
                 group["lr"] = torch.zeros((), device=self.device)
-        self.center_optimiser = CenterSGD(self.head.centers, config.momentum, config.weight_decay)
+        with self.memory():
+            self.center_optimiser = CenterSGD(self.head.centers, config.momentum, config.weight_decay)
         # of what the bundle holds: a quality head fits the features of the network it was trained on
         self.averaged = nn.ModuleDict({"backbone": self.backbone} | ({"quality": self.quality} if self.quality is not None else {}))
         self.averaging = None if config.ema is None else Average(config.ema)

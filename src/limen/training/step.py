@@ -53,7 +53,8 @@ class Step:
         run.rate.fill_(recipe.optimiser.lr * share)
         if self.recorded:
             _seed(recipe.seed, run.step, 1 + run.processes.rank)
-        outcome = self.compute(images, labels)
+        with run.memory():
+            outcome = self.compute(images, labels)
         if run.average is not None and run.averaging is not None:
             run.averaging.finite = outcome.finite
             run.average.update_parameters(run.averaged)

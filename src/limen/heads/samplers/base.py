@@ -75,7 +75,7 @@ class ClassSampler(nn.Module, Part):
 
     def memory(self, shares: Shares) -> dict[str, int]:
         """Bytes of each of its arrays on a rank, by name, for `limen plan`."""
-        return {"choice of the active classes": shares.held + 2 * LONG * shares.active}
+        return {"choice of the active classes": 3 * LONG * shares.held + 2 * LONG * shares.active}
 
     def traffic(self, shares: Shares) -> dict[str, int]:
         """Bytes that a rank sends for it in a step, by name, for `limen plan`."""

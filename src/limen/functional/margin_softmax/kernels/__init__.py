@@ -16,6 +16,7 @@ from torch import Tensor
 from limen.errors import LimenWarning
 
 TILE = 128  # classes whose sum and maximum are one partial result
+SPAN = 1 << 19  # classes of a launch: their partial results are held until they are added up
 OLDEST_CARD = (8, 0)  # compute capability: bfloat16 and TF32 on tensor cores
 TRITON = ((3, 5), (4, 0))  # from, and below: what goes with the PyTorch that limen needs
 DTYPES = {"bf16": torch.bfloat16, "tf32": torch.float32, "float32": torch.float32}  # of the operands

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from limen.functional.margin_softmax.blocks import block_size
 from limen.functional.margin_softmax.definition import NO_DIRECTION, absent
-from limen.functional.margin_softmax.kernels import TILE, CenterState, Operands, OwnRows, Partials, SgdStep
+from limen.functional.margin_softmax.kernels import SPAN, TILE, CenterState, Operands, OwnRows, Partials, SgdStep
 
 ROWS, COLUMNS = 128, TILE  # of a tile of logits that is computed
 ROWS_READ = 32  # of one whose logits are read
@@ -20,7 +20,6 @@ DEPTH = {2: 64, 4: 32}  # values of an embedding that a step of a product takes,
 WARPS, STAGES = 8, 3
 UPDATED = 512  # values that one program updates, in whole rows
 LARGEST_SIZE = 4096  # of an embedding: an update holds whole rows in registers
-SPAN = 1 << 19  # classes of a launch: their partial results are held until they are added up
 IN_KERNEL = {"bf16": "ieee", "tf32": "tf32"}  # precisions whose first product the tile computes itself; others take cuBLAS's logits
 ABSENT = tl.constexpr(absent(torch.float32))
 SHORT = tl.constexpr(NO_DIRECTION)
