@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs release-check
+.PHONY: demo test lint docs release-check evidence
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,3 +25,13 @@ docs: .venv/installed
 
 release-check: .venv/installed
 	$(BIN)/python tools/release_check.py --demo
+
+# A small version of benchmarks/evidence, under ten minutes on two cores: make evidence MODEL=mbf.safetensors FACES=faces PAIRS=pairs.txt IMAGES=lfw
+SMALL = --model $(MODEL) --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) --cache build/evidence/cache \
+	--out build/evidence/runs --most 4 --draws 1 --folds 1 --degradations "resolution 28" "resolution 14" --steps 100 --seeds 0 1
+
+evidence: .venv/installed
+	$(if $(and $(MODEL),$(FACES),$(PAIRS)),,$(error evidence: give MODEL=, FACES=, PAIRS= and, for a text list of pairs, IMAGES=))
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.adaface $(SMALL) --no-sweeps
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.elastic $(SMALL)
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.collapse $(SMALL)

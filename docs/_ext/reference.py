@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import csv
 import dataclasses
 import inspect
 import io
@@ -173,6 +174,12 @@ def benchmarks():
         count = len(results.read_text().splitlines()) - 1 if results.exists() else 0
         if "results/" in path.read_text() or count:
             rows.append((f"`{path.name}`", said, str(count or "")))
+    runs = ROOT / "benchmarks" / "results" / "evidence.csv"
+    made = list(csv.DictReader(runs.read_text().splitlines())) if runs.exists() else []
+    for path in sorted((ROOT / "benchmarks" / "evidence").glob("*.py")):
+        if "def main" in path.read_text():
+            said = " ".join(ast.get_docstring(ast.parse(path.read_text())).split("\n\n")[0].split())
+            rows.append((f"`evidence/{path.name}`", said, str(sum(row["claim"] == path.stem for row in made) or "")))
     return table(("script", "what it measures", "rows measured"), rows)
 
 
