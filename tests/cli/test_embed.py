@@ -253,3 +253,38 @@ def test_folders_that_do_not_say_who_is_who_are_refused(capsys, home, people):
     assert "beside folders" in failure(capsys, home, people, "--templates")
     (people / "empty").mkdir()
     assert "no images" in failure(capsys, home, people / "empty", "--templates")
+
+
+def test_the_best_k_of_a_person_by_norm_or_quality(capsys, home):
+    _, whole = embed(capsys, home, home / "people", "--templates")
+    _, enough = embed(capsys, home, home / "people", "--templates", "--best", "4")
+    np.testing.assert_array_equal(whole["vectors"], enough["vectors"])
+    found, best = embed(capsys, home, home / "people", "--templates", "--best", "2")
+    embedded = Embedder.load(home / "model.safetensors").embed(read(whole["files"]))
+    assert found["best"] == "2 a person, by norm"
+    for name in PEOPLE:
+        own = np.flatnonzero(whole["template"] == name)
+        longest = own[np.argsort(-embedded.norms[own])[:2]]
+        assert set(best["files"][best["template"] == name]) == set(whole["files"][longest])
+    found, sharpest = embed(capsys, home, home / "people", "--templates", "--best", "1", "--quality", "sharpness")
+    assert (found["best"], sharpest["images"].tolist()) == ("1 a person, by sharpness", [1, 1, 1])
+    np.testing.assert_allclose(sharpest["vectors"], sharpest["image_vectors"], rtol=1e-6)  # a template of one image is that image
+    for name, quality in zip(PEOPLE, sharpest["quality"], strict=True):
+        assert quality == pytest.approx(sharpness(whole["files"][whole["template"] == name]).max())
+    assert "give 1 or more" in failure(capsys, home, home / "people", "--best", "2")
+    assert "give 1 or more" in failure(capsys, home, home / "people", "--templates", "--best", "0")
+
+
+def test_a_list_and_an_archive_are_embedded_as_the_folder_is(capsys, home, tmp_path):
+    shutil.make_archive(str(tmp_path / "people"), "zip", home / "people")
+    rows = [f"{file},{file.parent.name}\n" for file in sorted((home / "people").rglob("*.png"), reverse=True)]
+    (tmp_path / "people.csv").write_text("file,person\n" + "".join(rows))
+    _, folder = embed(capsys, home, home / "people", "--templates")
+    for path in ("people.zip", "people.csv"):
+        found, arrays = embed(capsys, home, tmp_path / path, "--templates")
+        assert arrays["templates"].tolist() == PEOPLE
+        np.testing.assert_allclose(arrays["vectors"], folder["vectors"], atol=1e-6)
+        found, arrays = embed(capsys, home, tmp_path / path)
+        assert found["embedded"] == 12
+    assert "name it alone" in failure(capsys, home, tmp_path / "people.csv", home / "people")
+    assert "aligned faces" in failure(capsys, home, tmp_path / "people.zip", "--detector", "yunet")

@@ -28,6 +28,7 @@ COMMANDS = {
     "compare-results": "results of evaluations side by side, with the intervals of their differences",
     "protocols": "list the benchmarks, what their folders must hold and where people get them",
     "embed": "embeddings of images, as a .npz file",
+    "audit": "what is wrong in a gallery: odd images, people too much alike, how near strangers come",
     "identify": "who is in images: the nearest people of a gallery, or nobody",
     "compare": "similarity of two images",
     "quality": "quality of images: score, percentile, expected error, contact sheet",

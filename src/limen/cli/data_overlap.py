@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from limen.cli.inference import add_inference_arguments, inference_options, model_options
+from limen.cli.inference import add_inference_arguments, chosen_threshold, inference_options, model_options
 from limen.cli.progress import progress_bar
 from limen.data import open_source
 from limen.data.readers.listed import save_list
 from limen.data.source import reader_of
 from limen.decision.overlap import alike, person_vectors
 from limen.errors import LimenError
-from limen.models.model import Model, open_model
+from limen.models.model import open_model
 from limen.tables import write_csv
 
 LISTED = 10  # pairs in the text; --json and the table have them all
@@ -44,7 +44,7 @@ def overlap(options: argparse.Namespace) -> dict[str, Any]:
             raise LimenError(f"{path}: is a table; give a name that ends in .csv")
     sources = [open_source(reader_of(path), path) for path in (options.first, options.second)]
     model = open_model(options.model, **model_options(options))
-    threshold = _threshold(model, options)
+    threshold = chosen_threshold(model, options)
     people = []
     for path, source in zip((options.first, options.second), sources, strict=True):
         with progress_bar(f"embedding {path}") as progress:
@@ -94,15 +94,3 @@ def overlap_text(result: dict[str, Any]) -> str:
         f"name ({result['by_name_alone']} by name alone). Look at those near the threshold. {result['out']}"
     )
     return "\n".join([*lines, *([f"the others, {result['rest_images']} images: {result['rest']}"] if "rest" in result else [])])
-
-
-def _threshold(model: Model, options: argparse.Namespace) -> float:
-    if options.threshold is not None:
-        if not -1 <= options.threshold <= 1:
-            raise LimenError(f"--threshold {options.threshold}: a cosine lies between -1 and 1")
-        return options.threshold
-    if not model.operating_points:
-        raise LimenError(
-            f"{options.model}: has no operating point to tell who is one person; add --threshold, or run limen calibrate --fmr 1e-4"
-        )
-    return min(model.operating_points, key=lambda point: point.fmr).threshold

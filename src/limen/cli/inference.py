@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from limen.align import FaceSearch, open_detector
 from limen.data import AlignedSource, FileSource, ImageSource, PairSet
 from limen.errors import LimenError
-from limen.models.model import BACKENDS
+from limen.models.model import BACKENDS, Model
 from limen.protocols.task import SearchSet
 
 
@@ -63,3 +63,16 @@ def of_faces(task: OfFiles, options: argparse.Namespace) -> OfFiles:
 def alignment_of(source: ImageSource) -> dict[str, Any]:
     """What a result says of how its faces were aligned; nothing of crops that came aligned."""
     return {"alignment": source.description} if isinstance(source, AlignedSource) else {}
+
+
+def chosen_threshold(model: Model | None, options: argparse.Namespace) -> float:
+    """`--threshold`, else that of the model's operating point of the lowest false match rate. Raises LimenError where there is neither."""
+    if options.threshold is not None:
+        if not -1 <= options.threshold <= 1:
+            raise LimenError(f"--threshold {options.threshold}: a cosine lies between -1 and 1")
+        return float(options.threshold)
+    if model is None or not model.operating_points:
+        raise LimenError(
+            f"{options.model}: has no operating point to tell who is one person; add --threshold, or run limen calibrate --fmr 1e-4"
+        )
+    return min(model.operating_points, key=lambda point: point.fmr).threshold

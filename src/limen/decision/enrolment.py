@@ -55,6 +55,7 @@ def enrol(
     worst_share: float | None = None,
     weighted: bool = False,
     reference: np.ndarray | None = None,
+    best: int | None = None,
     **inference: Any,
 ) -> Enrolment:
     """The embeddings of the images of `source` whose quality is not below `min_quality`; of `people`, one template each.
@@ -63,7 +64,8 @@ def enrol(
     are none, of the images given.
 
     A template is the mean of the unit vectors of a person's images, itself made a unit vector. With `weighted` an image weighs by the
-    percentile of its quality among the scores `reference`, or where there are none among the images given.
+    percentile of its quality among the scores `reference`, or where there are none among the images given. With
+    `best` it is of so many of the person's images: those of the highest quality or, without a measure, of the longest features.
 
     Args:
         people: person -> images, in the order of `source`; None makes no templates.
@@ -90,6 +92,11 @@ def enrol(
         raise LimenError(
             f"--min-quality {min_quality:g} refuses every image; their qualities are {np.nanmin(quality):.4g} to {np.nanmax(quality):.4g}"
         )
+    template = None if people is None else np.repeat(list(people), [len(images) for images in people.values()])
+    passed = np.zeros(len(source), bool)
+    if best is not None and template is not None:
+        passed = kept & ~best_of_each(template, table.norms if quality is None else quality, kept, best)
+        kept &= ~passed
     files = np.array([source.locate(index) for index in range(len(source))])
     arrays = {"vectors": table.vectors[kept], "norms": table.norms[kept], "files": files[kept]}
     if quality is not None:
@@ -97,10 +104,9 @@ def enrol(
         if min_quality is not None:
             arrays |= {"refused_files": files[refused], "refused_quality": quality[refused]}
     listed = [failures[number] for number in sorted(failures)]
-    if people is None:
+    if people is None or template is None:
         return Enrolment(arrays, listed, min_quality=min_quality)
 
-    template = np.repeat(list(people), [len(images) for images in people.values()])
     weight = quality_weights(arrays["quality"], reference) if weighted else np.ones(kept.sum())
     vectors, names = pool_templates(arrays["vectors"], template[kept], arrays["files"], weight)
     acquired = np.isfinite(vectors).all(1)
@@ -109,12 +115,22 @@ def enrol(
     for name in sorted(set(people) - set(names[acquired].tolist())):
         own = template == name
         cancels = "; the rest cancel out" if (own & kept).any() else ""
-        reason = f"{own.sum()} images, {(own & ~kept & ~refused).sum()} unusable, {(own & refused).sum()} refused{cancels}"
+        reason = f"{own.sum()} images, {(own & ~kept & ~refused & ~passed).sum()} unusable, {(own & refused).sum()} refused{cancels}"
         failed.append({"template": name, "reason": reason})
-    arrays |= {"vectors": vectors[acquired], "templates": names[acquired], "images": images[acquired]}
+    arrays |= {"image_vectors": arrays["vectors"], "vectors": vectors[acquired], "templates": names[acquired], "images": images[acquired]}
     arrays |= {"template": template[kept], "weight": weight}
     del arrays["norms"]
     return Enrolment(arrays, listed, failed, min_quality)
+
+
+def best_of_each(person: np.ndarray, score: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
+    """(N,) bool: the `count` images of the highest score among the usable ones of each person (N,); of equal ones the first."""
+    order = np.lexsort((-score, ~usable, person))
+    starts = np.flatnonzero(np.r_[True, person[order][1:] != person[order][:-1]])
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    chosen = np.zeros(len(person), bool)
+    chosen[order[place < count]] = True
+    return chosen & usable
 
 
 def _score_above(share: float, scores: np.ndarray) -> float:

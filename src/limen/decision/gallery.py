@@ -1,7 +1,6 @@
 """A gallery of people: one template for each, what made it, and whom a probe is."""
 
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +11,15 @@ import numpy as np
 
 from limen import metrics
 from limen.decision.enrolment import Enrolment
+from limen.decision.vectors_file import read_arrays
 from limen.errors import LimenError
-from limen.files import open_plain_file, parse_json
+from limen.files import parse_json
 from limen.models.model import Model
 from limen.names import spelling
 
 Answer = Literal["yes", "not sure", "nobody"]
 SEARCHED = 10_000  # templates that search the others for a threshold; of a larger gallery as many are drawn
+WRITTEN = "name a file that `limen embed --templates` wrote"
 AGAIN = "enrol its people again with this one (limen embed --templates)"
 
 
@@ -45,7 +46,9 @@ def read_gallery(path: str | Path, embedder: Model) -> PeopleGallery:
     Raises LimenError for another file, one that is damaged, vectors of another model or of other preprocessing, a person who is in it
     twice. Nothing in the file is run, and it takes no more memory than it is long.
     """
-    arrays = _arrays(path)
+    arrays = read_arrays(path, ("vectors", "made_by"), ("templates",), "vectors, templates or made_by", WRITTEN)
+    if "templates" not in arrays:
+        raise LimenError(f"{path}: holds images and no people; {AGAIN}")
     vectors, names = arrays["vectors"], [str(name) for name in arrays["templates"].tolist()]
     made_by = parse_json(str(arrays["made_by"]), f"{path} made_by")
     fits = vectors.ndim == 2 and vectors.dtype == np.float32 and np.isfinite(vectors).all() and len(vectors) == len(names)
@@ -55,7 +58,7 @@ def read_gallery(path: str | Path, embedder: Model) -> PeopleGallery:
     if twice:
         which = [name for name in names if spelling(name) == twice[0]]
         raise LimenError(f"{path}: {which[0]} and {which[1]} are one name; put the images of one person in one folder, and {AGAIN}")
-    _check_made_by(path, made_by, embedder)
+    check_made_by(path, made_by, embedder)
     return PeopleGallery(vectors, names, made_by)
 
 
@@ -95,24 +98,7 @@ def answer(score: float, low: float, high: float) -> Answer:
     return "yes" if score >= high else "not sure" if score >= low else "nobody"
 
 
-def _arrays(path: str | Path) -> dict[str, np.ndarray]:
-    try:
-        with open_plain_file(path) as file, zipfile.ZipFile(file) as archive:
-            names = {info.filename.removesuffix(".npy") for info in archive.infolist() if info.compress_type == zipfile.ZIP_STORED}
-            if "vectors" in names and "templates" not in names:
-                raise LimenError(f"{path}: holds images and no people; {AGAIN}")
-            if not {"vectors", "templates", "made_by"} <= names:
-                raise LimenError(f"{path}: lacks vectors, templates or made_by; name a file that `limen embed --templates` wrote")
-            found = {}
-            for name in ("vectors", "templates", "made_by"):
-                with archive.open(f"{name}.npy") as member:
-                    found[name] = np.lib.format.read_array(member, allow_pickle=False)
-            return found
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError) as error:
-        raise LimenError(f"{path}: is no .npz file that can be read ({error}); name one that `limen embed --templates` wrote") from error
-
-
-def _check_made_by(path: str | Path, made_by: Mapping[str, Any], embedder: Model) -> None:
+def check_made_by(path: str | Path, made_by: Mapping[str, Any], embedder: Model) -> None:
     """Raises LimenError where the vectors are not comparable with this embedder's."""
     own, other = json.loads(json.dumps(embedder.identity)), made_by.get("network")
     if other is None:  # of limen 0.1.0, which kept the hash of the file alone

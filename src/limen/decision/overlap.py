@@ -44,11 +44,16 @@ def person_vectors(model: Model, source: FaceSource, images: int = 10, progress:
     ]
     chosen = np.concatenate(parts)
     table = embed_images(model, SubsetSource(source, chosen), progress=progress, **reading)
-    usable = np.isfinite(table.vectors).all(1)
-    sums = np.zeros((len(source.class_names), table.vectors.shape[1]), np.float32)
-    np.add.at(sums, source.labels[chosen[usable]], table.vectors[usable])
+    return PersonVectors(means_of(table.vectors, source.labels[chosen], len(source.class_names)), list(table.failures.values()))
+
+
+def means_of(vectors: np.ndarray, person: np.ndarray, count: int) -> np.ndarray:
+    """(count, D): the mean of the unit vectors (N, D) of each person (N,), itself made a unit vector; NaN where no vector is finite."""
+    usable = np.isfinite(vectors).all(1)
+    sums = np.zeros((count, vectors.shape[1]), np.float32)
+    np.add.at(sums, person[usable], vectors[usable])
     length = np.linalg.norm(sums, axis=1, keepdims=True)
-    return PersonVectors(np.where(length > 0, sums / np.maximum(length, 1e-12), np.nan), list(table.failures.values()))
+    return np.where(length > 1e-6, sums / np.maximum(length, 1e-6), np.nan)
 
 
 def alike(first: np.ndarray, second: np.ndarray, threshold: float) -> Alike:
