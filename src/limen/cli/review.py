@@ -24,6 +24,7 @@ from typing import Any
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
 from limen.data import FaceSource, open_source
+from limen.data.joint import open_data
 from limen.data.source import READERS, reader_of
 from limen.errors import LimenError
 from limen.models.model import Model, open_model
@@ -73,7 +74,7 @@ def faces_of(model: Model, options: argparse.Namespace) -> FaceSource:
     if not data:
         raise LimenError(f"{options.model}: does not say which faces it was trained on; add --data")
     try:
-        return open_source(data["reader"], data["path"], **data["options"])
+        return open_data(data)
     except LimenError as error:
         raise LimenError(f"{error} (the model was trained there; --data names another place)") from error
 

@@ -6,6 +6,7 @@ from limen.data.feed.loader import Batch, BatchReader, make_loader, normalise
 from limen.data.feed.order import BatchOrder, BatchPlan
 from limen.data.feed.suspects import Suspects
 from limen.data.images import decode_image, read_image
+from limen.data.joint import JointSource
 from limen.data.pairs import PairSet, make_pairs, open_pairs, pairs_of, save_pairs
 from limen.data.photos import AlignedSource, FaceFinder, GivenLandmarks, align_folder
 from limen.data.readers import FileSource, FolderSource, RecordIOSource, list_images, write_recordio
@@ -26,6 +27,7 @@ __all__ = [
     "FolderSource",
     "GivenLandmarks",
     "ImageSource",
+    "JointSource",
     "PairSet",
     "RecordIOSource",
     "Suspects",

@@ -38,7 +38,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     free = FREE_KEYS - {"epochs"} if whole else FREE_KEYS
     had, have = (
         {
-            key: json.dumps(value)
+            key: json.dumps(_without_paths(value) if key == "data.sources" else value)
             for key, value in (defaults | _settings(recipe)).items()
             if key.split(".")[0] not in free and key not in FREE_DATA_KEYS
         }
@@ -49,6 +49,11 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         for key in sorted(had.keys() | have.keys())
         if had.get(key) != have.get(key)
     ]
+
+
+def _without_paths(sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As data.path is free: their names, people and labels are compared."""
+    return [{key: value for key, value in entry.items() if key != "path"} for entry in sources]
 
 
 def _settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,8 +14,9 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from limen.backbones import create_backbone
-from limen.data import Batch, FaceSource, create_augmentation, make_loader, open_source
-from limen.data.feed import create_order
+from limen.data import Batch, FaceSource, create_augmentation, make_loader
+from limen.data.feed import WeightedSources, create_order
+from limen.data.joint import JointSource, open_data
 from limen.devices import training_device, usable_device
 from limen.errors import LimenError
 from limen.functional.margin_softmax.kernels import choose
@@ -82,7 +83,7 @@ class Run:
 
     def _open_source(self) -> None:
         data = self.recipe.data
-        self.source: FaceSource = open_source(data.reader, data.path, **data.options)
+        self.source: FaceSource = open_data(dataclasses.asdict(data))
         _check_labels(self.source)
         self.classes_sha256 = class_names_sha256(self.source.class_names)
         labels_sha256 = hashlib.sha256(np.ascontiguousarray(self.source.labels).data).hexdigest()
@@ -90,12 +91,20 @@ class Run:
 
     def _create_order(self) -> None:
         """The order of images, after the steps of the checkpoint. Raises LimenError where the checkpoint belongs to another run."""
-        recipe, processes = self.recipe, self.processes
-        self.steps_per_epoch = len(self.source) // recipe.batch_size
+        recipe, processes, sampling = self.recipe, self.processes, self.recipe.data.sampling
+        weighted = self.source if isinstance(self.source, JointSource) and set(self.source.weights) != {1.0} else None
+        if weighted is not None and sampling.name != "shuffled":
+            raise LimenError(f"data.sources: weights go with data.sampling.name shuffled, not {sampling.name}; leave one of them out")
+        count = len(self.source) if weighted is None else weighted.images_per_epoch
+        self.steps_per_epoch = count // recipe.batch_size
         self.total_steps = round(recipe.epochs * self.steps_per_epoch)
-        group, sampling = default_group(), recipe.data.sampling
-        given = (len(self.source), recipe.batch_size, recipe.seed, self.total_steps, 0, processes.rank, processes.world_size)
-        self.order = create_order(sampling.name, sampling.options, *given, None if group is None else group.gather)
+        group = default_group()
+        given = (count, recipe.batch_size, recipe.seed, self.total_steps, 0, processes.rank, processes.world_size)
+        gather = None if group is None else group.gather
+        if weighted is None:
+            self.order = create_order(sampling.name, sampling.options, *given, gather)
+        else:
+            self.order = WeightedSources(*given, gather, bounds=weighted.bounds, weights=weighted.weights)
         if not self.total_steps:
             raise LimenError(f"epochs: {recipe.epochs} of {self.steps_per_epoch} steps each is no step at all; raise it")
         self.saved: dict[str, Any] = {}

@@ -21,6 +21,8 @@ SHIPPED = Path(__file__).parents[1] / "recipes"  # with the package: `--config s
 LARGEST_FILE, DEEPEST = 100_000, 32  # bytes and levels of a recipe: a small file must not unfold to a large one
 NAMES_OF_CLASSES = ("data.reader", "data.sampling.name", "margin.name", "head.sampler.name")  # which may be package.module:Class
 
+SOURCES = "data.sources"
+
 
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with limen, by the name that `--config` takes: "small/faces", "papers/adaface_ir101_ms1mv2", ..."""
@@ -53,6 +55,9 @@ def load_recipe(config: str | Path | None = None, overrides: Sequence[str] = (),
                 f"{config}: {key} {_at(chosen, key)!r} would run code from outside limen; if you trust it, add --allow-code, "
                 f"or name it on the command line by --{key}"
             )
+    named = [entry.get("reader") for entry in _at(chosen, SOURCES)]
+    if any(isinstance(name, str) and ":" in name for name in named) and not allow_code and _word(overrides, SOURCES) is None:
+        raise LimenError(f"{config}: {SOURCES} name a reader that would run code from outside limen; if you trust it, add --allow-code")
     recipe = _plain(Recipe(**vars(_parser().instantiate(chosen))))
     check(recipe)
     return recipe
@@ -64,7 +69,7 @@ def check(recipe: Recipe) -> None:
     chosen = _parsed(_parser().parse_object, values, source="", given=lambda key: _at(values, key))
     for key, kind in known_keys().items():
         value = _at(values, key)
-        if get_origin(kind) is dict:
+        if get_origin(kind) is dict or key == SOURCES:
             try:
                 json.dumps(value)
             except (TypeError, ValueError, RecursionError) as error:
@@ -159,7 +164,7 @@ def _plain(value: Any) -> Any:
 
 def _check_words(words: Sequence[str]) -> None:
     known = known_keys()
-    free = tuple(f"{name}." for name in known if name.endswith("options"))
+    free = tuple(f"{name}." for name in known if name.endswith("options") or name == SOURCES)
     for word in words:
         key = word[2:].split("=")[0]
         if not word.startswith("--"):

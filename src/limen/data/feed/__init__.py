@@ -6,8 +6,10 @@ from typing import Any
 
 from limen.data.feed.adaptive_sampling import AdaptiveDataSampler
 from limen.data.feed.order import BatchOrder
+from limen.data.feed.source_weights import WeightedSources
 from limen.lookup import call, find
 
+__all__ = ["ORDERS", "AdaptiveDataSampler", "BatchOrder", "WeightedSources", "create_order"]
 ORDERS = {name: f"{order.__module__}:{order.__name__}" for name, order in (("shuffled", BatchOrder), ("adaptive", AdaptiveDataSampler))}
 
 

@@ -82,10 +82,14 @@ class BatchOrder(Part):
         for step in range(self.step, self.total_steps):
             epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
             if epoch != permuted_epoch:
-                permutation = np.random.default_rng((ORDER, self.seed, epoch)).permutation(self.count)
+                permutation = self.permutation(epoch)
                 permuted_epoch = epoch
             start = step_of_epoch * self.batch_size + self.rank * share
             yield BatchPlan(step, epoch, self.rank, permutation[start : start + share])
+
+    def permutation(self, epoch: int) -> np.ndarray:
+        """(count,) int64: the images of an epoch in their order."""
+        return np.random.default_rng((ORDER, self.seed, epoch)).permutation(self.count)
 
     def observe(
         self,
