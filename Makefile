@@ -28,7 +28,7 @@ release-check: .venv/installed
 
 # A small version of benchmarks/evidence, under ten minutes on two cores: make evidence MODEL=mbf.safetensors FACES=faces PAIRS=pairs.txt IMAGES=lfw
 SMALL = --model $(MODEL) --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) --cache build/evidence/cache \
-	--out build/evidence/runs --most 4 --draws 1 --folds 1 --degradations "resolution 28" "resolution 14" --steps 100 --seeds 0 1
+	--out build/evidence/runs --most 4 --draws 1 --folds 2 --degradations "resolution 28" "resolution 14" --steps 100 --seeds 0 1
 
 evidence: .venv/installed
 	$(if $(and $(MODEL),$(FACES),$(PAIRS)),,$(error evidence: give MODEL=, FACES=, PAIRS= and, for a text list of pairs, IMAGES=))
