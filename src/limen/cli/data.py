@@ -1,4 +1,4 @@
-"""Generate synthetic faces, align the faces of photos, draw pairs, look at what a source of faces holds, or correct its labels.
+"""Generate faces, align photos, draw pairs, look at a set of faces, correct its labels, merge, split or convert it.
 
 limen data synthesize --identities 100 --images 20 --out faces/
 limen data pairs faces/ --count 6000 --out pairs.txt        # then: --pairs pairs.txt --images faces/
@@ -8,6 +8,9 @@ limen data inspect train.rec --check      # names every image that cannot be rea
 limen data apply decisions.csv --data faces/ --out corrected.csv       # then: limen train --data.reader list --data.path corrected.csv
 limen data apply decisions.csv --data faces/ --out corrected/          # the same as a folder of links, which every command reads
 limen data overlap training/ test/ --model model.safetensors --out both.csv --rest training-without.csv
+limen data merge a/ b.csv --same-name join --out both.csv      # names images where they lie; nothing is copied
+limen data split faces/ --shares 0.8 0.2 --out train.csv test.csv      # nobody is in both
+limen data convert both.csv --out both.arrow      # or .parquet, .tar, a folder; --to recordio --out both/
 """
 
 import argparse
@@ -18,6 +21,7 @@ import numpy as np
 from limen.align import MIN_SCORE, RULES, SIDE, FaceSearch, open_detector
 from limen.cli.data_labels import add_apply, apply, apply_text
 from limen.cli.data_overlap import add_overlap, overlap, overlap_text
+from limen.cli.data_sets import add_sets, convert, merge, sets_text, split
 from limen.cli.progress import progress_bar
 from limen.data import FaceFinder, FolderSource, GivenLandmarks, align_folder, open_source, save_pairs
 from limen.data.source import READERS, reader_of
@@ -58,11 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH)")
     add_apply(actions)
     add_overlap(actions)
+    add_sets(actions)
     look.add_argument("--check", action="store_true", help="read every image; ends with status 1 where one cannot be read")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     actions = {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect, "apply": apply, "overlap": overlap}
+    actions |= {"merge": merge, "split": split, "convert": convert}
     return actions[options.action](options)
 
 
@@ -132,6 +138,8 @@ def text(result: dict[str, Any]) -> str:
         return apply_text(result)
     if "overlap" in result:
         return overlap_text(result)
+    if "parts" in result or "form" in result:
+        return sets_text(result)
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if not isinstance(value, list)]
     failures = result.get("failures", [])
     more = [f"and {len(failures) - LISTED} more; the table has them all"] if len(failures) > LISTED else []

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from limen.data.readers.people import check_folder_names
 from limen.data.source import FaceSource
 from limen.errors import LimenError
 from limen.files import explain
@@ -120,6 +121,7 @@ def save_links(path: str | PathLike[str], files: Sequence[str], people: Sequence
     Raises LimenError where the path holds something already, and for a file that is not there.
     """
     path = Path(path)
+    check_folder_names(set(people))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise LimenError(f"{path}: holds something already; name a new folder")
     if not path.parent.is_dir():

@@ -75,10 +75,11 @@ def read_image(path: str | PathLike[str], size: int = SIZE, on_other_size: str =
     >>> read_image(path).shape
     (112, 112, 3)
     """
-    return decode_image(_encoded(path), str(path), size, on_other_size)
+    return decode_image(encoded_file(path), str(path), size, on_other_size)
 
 
-def _encoded(path: str | PathLike[str]) -> bytes:
+def encoded_file(path: str | PathLike[str]) -> bytes:
+    """The bytes of an image file. Raises UnreadableImage for one that cannot be opened, or is no plain file."""
     try:
         return read_plain_file(path, LARGEST_FILE)
     except LimenError as error:
@@ -95,7 +96,7 @@ def decode_photo(encoded: bytes | np.ndarray, where: str) -> np.ndarray:
 
 def read_photo(path: str | PathLike[str]) -> np.ndarray:
     """decode_photo of a file; one that cannot be opened, or is no plain file, is an UnreadableImage too."""
-    return decode_photo(_encoded(path), str(path))
+    return decode_photo(encoded_file(path), str(path))
 
 
 def image_size(path: str | PathLike[str]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from limen.data.images import IMAGE_SUFFIXES, SIZE, check_on_other_size, read_image, read_photo
+from limen.data.images import IMAGE_SUFFIXES, SIZE, check_on_other_size, encoded_file, read_image, read_photo
 from limen.data.readers.people import each_person
 from limen.errors import LimenError
 
@@ -68,6 +68,10 @@ class FolderSource:
 
     def image(self, index: int) -> np.ndarray:
         return read_image(self.locate(index), self.size, self.on_other_size)
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of file `index`."""
+        return encoded_file(self.locate(index))
 
     def locate(self, index: int) -> str:
         start, end = self._name_bounds[index : index + 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from limen.data.images import SIZE, check_on_other_size, read_image
+from limen.data.images import SIZE, check_on_other_size, encoded_file, read_image
 from limen.errors import LimenError
 from limen.tables import read_csv, write_csv
 
@@ -55,6 +55,10 @@ class ListSource:
 
     def image(self, index: int) -> np.ndarray:
         return read_image(self.locate(index), self.size, self.on_other_size)
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of file `index`."""
+        return encoded_file(self.locate(index))
 
     def locate(self, index: int) -> str:
         start, end = self._bounds[index : index + 2]

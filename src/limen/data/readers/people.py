@@ -69,6 +69,15 @@ def people_of(folders: Iterable[str | PathLike[str]]) -> dict[str, list[Path]]:
     return people
 
 
+def check_folder_names(people: Iterable[str]) -> None:
+    """Raises LimenError for a person whose name cannot be that of a folder that readers see."""
+    for name in people:
+        if not name or name.startswith(".") or "/" in name or os.sep in name or "\0" in name:
+            raise LimenError(
+                f"person {name!r}: no folder can have this name; write a list (FILE.csv), Arrow or RecordIO, or rename the person"
+            )
+
+
 def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 

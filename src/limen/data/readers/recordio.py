@@ -15,15 +15,18 @@ import numpy as np
 from limen.data.images import SIZE, check_on_other_size, decode_image
 from limen.data.readers.recordio_file import CUT_SHORT, FIRST, FRAME, LENGTH_BITS, MAGIC, NO_RECORD, WHOLE, RecordFile, read_index
 from limen.errors import LimenError, UnreadableImage
+from limen.tables import read_csv
 
 HEADER = struct.Struct("<IfQQ")
+PEOPLE = "people.csv"  # beside a train.rec that limen wrote: label and person
 MOST_LABELS = 1 << 24  # from here on float32 holds every second whole number only
 NO_LABEL = "has a label that is not a whole number from 0 to 16,777,215, beyond which float32 merges people; correct or renumber it"
 TOO_SHORT = "is too short for its header; the file is damaged, fetch it again"
 
 
 class RecordIOSource:
-    """A FaceSource of a RecordIO file: images in the order of their keys, people in the order of their labels, named by them.
+    """A FaceSource of a RecordIO file: images in the order of their keys, people in the order of their labels, named by them
+    or, where `limen data convert` wrote a people.csv beside a train.rec, by that.
 
     A record with several labels has its person in the first. At the start only the first 36 bytes of each record are read.
 
@@ -49,7 +52,7 @@ class RecordIOSource:
         is_image, labels = self._examine(keys, offsets)
         self._keys, self._offsets = keys[is_image], offsets[is_image]
         known, self.labels = np.unique(labels[is_image].astype(np.int64), return_inverse=True)
-        self.class_names = [str(label) for label in known.tolist()]
+        self.class_names = self._names(known.tolist())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,6 +82,18 @@ class RecordIOSource:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._file = RecordFile(self.path)
+
+    def _names(self, known: list[int]) -> list[str]:
+        table = self.path.with_name(PEOPLE)
+        if self.path.name != "train.rec" or not table.exists():
+            return [str(label) for label in known]
+        names = {row["label"]: row["person"] for _, row in read_csv(table, ("label", "person"))}
+        if absent := [label for label in known if not names.get(str(label))]:
+            raise LimenError(f"{table}: names no person of label {absent[0]}; it belongs to another train.rec: remove it, or correct it")
+        found = [names[str(label)] for label in known]
+        if len(set(found)) < len(found):
+            raise LimenError(f"{table}: gives two labels one person; correct it")
+        return found
 
     def _examine(self, keys: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which records are images (N,), and the first label of each record (N,), after a look at all of them."""
