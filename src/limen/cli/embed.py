@@ -47,14 +47,13 @@ from limen.cli.progress import progress_bar
 from limen.data import ImageSource, list_images, open_source
 from limen.data.pairs.pair_set import SubsetSource
 from limen.data.readers.people import people_of
-from limen.data.source import reader_of
+from limen.data.source import BY_SUFFIX, reader_of
 from limen.decision.audit import likeness, outlier_rows
 from limen.decision.enrolment import enrol, reference_of
 from limen.errors import LimenError
 from limen.inference.measures import create_measure
 from limen.models.model import open_model
 
-READ = (".csv", ".tar", ".zip", ".rec")
 LISTED = 10  # lines of a list in the text; --json has them all
 AMONG_REFERENCE_IMAGES = "among the reference images of its calibration"
 AMONG_GIVEN_IMAGES = "among the images given: depends on who else is enrolled, until `limen calibrate`"
@@ -153,7 +152,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def _reader(options: argparse.Namespace) -> str | None:
     """The reader of the one path given, None where images or folders of them are."""
     path = options.images[0]
-    if Path(path).is_dir() or Path(path).suffix.lower() in READ:
+    if Path(path).is_dir() or Path(path).suffix.lower() in BY_SUFFIX:
         reader = reader_of(path)
         if reader != "folder" and len(options.images) > 1:
             raise LimenError(f"{path}: a list or an archive is embedded by itself; name it alone")
