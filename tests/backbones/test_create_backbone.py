@@ -7,14 +7,16 @@ import torch
 from torch import nn
 
 from limen.backbones import BACKBONES, create_backbone
+from limen.backbones.vit import StochasticDepth
 from limen.errors import LimenError
 
-SMALL = ["iresnet18", "ir18", "mobilefacenet", "tiny"]
+SMALL = ["iresnet18", "ir18", "mobilefacenet", "vit_s", "tiny"]
 
 # Parameters in millions at 512 dimensions, and residual blocks.
 SIZES = {
     "iresnet18": (24.0, 8), "iresnet34": (34.1, 16), "iresnet50": (43.6, 24), "iresnet100": (65.2, 49), "iresnet200": (118.9, 98),
     "ir18": (24.0, 8), "ir34": (34.1, 16), "ir50": (43.6, 24), "ir101": (65.2, 49), "ir_se50": (43.8, 24),
+    "vit_s": (60.0, 12), "vit_b": (162.6, 12),
 }  # fmt: skip
 
 
@@ -88,6 +90,33 @@ def test_float64_equals_float32(networks, name):
 def test_fresh_features_have_norm_sqrt_d(networks, name):
     with torch.no_grad():
         assert networks[name].train()(images(6)).norm(dim=1).mean() == pytest.approx(24**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_last_layers_stay_in_float32_under_autocast(networks, name):
+    """Equal to the rest in bfloat16 and the last layers by themselves in float32."""
+    network, seen = networks[name].eval(), []
+    hook = network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        features = network(images())
+    hook.remove()
+    assert features.dtype == torch.float32
+    with torch.inference_mode():
+        assert torch.equal(features, network.head(seen[0].float()))
+
+
+def test_a_transformer_takes_112_alone(networks):
+    with pytest.raises(LimenError, match="^images of 96x112: a vision transformer .* takes no other size; align the faces to it$"):
+        networks["vit_s"](torch.zeros(2, 3, 112, 96))
+
+
+def test_stochastic_depth_keeps_the_mean_and_is_off_in_evaluation():
+    depth, x = StochasticDepth(0.25), torch.ones(4000, 2, 3)
+    kept = depth(x)
+    assert set(kept.unique().tolist()) == {0.0, pytest.approx(4 / 3)}
+    assert (kept == kept[:, :1, :1]).all()  # an image as a whole
+    assert kept.mean() == pytest.approx(1, abs=0.03)
+    assert depth.eval()(x) is x
 
 
 def test_insightface_fixes_the_last_weight_and_adaface_has_none():

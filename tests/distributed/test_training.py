@@ -73,6 +73,7 @@ def runs(tmp_path_factory):
         jobs.add(f"{margin}-4", 4, margin)
     for out, processes, epochs in (("moved", 4, 0.4), ("moved", 1, 0.6), ("moved", 3, 1), ("again", 3, 1)):
         jobs.add(out, processes, epochs=epochs, resume="auto")
+    jobs.add("parts", 4, settings=["--accumulate", "3"])
     jobs.add("stopped", 3, at_step=3, does="stop", rank=2)
     jobs.add("stopped", 3, resume="auto")
     jobs.add("unreadable", 3, data={"damaged": [3, 50, 77]})
@@ -103,6 +104,12 @@ def test_four_processes_equal_one(runs, margin):
     assert [row["step"] for row in four] == list(range(1, 6))
     for name in ("loss", "target_cosine", "nearest_negative", "feature_norm", "gradient_norm", "quality_loss"):
         assert [row[name] for row in four] == pytest.approx([row[name] for row in one], rel=1e-3), name
+
+
+def test_four_processes_in_parts_equal_one(runs):
+    """Each computes its 6 images in 3 parts; the quality head too learns from all."""
+    folder, _ = runs
+    assert_equal_runs(folder / "parts", folder / "AdaMSoftmax-1", rtol=1e-3, atol=1e-5)
 
 
 def test_a_checkpoint_moves_between_numbers_of_processes(runs):

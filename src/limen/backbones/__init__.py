@@ -10,6 +10,7 @@ from torch import nn
 from limen.backbones.iresnet import IResNet
 from limen.backbones.mobilefacenet import MobileFaceNet, MobileFaceNetReLU6
 from limen.backbones.tiny import TinyNet
+from limen.backbones.vit import VisionTransformer
 from limen.errors import LimenError
 from limen.lookup import call, did_you_mean
 
@@ -26,10 +27,12 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "ir_se50": partial(IResNet, (3, 4, 14, 3), subsample=True, squeeze_excite=True, dropout=0.4),
     "mobilefacenet": MobileFaceNet,
     "mobilefacenet_relu6": MobileFaceNetReLU6,
+    "vit_s": partial(VisionTransformer, 384, 12, 6),
+    "vit_b": partial(VisionTransformer, 768, 12, 12),
     "tiny": TinyNet,
 }
 
-OPTIONS = ("dropout", "inner_norm", "eps")  # what a user may choose; a network's other arguments are what its name means
+OPTIONS = ("dropout", "drop_path", "inner_norm", "eps")  # what a user may choose; a network's other arguments are what its name means
 
 __all__ = ["BACKBONES", "create_backbone"]
 
@@ -38,7 +41,7 @@ def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> nn.
     """The network `name` of BACKBONES with fresh weights: (B, 3, 112, 112) float in [-1, 1] -> (B, embedding_size) raw features.
 
     options   of the iresnet and ir families: `dropout`, the rate before their linear layer; `inner_norm` False, CurricularFace's blocks;
-              `eps` of the batch norms, 2e-5 in MagFace's releases
+              `eps` of the batch norms, 2e-5 in MagFace's releases. Of vit_s and vit_b: `dropout`, and `drop_path`, stochastic depth
     Raises LimenError for a name or an option that is not known, and for a value the network refuses.
 
     >>> import torch

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from limen.backbones.last_layers import LastLayers
+
 WIDTHS = (64, 128, 256, 512)
 MAP_AREA = 7 * 7  # 112x112 after four halvings
 
@@ -81,7 +83,7 @@ class IResNet(nn.Module):
                 shortcut = _shortcut(width_in, width, stride, subsample)
                 self.blocks.append(ResidualBlock(width_in, width, stride, shortcut, squeeze_excite, inner_norm))
                 width_in = width
-        self.head = nn.Sequential(
+        self.head = LastLayers(
             nn.BatchNorm2d(width_in),
             nn.Dropout(dropout),
             nn.Flatten(),

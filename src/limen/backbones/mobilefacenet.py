@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from limen.backbones.last_layers import LastLayers
+
 Activation = Callable[[int], nn.Module]  # from the number of channels
 
 
@@ -78,7 +80,7 @@ class MobileFaceNet(nn.Module):
             nn.Sequential(*(ResidualBottleneck(256, 256) for _ in range(2))),
             ConvUnit(256, 512, 1),
         )
-        self.head = nn.Sequential(
+        self.head = LastLayers(
             ConvUnit(512, 512, 7, groups=512, activation=None),
             nn.Flatten(),
             nn.Linear(512, embedding_size, bias=False),
@@ -107,7 +109,7 @@ class MobileFaceNetReLU6(nn.Module):
             *(ResidualBottleneck(256, 128, relu6) for _ in range(2)),
             ConvUnit(128, 512, 1, activation=relu6),
         )
-        self.head = nn.Sequential(
+        self.head = LastLayers(
             ConvUnit(512, 512, 7, groups=512, activation=None),
             nn.Flatten(),
             nn.Linear(512, embedding_size),

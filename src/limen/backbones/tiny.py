@@ -5,6 +5,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from limen.backbones.last_layers import LastLayers
+
 WIDTHS = (32, 64, 128)
 MAP_AREA = 7 * 7  # 112x112 after the stem's quartering and two halvings
 
@@ -32,7 +34,7 @@ class TinyNet(nn.Module):
         self.layers = nn.Sequential(*_convolution(3, WIDTHS[0], 4, 4), nn.ReLU(inplace=True))
         for width_in, width in pairwise(WIDTHS):
             self.layers.extend([*_convolution(width_in, width, 3, 2), nn.ReLU(inplace=True), TinyBlock(width)])
-        self.head = nn.Sequential(
+        self.head = LastLayers(
             nn.Flatten(),
             nn.Linear(WIDTHS[-1] * MAP_AREA, embedding_size, bias=False),
             nn.BatchNorm1d(embedding_size, affine=False),

@@ -82,7 +82,8 @@ class Constants:
         """Seconds of a step of the head and of the backbone, without what travels between ranks."""
         logits = setup.kept * self.seconds_kept + (setup.active - setup.kept) * self.seconds_recomputed
         head = setup.batch * logits + setup.held * self.seconds_choosing
-        return {"head": head, "backbone": setup.images * self.seconds_image}
+        passes = 1 if setup.accumulate == 1 else 4 / 3  # the forward pass, a third of them, is made twice
+        return {"head": head, "backbone": setup.images * self.seconds_image * passes}
 
 
 def _settings(setup: Setup, recipe: Recipe) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from limen.errors import LimenError
 from limen.heads.footprint import HeadSetup
 from limen.heads.samplers import ClassSampler
+from limen.training.accumulation import check_parts
 from limen.training.memory import head_setup, largest
 from limen.training.recipe import Recipe
 
@@ -32,6 +33,7 @@ class Setup(HeadSetup):
     """What decides a plan."""
 
     average: bool = False  # whether a moving average of the weights is kept
+    accumulate: int = 1  # parts in which the backbone computes its share of a batch
 
     @classmethod
     def of(cls, recipe: Recipe, classes: int, ranks: int, sampler: ClassSampler | None, dtype: torch.dtype, device_type: str) -> "Setup":
@@ -44,19 +46,21 @@ class Setup(HeadSetup):
             raise LimenError(f"batch_size: {recipe.batch_size} images do not divide among {ranks} GPUs; give a multiple of {ranks}")
         if recipe.batch_size < 2 * ranks:
             raise LimenError(f"batch_size: {recipe.batch_size} leaves {ranks} GPUs one image each; BatchNorm needs two")
+        check_parts(recipe.batch_size, ranks, recipe.accumulate)
         head = head_setup(recipe, classes, ranks, sampler, dtype.itemsize, device_type)
-        return cls(**vars(head), average=recipe.optimiser.ema is not None)
+        return cls(**vars(head), average=recipe.optimiser.ema is not None, accumulate=recipe.accumulate)
 
 
 def backbone_memory(setup: Setup, backbone: Footprint) -> dict[str, int]:
     """Bytes of the backbone's arrays on a rank, at the height of a step."""
+    images = setup.images // setup.accumulate
     items = {
         "backbone and its gradient": 2 * backbone.weights + backbone.buffers,
         "momentum of the backbone": backbone.weights * setup.momentum,
         "moving average of the backbone": (backbone.weights + backbone.buffers) * setup.average,
         "buckets of DistributedDataParallel": backbone.weights * (setup.ranks > 1),
-        "activations for the backward pass": setup.images * backbone.saved_per_image + backbone.saved_besides,
-        "gradients of activations": 3 * setup.images * backbone.largest_per_image,  # coming in, going out, and one of a shortcut
+        "activations for the backward pass": images * backbone.saved_per_image + backbone.saved_besides,
+        "gradients of activations": 3 * images * backbone.largest_per_image,  # coming in, going out, and one of a shortcut
     }
     return {name: size for name, size in items.items() if size}
 

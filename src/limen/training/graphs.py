@@ -16,7 +16,7 @@ from limen.heads import ClassSampler, HeadOutput, MarginHead
 WARM_UP = 3  # steps that are made as they are, on a stream of their own, in which libraries choose and kernels are compiled
 
 
-def check_graph(setting: str, device: torch.device, sampler: ClassSampler | None, processes: int) -> None:
+def check_graph(setting: str, device: torch.device, sampler: ClassSampler | None, processes: int, parts: int = 1) -> None:
     """Raises LimenError where a step cannot be recorded."""
     if setting == "none":
         return
@@ -27,6 +27,8 @@ def check_graph(setting: str, device: torch.device, sampler: ClassSampler | None
         raise LimenError(
             f"graph: {setting} cannot record {name}, whose draws the host seeds in each step; set graph none, or take all classes"
         )
+    if parts > 1 and setting == "step":
+        raise LimenError(f"graph: step records no batch in {parts} parts, each with a seed of its own; set graph head, or accumulate 1")
     if processes > 1:
         raise LimenError(f"graph: {setting} records no exchange between {processes} processes; set graph none, or train in one process")
 

@@ -133,6 +133,7 @@ class Recipe:
     out: str = "runs/limen"  # folder of the log, the checkpoints and the bundle
     epochs: AboveZero = 26.0  # passes over the images; may be a fraction
     batch_size: AtLeastTwo = 512  # images of a step, of all processes together; at least 2, for BatchNorm
+    accumulate: AtLeastOne = 1  # parts in which the backbone computes a batch, to need less memory; the head takes one step over the whole
     seed: Seed = 0  # of weights, order of images and augmentation
     device: str = "auto"  # auto: cuda where there is one
     precision: Literal["float32", "bf16"] = "float32"  # bf16: autocast of the backbone; the head has head.precision

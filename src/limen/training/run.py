@@ -26,6 +26,7 @@ from limen.margins import create_margin, training_options
 from limen.models.bundle import class_names_sha256
 from limen.parts import Part, Surroundings
 from limen.quality import QualityHead
+from limen.training.accumulation import check_parts
 from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
@@ -98,6 +99,7 @@ class Run:
         count = len(self.source) if weighted is None else weighted.images_per_epoch
         self.steps_per_epoch = count // recipe.batch_size
         self.total_steps = round(recipe.epochs * self.steps_per_epoch)
+        check_parts(recipe.batch_size, processes.world_size, recipe.accumulate)
         group = default_group()
         given = (count, recipe.batch_size, recipe.seed, self.total_steps, 0, processes.rank, processes.world_size)
         gather = None if group is None else group.gather
@@ -142,7 +144,7 @@ class Run:
         )
         with self.memory():
             self.head = head.to(self.device)
-        check_graph(recipe.graph, self.device, self.head.sampler, self.processes.world_size)
+        check_graph(recipe.graph, self.device, self.head.sampler, self.processes.world_size, recipe.accumulate)
         # drawn last, so that all else begins as it would without
         self.quality = QualityHead(network.embedding_size).to(self.device) if recipe.quality.weight is not None else None
 

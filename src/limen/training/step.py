@@ -11,6 +11,7 @@ from torch import Tensor
 from limen.data import Batch, normalise
 from limen.heads import HeadOutput
 from limen.quality import certainty_ratio, quality_loss
+from limen.training.accumulation import BackbonePass
 from limen.training.distributed import Processes
 from limen.training.graphs import GraphedHead, GraphedStep
 from limen.training.optimisation import hold, learning_rate_share, set_learning_rate
@@ -36,9 +37,10 @@ class Step:
     def __init__(self, run: Run):
         self.run = run
         network: Any = run.processes.wrap(run.backbone.train(not run.frozen))
-        self.network = torch.compile(network) if run.recipe.backbone.compile else network
+        network = torch.compile(network) if run.recipe.backbone.compile else network
         self.quality = run.processes.wrap(run.quality)
-        self.autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16")
+        autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=run.recipe.precision == "bf16")
+        self.backbone = BackbonePass(network, run.recipe.accumulate, self._draw, autocast)
         run.head.train()
         self.recorded = run.recipe.graph == "step"  # the seeds within a step are then the one before it
         self.compute: Callable[[Tensor, Tensor], Outcome] = GraphedStep(self._compute) if self.recorded else self._compute
@@ -65,10 +67,7 @@ class Step:
 
         # ---- forward; the draws depend on the seed and the step alone, so resuming needs no random state. Each process draws its own in
         # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
-        if not self.recorded:
-            _seed(recipe.seed, run.step, 1 + processes.rank)
-        with self.autocast:
-            features = self.network(normalise(images)).float()  # (B, D) raw
+        features = self.backbone.forward(normalise(images))  # (B, D) raw
         if not self.recorded:
             _seed(recipe.seed, run.step, 0)
         output = self.head(_average_over(processes, features), labels, update=run.center_optimiser.at(run.rate))
@@ -82,6 +81,7 @@ class Step:
         # ---- backward, which moves the centres too; update of the rest
         run.optimiser.zero_grad(set_to_none=True)
         total.backward()
+        self.backbone.backward()
         gradient_norm = torch.nn.utils.clip_grad_norm_(run.backbone.parameters(), recipe.optimiser.clip_norm or math.inf)
         judged = {"loss": output.loss.detach(), "gradient": gradient_norm}
         if run.quality is not None and of_quality is not None:
@@ -94,6 +94,12 @@ class Step:
         hold(run.optimiser, finite)
         run.optimiser.step()
         return Outcome(output, features.detach(), of_quality, gradient_norm, judged, finite)
+
+    def _draw(self, part: int) -> None:
+        """Seeds what the backbone draws in a part of the batch: another stream for each process and part."""
+        run, processes = self.run, self.run.processes
+        if not self.recorded:
+            _seed(run.recipe.seed, run.step, 1 + processes.rank + processes.world_size * part)
 
 
 def _seed(seed: int, step: int, stream: int) -> None:
