@@ -31,11 +31,13 @@ from limen.data import (
     open_source,
     write_recordio,
 )
+from limen.data.readers.raw import RawSource, pack_raw
 from limen.metrics import kfold_verification
 
 BATCH = 128
 WANTED_RATIO = 0.6
 WANTED_OF_FOLDER = 0.9
+WANTED_OF_RAW = 3.0  # over the feed of the same images as JPEG
 WANTED_MILLISECONDS = 30
 PAIRS = 6000
 
@@ -89,12 +91,15 @@ def measure(images: Path, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as packed:
         write_recordio(packed, encoded, folder.labels)
         records = RecordIOSource(packed)
+        pack_raw(folder, Path(packed) / "raw")
+        raw = RawSource(Path(packed) / "raw")
         calls = {
             "imdecode": lambda: exhaust(cv2.imdecode(array, cv2.IMREAD_COLOR) for array in arrays),
             "folder, no augmentation": feed(folder, "none"),
             "folder, adaface": feed(folder, "adaface"),
             "recordio, no augmentation": feed(records, "none"),
             "recordio, adaface": feed(records, "adaface"),
+            "raw, no augmentation": feed(raw, "none"),
         }
         for reader, path in write_containers(Path(packed), images, encoded, folder.labels).items():
             calls[f"{reader}, no augmentation"] = feed(open_source(reader, path), "none")
@@ -111,6 +116,10 @@ def measure(images: Path, rounds: int) -> None:
         ratio = rate / rates["imdecode"]
         verdict = "" if name == "imdecode" else "ok" if ratio >= WANTED_RATIO else f"below {WANTED_RATIO}"
         print(f"{name:27s} {rate:7.0f} images/s  {ratio:5.2f} x imdecode  {verdict}")
+        if name.startswith("raw"):
+            of_jpeg = rate / rates[name.replace("raw", "recordio")]
+            verdict = f"{of_jpeg:.2f} x recordio, {'ok' if of_jpeg >= WANTED_OF_RAW else f'below {WANTED_OF_RAW}'}"
+            print(f"{'':27s} {verdict}")
         append_row("data", {"what": name, "images_per_second": round(rate), "ratio": round(ratio, 3), "milliseconds": ""})
 
 

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limen.training import Recipe, read_log
+from limen.backbones import BACKBONES
+from limen.data.source import READERS
+from limen.training import Recipe, read_log, train
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.checkpoint.load import read_values
 from limen.training.recipe import Backbone, Data, Margin, Optimiser, Quality, Sampling
@@ -24,6 +26,7 @@ from saved_runs import assert_equal_runs
 
 SCRIPT = Path(__file__).with_name("training_worker.py")
 PROCESSES, PEOPLE, IMAGES = 4, 5, 24  # the last of four processes has none of 5 people's centres
+ADAMW = ["--optimiser.name", "AdamW", "--optimiser.center_lr", "0.02", "--optimiser.center_weight_decay", "0.0005"]
 MARGINS = ("AdaMSoftmax", "ElasticArcFace")  # sharded parameters; draws that all processes share
 
 
@@ -74,6 +77,11 @@ def runs(tmp_path_factory):
     for out, processes, epochs in (("moved", 4, 0.4), ("moved", 1, 0.6), ("moved", 3, 1), ("again", 3, 1)):
         jobs.add(out, processes, epochs=epochs, resume="auto")
     jobs.add("parts", 4, settings=["--accumulate", "3"])
+    jobs.add("disagreeing", 3, settings_of={2: ["--optimiser.lr", "0.5", "--data.workers", "1"]})
+    jobs.add("sync", 2, settings=["--backbone.sync_batch_norm", "true"])
+    jobs.add("adamw", 3, settings=ADAMW, epochs=0.4)
+    jobs.add("adamw", 3, settings=ADAMW, resume="auto")
+    jobs.add("adamw-1", 1, settings=ADAMW)
     jobs.add("stopped", 3, at_step=3, does="stop", rank=2)
     jobs.add("stopped", 3, resume="auto")
     jobs.add("unreadable", 3, data={"damaged": [3, 50, 77]})
@@ -110,6 +118,26 @@ def test_four_processes_in_parts_equal_one(runs):
     """Each computes its 6 images in 3 parts; the quality head too learns from all."""
     folder, _ = runs
     assert_equal_runs(folder / "parts", folder / "AdaMSoftmax-1", rtol=1e-3, atol=1e-5)
+
+
+def test_adamw_on_three_processes_resumed_equals_one(runs):
+    """What AdamW keeps of sharded margins is sharded too."""
+    folder, found = runs
+    assert found["adamw", 0] == ["done", "done"]
+    assert_equal_runs(folder / "adamw", folder / "adamw-1", rtol=1e-2, atol=1e-4)
+
+
+def test_processes_that_disagree_on_the_recipe_end_in_one_line(runs):
+    folder, found = runs
+    (said,) = found["disagreeing", 0]
+    assert said == "process 2 of 3 was started with optimiser.lr 0.5, not 0.02 of process 0; start all with the same"
+    assert found["disagreeing", 1] == found["disagreeing", 2] == ["1"]
+    assert not (folder / "disagreeing").exists()
+
+
+def test_sync_batch_norm_is_refused_on_a_cpu(runs):
+    _, found = runs
+    assert found["sync", 0] == ["backbone.sync_batch_norm: PyTorch has it for GPUs alone; leave it out on CPUs"]
 
 
 def test_a_checkpoint_moves_between_numbers_of_processes(runs):
@@ -158,22 +186,42 @@ def test_unreadable_images_are_counted_over_all_processes(runs):
     assert found["too many", 1] == found["broken", 2] == ["1"]
 
 
-def test_torchrun(tmp_path):
-    """The real thing, with reading processes, ended by SIGTERM and gone on with."""
-    config = tmp_path / "recipe.yaml"
-    chosen = recipe("AdaFace")
-    chosen.data = Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES}, workers=1)
-    chosen.out, chosen.epochs, chosen.checkpoint_every = str(tmp_path / "run"), 1000, 10_000
-    chosen.backbone = Backbone("tiny", 16)
+def test_two_agents_of_torchrun_equal_one_process(tmp_path, monkeypatch):
+    """As on two machines: an agent each, which meet on a port, with reading processes. SIGTERM to the second agent ends both."""
+    config, chosen = tmp_path / "recipe.yaml", recipe("AdaFace")
+    chosen.data.workers, chosen.out, chosen.epochs, chosen.checkpoint_every = 1, str(tmp_path / "two"), 1000, 10_000
     config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "limen", "train", "--config", str(config)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(read_log(tmp_path / "run" / "log.jsonl")) < 2:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+    command += [
+        "--rdzv-id",
+        "limen",
+        "--rdzv-endpoint",
+        meeting,
+        "--local-addr",
+        "127.0.0.1",
+        str(SCRIPT.with_name("agent.py")),
+        str(config),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    agents = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    while all(agent.poll() is None for agent in agents) and len(read_log(tmp_path / "two" / "log.jsonl")) < 2:
         time.sleep(0.05)
-    process.terminate()
-    said = process.communicate(timeout=100)[1]
+    agents[1].terminate()
+    said = "".join(agent.communicate(timeout=100)[1] for agent in agents)
     assert "find_unused_parameters" not in said  # PyTorch's warning, of each process
     lines = [line for line in said.splitlines() if line.startswith("limen: ")]
-    assert len(lines) == 1
+    assert len(lines) == 1, said
     assert lines[0].startswith("limen: stopped at step")
-    assert len(checkpoints(tmp_path / "run")) == 1
+    (saved,) = checkpoints(tmp_path / "two")
+    steps = read_values(saved)["step"]
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import training_worker
+
+    monkeypatch.setitem(BACKBONES, "plain", training_worker.Plain)
+    monkeypatch.setitem(READERS, "patterns", "training_worker:Patterns")
+    chosen.data.workers, chosen.out, chosen.epochs = 0, str(tmp_path / "one"), steps / 5
+    train(chosen, quiet=True)
+    assert_equal_runs(tmp_path / "two", tmp_path / "one", rtol=1e-3, atol=1e-5)

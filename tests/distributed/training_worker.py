@@ -89,7 +89,12 @@ def main(rank, jobs, outcomes):
         event = EVENTS.get(job.get("does") if rank == job.get("rank") else None)
         loop.Run = interrupted(job["at_step"], event) if event else plain_run
         try:
-            loop.train(load_recipe(job["config"], job.get("settings", [])), job.get("resume"), quiet=True)
+            words = job.get("settings", []) + job.get("settings_of", {}).get(str(rank), [])
+            loop.train(
+                load_recipe(job["config"], words),
+                job.get("resume"),
+                quiet=True,
+            )
             done.append("done")
         except (LimenError, SystemExit) as error:
             done.append(str(error))

@@ -29,7 +29,26 @@ NEEDED = ("sphinx", "myst_parser", "pydata_sphinx_theme", "sphinx_gallery", "sph
 ELLIPSIS = "…"
 SCRIPTS = ("LOG.md", "RESULTS.md")  # which name the options of benchmarks
 OF_OTHERS = {"--section.key", "--opt_out", "--nproc-per-node", "--no-python"}  # a placeholder, OpenVINO's and torchrun's
-OF_OTHERS |= {"--array", "--requeue", "--gpus"}  # SLURM's
+OF_OTHERS |= {
+    "--nnodes",
+    "--rdzv-backend",
+    "--rdzv-id",
+    "--rdzv-endpoint",
+    "--max-restarts",
+    "--local-addr",
+    "--grad-accum-steps",
+}  # and timm's
+OF_OTHERS |= {
+    "--array",
+    "--requeue",
+    "--gpus",
+    "--job-name",
+    "--nodes",
+    "--ntasks-per-node",
+    "--gpus-per-node",
+    "--cpus-per-task",
+}  # SLURM's
+OF_OTHERS |= {"--time", "--open-mode", "--signal"}
 
 
 @pytest.fixture(scope="module")

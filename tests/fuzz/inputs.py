@@ -35,7 +35,9 @@ from limen.data.decisions import read_decisions
 from limen.data.pairs import with_subjects
 from limen.data.readers.archive import ArchiveSource
 from limen.data.readers.listed import ListSource
+from limen.data.readers.raw import RawSource, pack_raw
 from limen.data.source import open_source, reader_of
+from limen.data.synthetic import SyntheticFaces
 from limen.errors import UnreadableImage
 from limen.margins import create_margin, training_options
 from limen.models.bundle import _description_sha256
@@ -179,6 +181,16 @@ def records(work: Path) -> Kind:
         return _hash(source.labels.tolist(), source.class_names, _pixels(source))
 
     return Kind(read, [files, {"train.rec": files["train.rec"]}])
+
+
+def raw_shards(work: Path) -> Kind:
+    pack_raw(SyntheticFaces(2, 2), work / "raw", a_shard=3)
+
+    def read(folder: Path) -> str:
+        source = RawSource(folder)
+        return _hash(source.labels.tolist(), source.class_names, _pixels(source))
+
+    return Kind(read, [{path.name: path.read_bytes() for path in (work / "raw").iterdir()}])
 
 
 def archives(work: Path) -> Kind:
@@ -579,6 +591,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "records": records,
     "archives": archives,
     "tables of images": tables_of_images,
+    "raw shards": raw_shards,
     "pair files and lists": pairs,
     "bundles": lambda work: bundles(sealed=False),
     "bundles, hashes made right": lambda work: bundles(sealed=True),

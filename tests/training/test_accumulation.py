@@ -8,7 +8,7 @@ from limen import LimenError, MarginHead, margins
 from limen.heads import CenterSGD, HardPrototypeMining, PartialFC
 from limen.training import Recipe, train
 from limen.training.accumulation import BackbonePass, check_parts
-from limen.training.recipe import Backbone, Data, Optimiser
+from limen.training.recipe import Backbone, Data, Margin, Optimiser
 from saved_runs import assert_equal_runs
 
 B, C, D = 12, 30, 8
@@ -90,7 +90,8 @@ def test_running_statistics_move_once_for_each_part():
         torch.testing.assert_close(buffer, norms[1].state_dict()[name])
 
 
-def test_a_resumed_run_in_parts_is_bit_identical(tmp_path):
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_a_resumed_run_in_parts_is_bit_identical(tmp_path, name):
     def recipe(out, epochs):
         return Recipe(
             out=str(tmp_path / out),
@@ -101,7 +102,8 @@ def test_a_resumed_run_in_parts_is_bit_identical(tmp_path):
             threads=1,
             data=Data("synthetic", None, {"identities": 4, "images_per_identity": 4}, workers=0),
             backbone=Backbone("tiny", 8),
-            optimiser=Optimiser(lr=0.05, schedule="constant"),
+            margin=Margin("AdaMSoftmax"),  # a margin that learns
+            optimiser=Optimiser(name, lr=0.01, schedule="constant", center_lr=0.05, center_weight_decay=1e-4),
         )
 
     train(recipe("whole", 2), quiet=True)

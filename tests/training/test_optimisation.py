@@ -1,5 +1,6 @@
 """Which parameters decay, and the learning rate over the steps."""
 
+import copy
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from limen import MarginHead, create_backbone, margins
 from limen.quality import QualityHead, quality_loss
-from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
+from limen.training.optimisation import create_optimiser, hold, learning_rate_share, set_learning_rate
 from limen.training.recipe import Optimiser, Quality
 
 
@@ -61,6 +62,54 @@ def test_one_step_is_sgd_with_decay_on_weights_alone():
     optimiser.step()
     for old, new in zip(before, backbone.parameters(), strict=True):
         torch.testing.assert_close(new.detach(), old - 0.05 * (1 + (0.01 * old if old.ndim >= 2 else 0)))
+
+
+def test_adamw_is_torchs_with_decay_on_weights_alone():
+    """Two steps of optimiser.name AdamW against torch's plain loop over each tensor."""
+    backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace())
+    config = Optimiser("AdamW", lr=0.01, weight_decay=0.1, betas=[0.8, 0.95], eps=1e-6)
+    optimiser = create_optimiser(backbone, head, config)
+    twins = [torch.nn.Parameter(p.detach().clone()) for p in backbone.parameters()]
+    plain = torch.optim.AdamW(
+        [{"params": [p], "weight_decay": 0.1 if p.ndim >= 2 else 0.0} for p in twins], lr=0.005, betas=(0.8, 0.95), eps=1e-6, foreach=False
+    )
+    set_learning_rate(optimiser, 0.5)
+    for _ in range(2):
+        for parameter, twin in zip(backbone.parameters(), twins, strict=True):
+            parameter.grad = torch.randn_like(parameter)
+            twin.grad = parameter.grad.clone()
+        hold(optimiser, torch.tensor(True))
+        optimiser.step()
+        plain.step()
+    for parameter, twin in zip(backbone.parameters(), twins, strict=True):
+        torch.testing.assert_close(parameter, twin)
+    before = copy.deepcopy([[p.detach() for p in backbone.parameters()], list(optimiser.state.values())])
+    hold(optimiser, torch.tensor(False))
+    optimiser.step()
+    after = [[p.detach() for p in backbone.parameters()], list(optimiser.state.values())]
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_a_rate_in_a_tensor_is_a_rate(name):
+    """As on CUDA, where a graph of a step keeps the tensor."""
+    moved = []
+    for in_tensor in (False, True):
+        torch.manual_seed(0)
+        backbone, head = create_backbone("tiny", 32), MarginHead(5, 32, margins.CosFace())
+        optimiser = create_optimiser(backbone, head, Optimiser(name, lr=0.125))
+        for group in optimiser.param_groups if in_tensor else ():
+            group["lr"] = torch.tensor(0.125)
+        kept = [group["lr"] for group in optimiser.param_groups]
+        set_learning_rate(optimiser, 0.5)
+        if in_tensor:
+            assert all(group["lr"] is lr for group, lr in zip(optimiser.param_groups, kept, strict=True))
+        for parameter in backbone.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimiser.step()
+        moved.append([p.detach() for p in backbone.parameters()])
+    for one, other in zip(*moved, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_milestones_after_a_linear_warm_up():

@@ -141,6 +141,23 @@ def test_known_keys_reach_every_section():
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--optimiser.name", "AdamW"],
+            "^optimiser.name: AdamW moves the network alone, .* set optimiser.center_lr and ",
+        ),
+        (["--optimiser.betas", "[0.9]"], r"^optimiser.betas: \[0.9\] must be two numbers"),
+        (["--optimiser.betas", "[0.9, 1.0]"], "^optimiser.betas: .* below 1"),
+        (["--evaluation.best", "lfw"], "^evaluation.best: lfw cannot be judged without pairs"),
+    ],
+)
+def test_settings_at_odds_are_one_line(words, said):
+    with pytest.raises(LimenError, match=said):
+        load_recipe(None, words)
+
+
+@pytest.mark.parametrize(
     ("section", "name", "value", "said"),
     [
         ("", "epochs", "3", "epochs: '3' must be a number above 0"),

@@ -24,7 +24,7 @@ from limen import Embedder, LimenError
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.models.bundle import load_bundle
 from limen.protocols import Result
-from limen.training import Recipe, load_recipe, monitor, read_log, step, train
+from limen.training import Recipe, evaluation, load_recipe, monitor, read_log, step, train
 from limen.training import run as training_run
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.checkpoint.load import read_values
@@ -95,7 +95,7 @@ def test_a_killed_and_resumed_run_is_bit_identical(faces, people, tmp_path):
     """SIGKILL, whenever it falls, with random margins, augmentation, worker processes, a moving average of the weights and evaluations.
 
     benchmarks/kills.py does so twenty times."""
-    ema, evaluation = Optimiser(lr=0.05, schedule="cosine", ema=0.9), Evaluation([str(people)], every=3)
+    ema, evaluation = Optimiser(lr=0.05, schedule="cosine", ema=0.9), Evaluation([str(people)], every=3, best="people")
     whole = recipe(faces, tmp_path / "whole", epochs=3, optimiser=ema, checkpoint_every=2, evaluation=evaluation)
     train(whole, quiet=True)
     killed = tmp_path / "killed"
@@ -120,6 +120,7 @@ def test_a_killed_and_resumed_run_is_bit_identical(faces, people, tmp_path):
     )
     assert rows == expected
     assert [row["step"] for row in rows if "evaluation" in row] == [3, 6, 9, 12]
+    assert load_bundle(killed / "best.safetensors").weights_sha256 == load_bundle(tmp_path / "whole" / "best.safetensors").weights_sha256
     assert (killed / "evaluation-people.json").read_bytes() == (tmp_path / "whole" / "evaluation-people.json").read_bytes()
 
 
@@ -347,6 +348,39 @@ def test_a_failed_evaluation_loses_no_training(faces, tmp_path):
     with pytest.raises(LimenError, match="96x96, not 112x112"):  # before the first step
         train(recipe(faces, tmp_path / "run", evaluation=wrong_size), quiet=True)
     assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_the_best_model_is_kept(faces, people, tmp_path, monkeypatch, capsys):
+    """The first of the highest accuracy on the pairs that the recipe names; a resumed run remembers what it was."""
+    accuracies = iter([0.7, 0.9, 0.8, 0.9])
+    monkeypatch.setattr(evaluation.Verification, "run", lambda self, model: SimpleResult(next(accuracies)))
+    chosen = recipe(faces, tmp_path / "run", epochs=1, checkpoint_every=1, evaluation=Evaluation([str(people)], None, 2, "people"))
+    train(chosen, quiet=True)
+    first = load_bundle(tmp_path / "run" / "best.safetensors")
+    train(dataclasses.replace(chosen, epochs=2), resume="auto")
+    assert load_bundle(tmp_path / "run" / "best.safetensors").training["steps"] == first.training["steps"] == 4
+    rows = [row for row in read_log(tmp_path / "run" / "log.jsonl") if "evaluation" in row]
+    assert [(row["step"], row["accuracy"], row["best"]) for row in rows] == [
+        (2, 0.7, True),
+        (4, 0.9, True),
+        (6, 0.8, False),
+        (8, 0.9, False),
+    ]
+    with pytest.raises(LimenError, match=r"^evaluation.best: 'peopel' is not the name of a set of evaluation.pairs; did you mean 'people'"):
+        train(recipe(faces, tmp_path / "other", evaluation=Evaluation([str(people)], best="peopel")), quiet=True)
+
+
+class SimpleResult:
+    name = "people"
+
+    def __init__(self, accuracy):
+        self.accuracy = accuracy
+
+    def value(self, name):
+        return self.accuracy
+
+    def save(self, path):
+        path.write_text(str(self.accuracy))
 
 
 def test_two_evaluations_of_one_name_are_refused(faces, tmp_path):

@@ -7,6 +7,7 @@ limen data inspect faces/
 limen data inspect train.rec --check      # names every image that cannot be read, and ends with status 1 if there is one
 limen data apply decisions.csv --data faces/ --out corrected.csv       # then: limen train --data.reader list --data.path corrected.csv
 limen data apply decisions.csv --data faces/ --out corrected/          # the same as a folder of links, which every command reads
+limen data pack train.rec --raw --out raw/                 # decoded once; then: limen train --data.reader raw --data.path raw/
 limen data overlap training/ test/ --model model.safetensors --out both.csv --rest training-without.csv
 limen data merge a/ b.csv --same-name join --out both.csv      # names images where they lie; nothing is copied
 limen data split faces/ --shares 0.8 0.2 --out train.csv test.csv      # nobody is in both
@@ -21,6 +22,7 @@ import numpy as np
 from limen.align import MIN_SCORE, RULES, SIDE, FaceSearch, open_detector
 from limen.cli.data_labels import add_apply, apply, apply_text
 from limen.cli.data_overlap import add_overlap, overlap, overlap_text
+from limen.cli.data_pack import add_pack, pack
 from limen.cli.data_sets import add_sets, convert, merge, sets_text, split
 from limen.cli.progress import progress_bar
 from limen.data import FaceFinder, FolderSource, GivenLandmarks, align_folder, open_source, save_pairs
@@ -63,12 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_apply(actions)
     add_overlap(actions)
     add_sets(actions)
+    add_pack(actions)
     look.add_argument("--check", action="store_true", help="read every image; ends with status 1 where one cannot be read")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     actions = {"synthesize": _synthesize, "align": _align, "pairs": _pairs, "inspect": _inspect, "apply": apply, "overlap": overlap}
-    actions |= {"merge": merge, "split": split, "convert": convert}
+    actions |= {"merge": merge, "split": split, "convert": convert, "pack": pack}
     return actions[options.action](options)
 
 

@@ -49,6 +49,7 @@ READERS = {
     "lmdb": "limen.data.readers.lmdb:LMDBSource",
     "arrow": "limen.data.readers.arrow:ArrowSource",
     "parquet": "limen.data.readers.parquet:ParquetSource",
+    "raw": "limen.data.readers.raw:RawSource",
     "synthetic": "limen.data.synthetic:SyntheticFaces",
 }
 
@@ -59,6 +60,7 @@ BY_SUFFIX = {".csv": "list", ".rec": "recordio", ".tar": "archive", ".zip": "arc
     ".parquet": "parquet",
 }
 IN_FOLDERS = {  # of what a folder holds
+    "people.json": "raw",
     "train.rec": "recordio",
     "data.mdb": "lmdb",
     "*.tar": "archive",

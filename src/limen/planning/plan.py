@@ -33,6 +33,7 @@ class Setup(HeadSetup):
     """What decides a plan."""
 
     average: bool = False  # whether a moving average of the weights is kept
+    states: int = 1  # numbers that the optimiser keeps for each weight of the backbone
     accumulate: int = 1  # parts in which the backbone computes its share of a batch
 
     @classmethod
@@ -48,7 +49,8 @@ class Setup(HeadSetup):
             raise LimenError(f"batch_size: {recipe.batch_size} leaves {ranks} GPUs one image each; BatchNorm needs two")
         check_parts(recipe.batch_size, ranks, recipe.accumulate)
         head = head_setup(recipe, classes, ranks, sampler, dtype.itemsize, device_type)
-        return cls(**vars(head), average=recipe.optimiser.ema is not None, accumulate=recipe.accumulate)
+        states = 2 if recipe.optimiser.name == "AdamW" else int(recipe.optimiser.momentum > 0)
+        return cls(**vars(head), average=recipe.optimiser.ema is not None, states=states, accumulate=recipe.accumulate)
 
 
 def backbone_memory(setup: Setup, backbone: Footprint) -> dict[str, int]:
@@ -56,7 +58,7 @@ def backbone_memory(setup: Setup, backbone: Footprint) -> dict[str, int]:
     images = setup.images // setup.accumulate
     items = {
         "backbone and its gradient": 2 * backbone.weights + backbone.buffers,
-        "momentum of the backbone": backbone.weights * setup.momentum,
+        "momentum of the backbone": backbone.weights * setup.states,
         "moving average of the backbone": (backbone.weights + backbone.buffers) * setup.average,
         "buckets of DistributedDataParallel": backbone.weights * (setup.ranks > 1),
         "activations for the backward pass": images * backbone.saved_per_image + backbone.saved_besides,

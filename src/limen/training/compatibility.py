@@ -14,6 +14,16 @@ FREE_KEYS |= {"allow_collapse"}  # it decides whether a run goes on, not how
 FREE_DATA_KEYS = {"data.workers", "data.max_unreadable", "data.path"}  # people and labels are compared, wherever they lie
 
 
+# What nodes that train together may have of their own.
+NODE_KEYS = {"device", "threads"}
+NODE_DATA_KEYS = {"data.path", "data.workers"}
+
+
+def node_differences(theirs: dict[str, Any], first: dict[str, Any]) -> list[str]:
+    """The settings that nodes of one run must share and do not, each as "key theirs, not first"."""
+    return _differing(_settings(theirs), _settings(first), NODE_KEYS, NODE_DATA_KEYS)
+
+
 def check_compatible(checkpoint: Path, values: dict[str, Any], recipe: Recipe, data_sha256: str) -> None:
     """Raises LimenError where the checkpoint, whose plain `values` these are, belongs to another run."""
     differing = differences(values["recipe"], recipe_values(recipe))
@@ -36,13 +46,17 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     mined = isinstance(new["head"]["sampler"]["options"].get("threshold"), list)
     whole = new["optimiser"]["schedule"] == "cosine" or mined  # a schedule that ends with the last epoch
     free = FREE_KEYS - {"epochs"} if whole else FREE_KEYS
+    return _differing(defaults | _settings(old), defaults | _settings(new), free, FREE_DATA_KEYS)
+
+
+def _differing(old: dict[str, Any], new: dict[str, Any], free: set[str], free_keys: set[str]) -> list[str]:
     had, have = (
         {
             key: json.dumps(_without_paths(value) if key == "data.sources" else value)
-            for key, value in (defaults | _settings(recipe)).items()
-            if key.split(".")[0] not in free and key not in FREE_DATA_KEYS
+            for key, value in settings.items()
+            if key.split(".")[0] not in free and key not in free_keys
         }
-        for recipe in (old, new)
+        for settings in (old, new)
     )
     return [
         f"{key} {had.get(key, 'unset')}, not {have.get(key, 'unset')}"

@@ -3,7 +3,7 @@
 import gc
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -37,6 +37,13 @@ class Processes:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    def agree(self, settings: dict[str, Any], differing: Callable[[dict[str, Any], dict[str, Any]], list[str]]) -> None:
+        """Ends all processes where two of them, on two nodes perhaps, were started with other `settings`."""
+        first, *others = self.gather(settings)
+        for rank, theirs in enumerate(others, 1):
+            if found := differing(theirs, first):
+                self.fail(f"process {rank} of {self.world_size} was started with {', '.join(found)} of process 0; start all with the same")
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's plain value, in the order of ranks."""
@@ -121,11 +128,19 @@ class Processes:
             return network
         # Otherwise the order in which gradients are added up changes after the first step, and a resumed run would differ by rounding.
         # PyTorch warns once, past Python's filters, of a walk over the graph that this costs.
-        return DistributedDataParallel(network, find_unused_parameters=True)
+        return DistributedDataParallel(network, find_unused_parameters=True, gradient_as_bucket_view=True)
 
     def shard(self, rows: Tensor, total: int) -> Shard:
         """`rows` of this process as a part of a tensor of `total` rows, as torch.chunk splits it."""
         return Shard(rows, min(self.rank * -(-total // self.world_size), total), total)
+
+
+def with_sync_batch_norm(network: nn.Module, processes: Processes, device: torch.device) -> nn.Module:
+    """`network` whose BatchNorm takes mean and variance over the images of all processes; names of weights stay. Raises LimenError on a
+    CPU, for which PyTorch has none."""
+    if processes.world_size > 1 and device.type == "cpu":
+        raise LimenError("backbone.sync_batch_norm: PyTorch has it for GPUs alone; leave it out on CPUs")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 @contextmanager
@@ -148,7 +163,10 @@ def join_processes(device: str) -> Iterator[Processes]:
         chosen = torch.device(training_device(device))
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        if chosen.type == "cuda":
+            dist.init_process_group("nccl", device_id=chosen)  # joins at once, and says at once which node is out of reach
+        else:
+            dist.init_process_group("gloo")
         group = dist.new_group(backend="gloo", timeout=WAIT_FOR_THE_FIRST)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from limen.errors import LimenError
+from limen.lookup import did_you_mean
+from limen.models.bundle import save_bundle
 from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.training.log import RunLog
 from limen.training.recipe import Recipe
 from limen.training.run import Run
 from limen.training.state import bundle_of
+
+BEST = "best.safetensors"
 
 
 def open_protocols(recipe: Recipe) -> list[Verification]:
@@ -18,6 +22,11 @@ def open_protocols(recipe: Recipe) -> list[Verification]:
     for name in names:
         if names.count(name) > 1:
             raise LimenError(f"evaluation.pairs: two files are called {name}, and their results would be one file; rename one")
+    if recipe.evaluation.best is not None and recipe.evaluation.best not in names:
+        raise LimenError(
+            f"evaluation.best: {recipe.evaluation.best!r} is not the name of a set of evaluation.pairs; "
+            f"{did_you_mean(recipe.evaluation.best, names)}"
+        )
     for protocol in protocols:
         protocol.pair_set.source.image(int(protocol.pair_set.first[0]))
     return protocols
@@ -37,6 +46,16 @@ def evaluate(run: Run, protocols: list[Verification], out: Path, log: RunLog | N
             if log is None or (run.step, protocol.pair_set.name) in log.evaluated:
                 continue
             with log.busy(f"evaluating on {protocol.pair_set.name}"):
-                result = protocol.run(Embedder(bundle_of(run), run.device))
+                model = bundle_of(run)
+                result = protocol.run(Embedder(model, run.device))
             result.save(out / f"evaluation-{result.name}.json")
-            log.row(run.step, evaluation=result.name, accuracy=result.value("accuracy"))
+            accuracy = result.value("accuracy")
+            if result.name != run.recipe.evaluation.best:
+                log.row(run.step, evaluation=result.name, accuracy=accuracy)
+                continue
+            earlier = (found for (_, name), found in log.evaluated.items() if name == result.name and found is not None)
+            best = accuracy is not None and accuracy > max(earlier, default=-1.0)
+            if best:  # before the log says so: a run that is killed between the two evaluates again
+                save_bundle(out / BEST, model)
+                log.note(f"step {run.step}: the best so far on {result.name}, accuracy {accuracy:.4f}, kept as {out / BEST}")
+            log.row(run.step, evaluation=result.name, accuracy=accuracy, best=best)

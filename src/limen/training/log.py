@@ -22,6 +22,10 @@ SILENCE = 30.0  # seconds at most between two lines where there is no terminal
 SHOWN = ("loss", "lr", "class_margin", "mined_classes", "images_per_second", "accuracy", "noise_share")
 
 
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
 class RunLog:
     """Writes OUT/log.jsonl; a context manager. Resuming at `start_step` forgets the rows a killed run logged beyond it."""
 
@@ -44,8 +48,10 @@ class RunLog:
         if unreadable:
             self.note(f"{self.path}: {_lines(unreadable)} cannot be read, and {'is' if unreadable == 1 else 'are'} left out")
         rows = [row for row in rows if row["step"] <= start_step]
-        self.evaluated = {(row["step"], row["evaluation"]) for row in rows if isinstance(row.get("evaluation"), str)}
-        """(step, name) of what is logged."""
+        self.evaluated: dict[tuple[int, str], float | None] = {
+            (row["step"], row["evaluation"]): _number(row.get("accuracy")) for row in rows if isinstance(row.get("evaluation"), str)
+        }
+        """Accuracy by (step, name) of what is logged."""
         self._write_anew("".join(json.dumps(row) + "\n" for row in rows).encode())
         self.step, self.doing, self.said = start_step, "", time.monotonic()
         self._ended = threading.Event()
@@ -90,7 +96,7 @@ class RunLog:
         """One line of the log, and what of it people want to see."""
         self._append({"step": step, **values})
         if "evaluation" in values:
-            self.evaluated.add((step, values["evaluation"]))
+            self.evaluated[step, values["evaluation"]] = values["accuracy"]
         numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
         if self.board is not None:
             for name, value in numbers.items():

@@ -2,12 +2,16 @@
 
 import sys
 from contextlib import ExitStack, nullcontext
+from importlib.metadata import version
 from pathlib import Path
+
+import torch
 
 from limen.data.feed.loader import readers_alive
 from limen.locks import sole_use
 from limen.protocols import Verification
 from limen.training.checkpoint.folder import remove_remains
+from limen.training.compatibility import node_differences, recipe_values
 from limen.training.distributed import join_processes
 from limen.training.evaluation import evaluate, evaluation_is_due, open_protocols
 from limen.training.init_from_model import init_from_model
@@ -42,6 +46,8 @@ def train(recipe: Recipe, resume: str | Path | None = None, quiet: bool = False)
         start_from, protocols = None, []
         with processes.together():
             check(recipe)
+        processes.agree({"limen": version("limen"), "torch": torch.__version__} | recipe_values(recipe), node_differences)
+        with processes.together():
             if processes.first:
                 held.enter_context(sole_use(out, "training"))
                 start_from = starting_point(out, resume)

@@ -1,4 +1,4 @@
-"""SGD as the papers run it: which parameters decay, and how the learning rate moves."""
+"""SGD as the papers run it, AdamW for transformers: which parameters decay, and how the learning rate moves."""
 
 import bisect
 import math
@@ -16,8 +16,8 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 def create_optimiser(
     backbone: nn.Module, head: MarginHead, config: Optimiser, quality: nn.Module | None = None, quality_lr: float | None = None
-) -> torch.optim.SGD:
-    """SGD over what is not frozen of the backbone, the quality head and what the margin learns: all but the centres, which
+) -> torch.optim.SGD | torch.optim.AdamW:
+    """SGD or AdamW over what is not frozen of the backbone, the quality head and what the margin learns: all but the centres, which
     `limen.heads.CenterSGD` moves. Each group keeps its `peak_lr`, which `set_learning_rate` scales.
 
     Weight decay acts on weights of two or more dimensions (and on the class centres): not on BatchNorm, biases and PReLU slopes, nor on
@@ -33,7 +33,12 @@ def create_optimiser(
     for group in groups:
         group["peak_lr"] = config.lr if group["peak_lr"] is None else group["peak_lr"]
     # fused: the one form that a flag on the device can hold back (`hold`)
-    optimiser = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
+    rate: float | Tensor = config.lr
+    if any(parameter.is_cuda for parameter in backbone.parameters()):
+        rate = torch.tensor(config.lr, device="cuda")  # read on the device: a new rate needs no new kernel in a graph
+    if config.name == "AdamW":
+        return torch.optim.AdamW(groups, lr=rate, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=True)
+    optimiser = torch.optim.SGD(groups, lr=rate, momentum=config.momentum, fused=True)
     for group in optimiser.param_groups if config.momentum else ():
         for parameter in group["params"]:  # made by a step that is held back it would be of no value
             optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -70,7 +75,7 @@ def learning_rate_share(config: Optimiser, step: int, steps_per_epoch: int, tota
 
 
 def learning_rate(config: Optimiser, step: int, steps_per_epoch: int, total_steps: int) -> float:
-    """That of the backbone and the centres at `step` (0-based)."""
+    """That of the backbone at `step` (0-based)."""
     return config.lr * learning_rate_share(config, step, steps_per_epoch, total_steps)
 
 

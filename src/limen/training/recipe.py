@@ -42,6 +42,7 @@ class Data:
     options: dict[str, Any] = field(default_factory=dict)  # further arguments of the reader
     sources: list[dict[str, Any]] = field(default_factory=list)  # instead: several, each with path, name, reader, options and weight
     augment: str = "flip"  # none, flip, adaface
+    augment_on: Literal["readers", "device"] = "readers"  # who changes the images: the processes that read them, or the training device
     workers: Whole = 2  # processes that read images ahead of the training step
     max_unreadable: Share = 0.01  # share of the images that may be unreadable before the run stops; they are replaced and counted
     sampling: Sampling = field(default_factory=Sampling)
@@ -55,6 +56,7 @@ class Backbone:
     embedding_size: AtLeastOne = 512  # numbers in an embedding
     options: dict[str, Any] = field(default_factory=dict)  # dropout and the like; see limen.create_backbone
     compile: bool = False  # torch.compile, which needs a C++ compiler on a CPU
+    sync_batch_norm: bool = False  # BatchNorm's mean and variance over the images of all processes, on GPUs
 
 
 @dataclass
@@ -95,13 +97,18 @@ class Quality:
 
 @dataclass
 class Optimiser:
-    """SGD with the papers' schedules. Epochs may be fractions."""
+    """The optimiser of the network, with the papers' schedules. Class centres always move by SGD. Epochs may be fractions."""
 
+    name: Literal["SGD", "AdamW"] = "SGD"  # AdamW needs center_lr and center_weight_decay too
     lr: AboveZero = 0.1  # learning rate at the start
-    momentum: Share = 0.9  # of SGD
+    momentum: Share = 0.9  # of SGD: of class centres also under AdamW
     weight_decay: NotNegative = (
         5e-4  # on weights of two or more dimensions and class centres: not on BatchNorm, biases, PReLU, class margins
     )
+    betas: list[Share] = field(default_factory=lambda: [0.9, 0.999])  # of AdamW: decays of its averages of the gradient and its square
+    eps: AboveZero = 1e-8  # of AdamW
+    center_lr: AboveZero | None = None  # of class centres, on the same schedule; lr where it is not set
+    center_weight_decay: NotNegative | None = None  # of class centres; weight_decay where it is not set
     schedule: Literal["milestones", "cosine", "constant"] = "milestones"  # how the learning rate falls
     milestones: list[NotNegative] = field(default_factory=list)  # epochs after which lr is multiplied by `factor`
     factor: AboveZero = 0.1  # what the learning rate is multiplied by at each milestone
@@ -118,6 +125,7 @@ class Evaluation:
     pairs: list[str] = field(default_factory=list)  # .bin files or pairs.txt
     images: str | None = None  # the folder behind pairs.txt
     every: AtLeastOne | None = None  # steps between two evaluations; there is one at the end in any case
+    best: str | None = None  # name of one of the pairs: the model of the highest accuracy on it is kept as OUT/best.safetensors
 
 
 @dataclass

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from limen.backbones import create_backbone
 from limen.data import Batch, FaceSource, create_augmentation, make_loader
+from limen.data.augment import DRAWS
 from limen.data.feed import WeightedSources, create_order
 from limen.data.joint import JointSource, open_data
 from limen.devices import training_device, usable_device
@@ -30,7 +31,7 @@ from limen.training.accumulation import check_parts
 from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import read_tensors, read_values, verify
 from limen.training.compatibility import check_compatible
-from limen.training.distributed import Processes
+from limen.training.distributed import Processes, with_sync_batch_norm
 from limen.training.graphs import check_graph
 from limen.training.memory import running_out
 from limen.training.optimisation import Average, create_optimiser
@@ -52,8 +53,16 @@ class Run:
         torch.manual_seed(recipe.seed)
         self._open_source()
         self._create_order()
-        augment = create_augmentation(recipe.data.augment)
-        loader = make_loader(self.source, self.order, augment, recipe.seed, recipe.data.workers, self.device.type == "cuda")
+        augment, on_device = create_augmentation(recipe.data.augment), recipe.data.augment_on == "device"
+        loader = make_loader(
+            self.source,
+            self.order,
+            None if on_device else augment,
+            recipe.seed,
+            recipe.data.workers,
+            self.device.type == "cuda",
+            DRAWS[recipe.data.augment] if on_device else None,
+        )
         self.batches = iter(loader)  # before there are centres: a reading process would hold a copy of each page that an update changes
         self._create_networks()
         self._create_optimisers()
@@ -121,6 +130,8 @@ class Run:
     def _create_networks(self) -> None:
         recipe, network, classes = self.recipe, self.recipe.backbone, len(self.source.class_names)
         backbone = create_backbone(network.name, network.embedding_size, **network.options)
+        if network.sync_batch_norm:
+            backbone = with_sync_batch_norm(backbone, self.processes, self.device)
         self.backbone: nn.Module = backbone.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.frozen = "backbone" in recipe.freeze
         self.backbone.requires_grad_(not self.frozen)
@@ -151,12 +162,14 @@ class Run:
     def _create_optimisers(self) -> None:
         config = self.recipe.optimiser
         self.optimiser = create_optimiser(self.backbone, self.head, config, self.quality, self.recipe.quality.lr)
+        decay = config.weight_decay if config.center_weight_decay is None else config.center_weight_decay
+        self.center_lr = config.lr if config.center_lr is None else config.center_lr
         self.rate = torch.zeros((), device=self.device)  # of learning, of the centres
         if self.recipe.graph == "step":  # which reads the optimiser's rates where they were when it was recorded
             for group in self.optimiser.param_groups:
                 group["lr"] = torch.zeros((), device=self.device)
         with self.memory():
-            self.center_optimiser = CenterSGD(self.head.centers, config.momentum, config.weight_decay)
+            self.center_optimiser = CenterSGD(self.head.centers, config.momentum, decay)
         # of what the bundle holds: a quality head fits the features of the network it was trained on
         self.averaged = nn.ModuleDict({"backbone": self.backbone} | ({"quality": self.quality} if self.quality is not None else {}))
         self.averaging = None if config.ema is None else Average(config.ema)

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from limen.errors import LimenError
 from limen.files import read_plain_file, unique_keys
 from limen.lookup import did_you_mean
-from limen.training.recipe import Recipe
+from limen.training.recipe import Optimiser, Recipe
 
 SHIPPED = Path(__file__).parents[1] / "recipes"  # with the package: `--config small/faces`
 LARGEST_FILE, DEEPEST = 100_000, 32  # bytes and levels of a recipe: a small file must not unfold to a large one
@@ -82,8 +82,21 @@ def check(recipe: Recipe) -> None:
         raise LimenError("head.sampler.options: all classes take none; set head.sampler.name to PartialFC or HardPrototypeMining")
     if recipe.head.precision == "tf32" and recipe.head.dtype == "bf16":
         raise LimenError("head.precision: tf32 needs float32 centres; give bf16, or head.dtype float32")
+    _check_optimiser(recipe.optimiser)
+    if recipe.evaluation.best is not None and not recipe.evaluation.pairs:
+        raise LimenError(f"evaluation.best: {recipe.evaluation.best} cannot be judged without pairs; name its file in evaluation.pairs")
     if recipe.optimiser.warmup_epochs > recipe.epochs:
         raise LimenError(f"optimiser.warmup_epochs: {recipe.optimiser.warmup_epochs:g} is more than all {recipe.epochs:g} epochs; lower it")
+
+
+def _check_optimiser(config: Optimiser) -> None:
+    if len(config.betas) != 2 or max(config.betas) >= 1:
+        raise LimenError(f"optimiser.betas: {config.betas} must be two numbers from 0 to below 1, such as [0.9, 0.999]")
+    if config.name == "AdamW" and (config.center_lr is None or config.center_weight_decay is None):
+        raise LimenError(
+            "optimiser.name: AdamW moves the network alone, for class centres move by SGD inside the backward pass; set "
+            "optimiser.center_lr and optimiser.center_weight_decay for them, such as 0.1 and 0.0005"
+        )
 
 
 def known_keys(kind: Any = Recipe, prefix: str = "") -> dict[str, Any]:

@@ -19,6 +19,9 @@ from limen.training.compatibility import recipe_values
 from limen.training.monitor import remedy
 from limen.training.run import Run
 
+# Names in a checkpoint of what an optimiser keeps of each parameter.
+KEPT = {"momentum_buffer": "momentum", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "optimiser_step"}
+
 
 def save(run: Run, folder: Path) -> Path:
     """A checkpoint of finite weights; raises LimenError, and writes nothing, where a weight is not."""
@@ -45,10 +48,11 @@ def restore(run: Run) -> None:
     with run.processes.together():
         saved = read_shapes(run.checkpoint)
         for name, parameter in _stepped(run):
-            if f"momentum.{name}" in saved:
-                run.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-            else:
-                run.optimiser.state.pop(parameter, None)
+            run.optimiser.state.pop(parameter, None)
+            for key, prefix in KEPT.items():
+                if f"{prefix}.{name}" in saved:
+                    kept = parameter.new_zeros((), dtype=torch.float32) if key == "step" else torch.zeros_like(parameter)
+                    run.optimiser.state[parameter][key] = kept
     learnt = read_tensors(run.checkpoint, "sampling.")  # as the checkpoint has it: the order took it over when it was made
     load_into(run.processes, run.checkpoint, _tensors(run, learnt))
     with run.processes.together(), damage(run.checkpoint):
@@ -94,17 +98,23 @@ def _tensors(run: Run, learnt: dict[str, Any]) -> dict[str, Tensor | Shard]:
     """
     tensors = {f"{part}.{name}": tensor for part, module in _modules(run).items() for name, tensor in module.state_dict().items()}
     for name, parameter in _stepped(run):
-        if "momentum_buffer" in run.optimiser.state[parameter]:
-            tensors[f"momentum.{name}"] = run.optimiser.state[parameter]["momentum_buffer"]
+        kept = run.optimiser.state.get(parameter, {})
+        tensors |= {f"{prefix}.{name}": kept[key] for key, prefix in KEPT.items() if key in kept}
     if run.center_optimiser.velocity is not None:
         tensors["momentum.head.centers.weight"] = run.center_optimiser.velocity
     tensors |= {f"sampling.{name}": value for name, value in learnt.items() if isinstance(value, Tensor)}
     by_class = {f"head.{name}" for name in run.head.sharded_names()}
     classes = len(run.source.class_names)
     return {
-        name: run.processes.shard(tensor, classes) if name.removeprefix("momentum.") in by_class else tensor
+        name: run.processes.shard(tensor, classes) if tensor.ndim and _of_parameter(name) in by_class else tensor
         for name, tensor in tensors.items()
     }
+
+
+def _of_parameter(name: str) -> str:
+    """`name` without what an optimiser keeps: "momentum.head.centers.weight" is of "head.centers.weight"."""
+    prefix, _, rest = name.partition(".")
+    return rest if prefix in KEPT.values() else name
 
 
 def _stepped(run: Run) -> Iterator[tuple[str, nn.Parameter]]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ import pytest
 import torch
 
 import limen
+from limen.backbones import BACKBONES
+from limen.backbones.vit import VisionTransformer
 from limen.cli import main
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError
@@ -88,6 +91,17 @@ def test_exported_equals_trained(kind, embedder, exported, images):
     assert (found.has_quality, found.margin, found.calibration, found.licence) == (True, "MagFace", CALIBRATION, "CC0-1.0")
     assert found.preprocessing == embedder.preprocessing
     assert found.description["exported"]["weights_sha256"] == embedder.bundle.weights_sha256
+
+
+def test_a_vision_transformer_is_exported(images, tmp_path, monkeypatch):
+    """vit_s with two narrow blocks: the same layers."""
+    monkeypatch.setitem(BACKBONES, "vit_narrow", partial(VisionTransformer, 48, 2, 3))
+    torch.manual_seed(0)
+    backbone = Architecture("vit_narrow", 32).build()
+    backbone(torch.randn(16, 3, 112, 112))
+    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    parity = export_model(Embedder(Bundle(Architecture("vit_narrow", 32), tensors)), tmp_path / "vit.onnx", images=images)
+    assert parity.vectors < 1e-5
 
 
 @pytest.mark.parametrize("count", [1, 4])
