@@ -13,9 +13,6 @@ told:
 
 Two people are too much alike from --threshold on, or from the model's threshold at its lowest false match rate (--model); else where they
 are as near to each other as either is to itself: the mean cosine of an image to the rest of its person.
-
-limen review outliers.csv --data people/ --model model.safetensors --out outliers.html shows the outliers and takes decisions;
-limen review pairs.csv --data gallery.npz --out pairs.html shows the pairs.
 """
 
 import argparse
