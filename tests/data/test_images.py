@@ -213,6 +213,6 @@ def test_special_files_are_unreadable_and_never_waited_for(tmp_path):
 
 
 def test_a_whole_photo_is_to_be_aligned_and_not_squeezed():
-    with pytest.raises(UnreadableImage, match="400x300, not 112x112; a whole photo: detect and align") as caught:
+    with pytest.raises(UnreadableImage, match="400x300, not 112x112; a whole photo: align its faces first") as caught:
         decode_image(encode(np.full((300, 400, 3), 90, np.uint8)), "face")
     assert "--resize" not in str(caught.value)

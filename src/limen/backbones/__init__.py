@@ -25,6 +25,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "ir50": partial(IResNet, (3, 4, 14, 3), subsample=True, dropout=0.4),
     "ir101": partial(IResNet, (3, 13, 30, 3), subsample=True, dropout=0.4),
     "ir_se50": partial(IResNet, (3, 4, 14, 3), subsample=True, squeeze_excite=True, dropout=0.4),
+    "ir_se101": partial(IResNet, (3, 13, 30, 3), subsample=True, squeeze_excite=True, dropout=0.4),
     "mobilefacenet": MobileFaceNet,
     "mobilefacenet_relu6": MobileFaceNetReLU6,
     "vit_s": partial(VisionTransformer, 384, 12, 6),

@@ -56,9 +56,10 @@ def decode_image(encoded: bytes | np.ndarray, where: str, size: int = SIZE, on_o
         shrinks = height * width > size * size
         return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     remedy = (
-        "a whole photo: detect and align the faces first, for resizing would squeeze it"
+        "a whole photo: align its faces first (limen data align, or --detector), for resizing would squeeze it"
         if max(height, width) > ALIGNED_UP_TO
-        else "align the faces, or resize them (--data.options.on_other_size resize in training, --resize in limen embed and limen quality)"
+        else "align the faces (limen data align, or --detector), or where they are aligned, resize them (--resize; "
+        "--data.options.on_other_size resize in training)"
     )
     raise UnreadableImage(f"{where}: is {width}x{height}, not {size}x{size}; {remedy}")
 
@@ -147,7 +148,7 @@ def _decode_other(data: bytes, where: str) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=FORMATS) as head:
             width, height = head.size
     except Image.DecompressionBombError as error:
-        raise UnreadableImage(f"{where}: is too large; reduce it") from error
+        raise UnreadableImage(f"{where}: is too large, of more than {MOST_PIXELS:,} pixels; reduce it") from error
     except Exception as error:  # the readers of damaged heads raise what they like
         raise UnreadableImage(f"{where}: is not an image, or a damaged one") from error
     _check_pixels(width, height, where)

@@ -13,15 +13,17 @@ def recognise(state: State) -> Network | None:
     name = nearest_depths((len(blocks),), BLOCKS)
     if name is None or "output_layer.3.weight" not in state:
         return None
-    inner_norm = "body.0.res_layer.2.running_mean" in state
-    squeeze_excite = any(".fc1." in name for name in state)
-    if squeeze_excite:
+    if any(".fc1." in part for part in state):
         name = f"ir_se{name.removeprefix('ir')}"
-    return Network(name, len(state["output_layer.3.weight"]), {} if inner_norm else {"inner_norm": False})
+    return Network(name, len(state["output_layer.3.weight"]), {} if _inner_norm(state) else {"inner_norm": False})
+
+
+def _inner_norm(state: State) -> bool:
+    return "body.0.res_layer.2.running_mean" in state
 
 
 def rename(name: str, state: State) -> str | None:
-    first, *rest = name.split(".")
+    first, *rest = name.replace("se_block", "6" if _inner_norm(state) else "5").split(".")  # some count it with the layers, some name it
     return ".".join(PARTS.get(part, part) for part in (first, *rest)) if first in PARTS else None
 
 

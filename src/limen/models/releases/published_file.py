@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from torch import Tensor
 from limen.errors import LimenError
 from limen.files import explain, open_plain_file
 
-INSIDE = ("state_dict", "net_state_dict", "model_state_dict", "backbone_state_dict")  # where trainers put the network's tensors
+# where trainers put the network's tensors, one inside the other
+INSIDE = ("state_dict", "net_state_dict", "model_state_dict", "backbone_state_dict", "backbone", "model", "net")
+POINTER = b"version https://git-lfs"
 LIBRARIES = ("pytorch_lightning.", "lightning.", "omegaconf.", "argparse.")  # whose objects a trainer leaves beside the tensors
 
 
@@ -34,16 +37,16 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises LimenError for a file that is no checkpoint, is damaged, or would run code.
     """
-    stored = _load(path)
-    for name in INSIDE:
-        if isinstance(stored, dict) and isinstance(stored.get(name), dict):
-            notes = {"epoch": stored["epoch"]} if isinstance(stored.get("epoch"), int) else {}
-            state = stored[name]
-            break
-    else:
-        state, notes = stored, {}
+    state, notes = _load(path), {}
+    for _ in INSIDE:  # a pickle may hold itself
+        if inside := [name for name in INSIDE if isinstance(state, dict) and isinstance(state.get(name), dict)]:
+            notes |= {"epoch": state["epoch"]} if isinstance(state.get("epoch"), int) else {}
+            state = state[inside[0]]
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise LimenError(f"it holds no state dict ({_content(stored)}); give the file of weights that the authors publish")
+        raise LimenError(f"it holds no state dict ({_content(state)}); give the file of weights that the authors publish")
+    if not any(isinstance(value, Tensor) and value.ndim == 4 for value in state.values()):
+        names = ", ".join(map(str, list(state)[:3]))
+        raise LimenError(f"it holds no convolution, so it may be the training head alone ({names}); give the file of the backbone")
     tensors = {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
     precisions = {str(value.dtype).removeprefix("torch.") for value in tensors.values() if value.is_floating_point()} - {"float32"}
     if precisions:
@@ -57,10 +60,14 @@ def _load(path: Path) -> Any:
             "there is no such file; check the path" if not path.exists() else "it is not a plain file; name the checkpoint itself"
         )
     try:
+        with open_plain_file(path) as file:
+            if file.read(len(POINTER)) == POINTER:
+                raise LimenError("it is a Git LFS pointer and not the weights themselves; download the raw file")
         if path.suffix == ".safetensors":
             return load_file(path)
         _check_sums(path)
-        with _stand_ins(path):
+        with _stand_ins(path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), "")

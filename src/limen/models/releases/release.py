@@ -109,6 +109,8 @@ def _shaped(tensors: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
 
 def _check(tensors: dict[str, Tensor], network: Network, unknown: list[str]) -> None:
     expected = _expected(network)
+    if damaged := sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all()):
+        raise LimenError(f"it holds numbers that are not finite in {', '.join(damaged[:3])}; download it again, or take another")
     backbone = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
     faults = {
         "lacks": sorted(expected.keys() - backbone.keys()),
