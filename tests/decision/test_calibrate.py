@@ -70,6 +70,7 @@ def test_a_gallery_meets_its_probes_alone(capsys, home, tmp_path):
     assert point["fnmr"] == (score[same] < point["threshold"]).mean()
     for words, said in (
         (["--gallery", tmp_path / "gallery"], "--gallery and --probe: both are needed"),
+        (["--folders", home / "own", "--fmr", "2"], "fmr: 2 must lie between 0 and 1"),
         (["--gallery", tmp_path / "probe", "--probe", tmp_path / "probe"], "is the gallery itself; give --folders"),
     ):
         assert main(["calibrate", str(model), *map(str, words)]) == 1

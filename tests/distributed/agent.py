@@ -3,9 +3,11 @@
 torchrun ... agent.py CONFIG
 """
 
+import os
 import sys
 import time
 
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # as `limen` sets it, before PyTorch
 from training_worker import Patterns, Plain
 
 from limen import data

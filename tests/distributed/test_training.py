@@ -186,10 +186,32 @@ def test_unreadable_images_are_counted_over_all_processes(runs):
     assert found["too many", 1] == found["broken", 2] == ["1"]
 
 
+def test_torchrun(tmp_path):
+    """The real thing, with reading processes, ended by SIGTERM and gone on with."""
+    config = tmp_path / "recipe.yaml"
+    chosen = recipe("AdaFace")
+    chosen.data = Data("synthetic", None, {"identities": PEOPLE, "images_per_identity": IMAGES}, workers=1)
+    chosen.out, chosen.epochs, chosen.checkpoint_every = str(tmp_path / "run"), 1000, 10_000
+    chosen.backbone = Backbone("tiny", 16)
+    config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "limen", "train", "--config", str(config)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(read_log(tmp_path / "run" / "log.jsonl")) < 2:
+        time.sleep(0.05)
+    process.terminate()
+    said = process.communicate(timeout=100)[1]
+    assert "find_unused_parameters" not in said  # PyTorch's warning, of each process
+    lines = [line for line in said.splitlines() if line.startswith("limen: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("limen: stopped at step")
+    assert len(checkpoints(tmp_path / "run")) == 1
+
+
 def test_two_agents_of_torchrun_equal_one_process(tmp_path, monkeypatch):
     """As on two machines: an agent each, which meet on a port, with reading processes. SIGTERM to the second agent ends both."""
     config, chosen = tmp_path / "recipe.yaml", recipe("AdaFace")
     chosen.data.workers, chosen.out, chosen.epochs, chosen.checkpoint_every = 1, str(tmp_path / "two"), 1000, 10_000
+    chosen.data.sampling = Sampling()  # periods of two steps end before what a reading process reads ahead
     config.write_text(yaml.safe_dump(dataclasses.asdict(chosen)))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -211,7 +233,6 @@ def test_two_agents_of_torchrun_equal_one_process(tmp_path, monkeypatch):
         time.sleep(0.05)
     agents[1].terminate()
     said = "".join(agent.communicate(timeout=100)[1] for agent in agents)
-    assert "find_unused_parameters" not in said  # PyTorch's warning, of each process
     lines = [line for line in said.splitlines() if line.startswith("limen: ")]
     assert len(lines) == 1, said
     assert lines[0].startswith("limen: stopped at step")

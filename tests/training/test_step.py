@@ -43,7 +43,7 @@ def test_a_step_asks_for_no_value(monkeypatch):
         head, backbone, quality = MarginHead(8, 32, AdaFace()), create_backbone("tiny", 32), QualityHead(32)
         run = SimpleNamespace(
             recipe=settings, device=torch.device("cpu"), backbone=backbone, head=head, quality=quality, frozen=False, average=None,
-            processes=Processes(), memory=nullcontext, step=3, steps_per_epoch=10, total_steps=20, rate=torch.zeros(()),
+            processes=Processes(), memory=nullcontext, step=3, steps_per_epoch=10, total_steps=20, rate=torch.zeros(()), center_lr=0.1,
             optimiser=create_optimiser(backbone, head, settings.optimiser, quality),
             center_optimiser=CenterSGD(head.centers), averaging=None,
         )  # fmt: skip

@@ -29,6 +29,7 @@ from limen.cli.inference import add_inference_arguments, inference_options, mode
 from limen.cli.progress import progress_bar
 from limen.data import FolderSource, open_pairs
 from limen.decision.calibrate import CalibrationSet, calibrate, folder_sha256, set_of_pairs
+from limen.decision.operating_point import budgets
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.inference.measures import create_measure, measure_identity
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     if bool(options.gallery) != bool(options.probe):
         raise LimenError("--gallery and --probe: both are needed, a folder of people each")
+    budgets(options.fmr)
     if options.out and len(options.models) > 1:
         raise LimenError("--out: is for one model; leave it out, and each keeps its own")
     paths = [Path(model) for model in options.models]

@@ -28,6 +28,6 @@ def pack(options: argparse.Namespace) -> dict[str, Any]:
         "out": options.out,
         "images": len(source) - len(unreadable),
         "people": len(source.class_names),
-        "unreadable": len(unreadable),
+        "left_out": len(unreadable),
         "unreadable_images": unreadable,
     }

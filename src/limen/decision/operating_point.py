@@ -41,9 +41,7 @@ def find_operating_points(
     Raises:
         LimenError: a rate that is not between 0 and 1 or that the non-mated pairs cannot resolve, no mated pair, one person alone.
     """
-    rates = sorted({float(rate) for rate in fmr}, reverse=True)
-    if not rates or not all(0 < rate < 1 for rate in rates):
-        raise LimenError(f"fmr: {', '.join(f'{rate:g}' for rate in rates)} must lie between 0 and 1")
+    rates = budgets(fmr)
     if not len(mated.score):
         raise LimenError(f"{reference}: has no mated pair that can be used; give people with two images or more")
     if not non_mated.count:
@@ -84,6 +82,14 @@ def find_operating_points(
 
 def _raised(ends: np.ndarray) -> list[float]:
     return [float(end) for end in np.round(np.maximum(ends, -1) + ROUNDING, 7)]
+
+
+def budgets(fmr: Sequence[float]) -> list[float]:
+    """The false match rates, highest first. Raises LimenError for none, or one that does not lie between 0 and 1."""
+    rates = sorted({float(rate) for rate in fmr}, reverse=True)
+    if not rates or not all(0 < rate < 1 for rate in rates):
+        raise LimenError(f"fmr: {', '.join(f'{rate:g}' for rate in rates)} must lie between 0 and 1")
+    return rates
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,10 @@ def running_out(
     try:
         yield
     except torch.OutOfMemoryError as error:
-        total, taken = device_memory(device)
+        known = device_memory(device)
+        if known is None:
+            raise
+        total, taken = known
 
         def needs(count: int) -> int:
             return sum(head_setup(recipe, count, ranks, sampler, center_bytes, device.type).memory().values())
@@ -64,6 +67,8 @@ def running_out(
         ) from error
 
 
-def device_memory(device: torch.device) -> tuple[int, int]:
-    """Bytes of a GPU in all, and of the most that tensors have taken there so far."""
+def device_memory(device: torch.device) -> tuple[int, int] | None:
+    """Bytes of a GPU in all, and of the most that tensors have taken there so far; None of a CPU."""
+    if device.type != "cuda":
+        return None
     return torch.cuda.get_device_properties(device).total_memory, torch.cuda.max_memory_allocated(device)

@@ -40,12 +40,11 @@ class Data:
     reader: str = "folder"  # folder, recordio, archive, lmdb, arrow, parquet, list, synthetic, or package.module:Class
     path: str | None = None  # the folder, the .rec file; not for synthetic
     options: dict[str, Any] = field(default_factory=dict)  # further arguments of the reader
-    sources: list[dict[str, Any]] = field(default_factory=list)  # instead: several, each with path, name, reader, options and weight
     augment: str = "flip"  # none, flip, adaface
-    augment_on: Literal["readers", "device"] = "readers"  # who changes the images: the processes that read them, or the training device
     workers: Whole = 2  # processes that read images ahead of the training step
     max_unreadable: Share = 0.01  # share of the images that may be unreadable before the run stops; they are replaced and counted
     sampling: Sampling = field(default_factory=Sampling)
+    sources: list[dict[str, Any]] = field(default_factory=list)  # in place of path: each with path, name, reader, options, weight
 
 
 @dataclass

@@ -15,7 +15,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from limen.backbones import create_backbone
 from limen.data import Batch, FaceSource, create_augmentation, make_loader
-from limen.data.augment import DRAWS
 from limen.data.feed import WeightedSources, create_order
 from limen.data.joint import JointSource, open_data
 from limen.devices import training_device, usable_device
@@ -53,15 +52,14 @@ class Run:
         torch.manual_seed(recipe.seed)
         self._open_source()
         self._create_order()
-        augment, on_device = create_augmentation(recipe.data.augment), recipe.data.augment_on == "device"
+        augment = create_augmentation(recipe.data.augment)
         loader = make_loader(
             self.source,
             self.order,
-            None if on_device else augment,
+            augment,
             recipe.seed,
             recipe.data.workers,
             self.device.type == "cuda",
-            DRAWS[recipe.data.augment] if on_device else None,
         )
         self.batches = iter(loader)  # before there are centres: a reading process would hold a copy of each page that an update changes
         self._create_networks()

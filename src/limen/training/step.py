@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from limen.data import Batch, normalise
-from limen.data.augment_on_device import augment_on_device
 from limen.heads import HeadOutput
 from limen.quality import certainty_ratio, quality_loss
 from limen.training.accumulation import BackbonePass
@@ -50,8 +49,6 @@ class Step:
     def __call__(self, batch: Batch) -> Outcome:
         run, recipe = self.run, self.run.recipe
         images = batch.images.to(run.device, non_blocking=True)  # (B, 112, 112, 3), this process's share of the batch
-        if batch.drawn is not None:
-            images = augment_on_device(images, batch.drawn.to(run.device, non_blocking=True))
         labels = batch.labels.to(run.device, non_blocking=True)  # (B,)
         share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
         set_learning_rate(run.optimiser, share)

@@ -47,7 +47,7 @@ def test_the_command_packs_a_folder_and_says_what_it_left_out(faces, tmp_path, c
     broken.write_bytes(b"no image")
     assert main(["data", "pack", str(folder), "--raw", "--out", str(tmp_path / "raw"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["images"], said["people"], said["unreadable"]) == (8, 3, 1)
+    assert (said["images"], said["people"], said["left_out"]) == (8, 3, 1)
     assert str(broken) in said["unreadable_images"][0]
     assert len(open_source("raw", tmp_path / "raw")) == 8
     assert main(["data", "inspect", str(tmp_path / "raw"), "--check"]) == 0

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from limen.data.augment import Augmentation, Changes, Draw
-from limen.data.augment_on_device import parameters
+from limen.data.augment import Augmentation
 from limen.data.feed.order import AUGMENTATION, BatchOrder, BatchPlan
 from limen.data.images import MEAN, STD
 from limen.data.source import FaceSource
@@ -28,12 +27,10 @@ class Batch(NamedTuple):
     labels: torch.Tensor
     indices: torch.Tensor
     unreadable: list[tuple[int, str]]
-    drawn: torch.Tensor | None = None  # what the device shall do to the images, of `limen.data.augment_on_device.parameters`
 
 
 class BatchReader(Dataset[Batch]):
     """reader[plan] is the Batch of a BatchPlan, augmented by default_rng((AUGMENTATION, seed, step, rank)), whichever worker reads it.
-    With `draw` the images are as they were read, and the same draws stand beside them.
 
     In place of an image that cannot be read stands a copy of the next of the batch that can, with its label and index.
 
@@ -41,17 +38,15 @@ class BatchReader(Dataset[Batch]):
         LimenError: no image of a batch can be read.
     """
 
-    def __init__(self, source: FaceSource, augment: Augmentation | None, seed: int, draw: Draw | None = None) -> None:
+    def __init__(self, source: FaceSource, augment: Augmentation | None, seed: int) -> None:
         self.source = source
         self.augment = augment
-        self.draw = draw
         self.seed = seed
 
     def __getitem__(self, plan: BatchPlan) -> Batch:
         rng = np.random.default_rng((AUGMENTATION, self.seed, plan.step, plan.rank))
         batch = np.empty((0, 0, 0, 3), np.uint8)
         unreadable: dict[int, str] = {}  # by place in the batch
-        changes = [Changes()] * len(plan.indices)
         for place, index in enumerate(plan.indices.tolist()):
             try:
                 image = self._read(index, rng)
@@ -61,7 +56,6 @@ class BatchReader(Dataset[Batch]):
             if not len(batch):
                 batch = np.empty((len(plan.indices), *image.shape), np.uint8)
             batch[place] = image  # at once, while it is in the cache
-            changes[place] = self._drawn(image, rng)
         if not len(batch):
             raise LimenError(f"none of the {len(unreadable)} images of step {plan.step} can be read; the first: {unreadable[0]}")
         indices = plan.indices.copy()
@@ -69,19 +63,13 @@ class BatchReader(Dataset[Batch]):
         for place in unreadable:
             stand_in = readable[np.searchsorted(readable, place) % len(readable)]
             indices[place] = indices[stand_in]
-            image = self._read(int(indices[place]), rng)
-            batch[place] = image
-            changes[place] = self._drawn(image, rng)
-        drawn = None if self.draw is None else parameters(changes)
+            batch[place] = self._read(int(indices[place]), rng)
         reasons = [(int(plan.indices[place]), reason) for place, reason in unreadable.items()]
-        return Batch(torch.from_numpy(batch), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), reasons, drawn)
+        return Batch(torch.from_numpy(batch), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), reasons)
 
     def _read(self, index: int, rng: np.random.Generator) -> np.ndarray:
         image = self.source.image(index)
         return image if self.augment is None else self.augment(image, rng)
-
-    def _drawn(self, image: np.ndarray, rng: np.random.Generator) -> Changes:
-        return Changes() if self.draw is None else self.draw(image.shape[0], image.shape[1], rng)
 
 
 class BatchLoader(DataLoader[Batch]):
@@ -114,21 +102,14 @@ def readers_alive() -> Iterator[None]:
 
 
 def make_loader(
-    source: FaceSource,
-    order: BatchOrder,
-    augment: Augmentation | None,
-    seed: int,
-    workers: int,
-    pin_memory: bool = False,
-    draw: Draw | None = None,
+    source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int, pin_memory: bool = False
 ) -> BatchLoader:
     """The batches of `order`, read by `workers` processes ahead of time, or by this one where that is 0; the same ones either way.
 
-    `pin_memory` is for training on CUDA. `draw` draws what the training device shall do to each image (`Batch.drawn`); `augment` is then
-    None.
+    `pin_memory` is for training on CUDA.
     """
     return BatchLoader(
-        BatchReader(source, augment, seed, draw),
+        BatchReader(source, augment, seed),
         sampler=order,
         batch_size=None,
         num_workers=workers,

@@ -37,7 +37,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises LimenError for a file that is no checkpoint, is damaged, or would run code.
     """
-    state, notes = _load(path), {}
+    state: Any = _load(path)
+    notes: dict[str, Any] = {}
     for _ in INSIDE:  # a pickle may hold itself
         if inside := [name for name in INSIDE if isinstance(state, dict) and isinstance(state.get(name), dict)]:
             notes |= {"epoch": state["epoch"]} if isinstance(state.get("epoch"), int) else {}
