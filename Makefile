@@ -26,7 +26,7 @@ docs: .venv/installed
 release-check: .venv/installed
 	$(BIN)/python tools/release_check.py --demo
 
-# A small version of benchmarks/evidence, under ten minutes on two cores: make evidence MODEL=mbf.safetensors FACES=faces PAIRS=pairs.txt IMAGES=lfw
+# A small version of benchmarks/evidence: make evidence MODEL=mbf.safetensors FACES=faces PAIRS=pairs.txt IMAGES=lfw
 SMALL = --model $(MODEL) --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) --cache build/evidence/cache \
 	--out build/evidence/runs --most 4 --draws 1 --folds 2 --degradations "resolution 28" "resolution 14" --steps 100 --seeds 0 1
 

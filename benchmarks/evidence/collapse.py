@@ -52,10 +52,7 @@ def share(collapsed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    parser.add_argument("--out", required=True, help="folder of the scores")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--steps", type=int, default=100)
+    add_arguments(parser, steps=100)
     options = parser.parse_args()
     found = features(options)
     scores, rows = made(found, runs_of(options), options.out)

@@ -32,10 +32,7 @@ def runs_of(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    parser.add_argument("--out", required=True, help="folder of the scores")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--steps", type=int, default=200)
+    add_arguments(parser, steps=200)
     parser.add_argument("--augmented", action="store_true", help="with AdaFace's augmentation; ElasticFace's recipe has none")
     options = parser.parse_args()
     found = features(options)

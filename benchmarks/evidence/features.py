@@ -45,7 +45,7 @@ class Features:
         return {"images": len(self.clean), "draws": len(self.augmented)} | tested
 
 
-def add_arguments(parser):
+def add_arguments(parser, steps):
     parser.add_argument("--model", required=True, help="the recogniser whose features stay as they are, such as a published MobileFaceNet")
     parser.add_argument("--faces", required=True, help="one folder of aligned images per person, none of them among the pairs")
     parser.add_argument("--pairs", required=True, help="pairs of other people: LFW's pairs.txt")
@@ -55,6 +55,9 @@ def add_arguments(parser):
     parser.add_argument("--draws", type=int, default=2, help="augmented copies of an image")
     parser.add_argument("--degradations", nargs="+", choices=[*DEGRADATIONS][1:], default=[*DEGRADATIONS][1:], help="of the pairs' images")
     parser.add_argument("--folds", type=int, default=4, help="of the pairs, the first so many")
+    parser.add_argument("--out", required=True, help="folder of the scores")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--steps", type=int, default=steps)
 
 
 def features(options) -> Features:

@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from limen.decision.operating_point import decide, find_operating_points
 from limen.errors import LimenError
-from limen.metrics import ScoredPairs, all_pairs, image_pairs, non_mated_pairs, rate_interval, threshold_at_fmr
+from limen.metrics import PeopleOfPairs, ScoredPairs, all_pairs, image_pairs, non_mated_pairs, threshold_at_fmr
 from limen.models.operating_point import PEOPLE_KEPT, OperatingPoint, people_hashes, points_from_json, with_points
 
 PEOPLE, EACH, SIZE = 40, 5, 16
@@ -73,15 +73,12 @@ def test_the_highest_scores_alone_give_the_threshold_of_all():
     every = threshold_at_fmr(whole.score, [0.02, 0.001], whole.first, whole.second)
     for name in ("threshold", "low", "high", "false_matches", "impostors", "resolved"):
         np.testing.assert_array_equal(getattr(few, name), getattr(every, name))
-    low = float(whole.score[order[-1]])
-    few, every = (
-        rate_interval(whole.score[rows], whole.first[rows], whole.second[rows], [low, 0.9], 200, images=images)
-        for rows, images in ((order, people), (slice(None), None))
-    )
-    for name in ("value", "low", "high"):
-        np.testing.assert_array_equal(getattr(few, name), getattr(every, name))
-    with pytest.raises(ValueError, match="too few of the highest"):
-        rate_interval(whole.score[order], whole.first[order], whole.second[order], [low - 0.01], 200, images=people)
+    for at in (float(whole.score[order[-1]]), 0.9):
+        few, every = (
+            PeopleOfPairs(whole.first[rows], whole.second[rows], images).interval(whole.score[rows] >= at)
+            for rows, images in ((order, people), (slice(None), None))
+        )
+        assert few == pytest.approx(every, rel=1e-12)
     few = order[: whole.count // 50 + 1]
     with pytest.raises(ValueError, match="too few of the highest"):
         threshold_at_fmr(whole.score[few], [0.02], whole.first[few], whole.second[few], images=people)

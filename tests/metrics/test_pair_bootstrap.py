@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from limen.metrics import (
     bootstrap_interval,
     pair_bootstrap,
+    people_of_pairs,
     rate_interval,
     tar_at_far,
     tar_at_far_interval,
@@ -66,7 +67,7 @@ def test_the_highest_impostors_give_the_same_as_all_and_too_few_are_noticed(monk
     told = []
     monkeypatch.setattr(pair_bootstrap, "TAIL", tail)
     monkeypatch.setattr(pair_bootstrap, "FEWEST", fewest)
-    monkeypatch.setattr(pair_bootstrap, "COUNTED_AT_ONCE", 777)
+    monkeypatch.setattr(people_of_pairs, "COUNTED_AT_ONCE", 777)
     judge = pair_bootstrap._tar_interval
     monkeypatch.setattr(pair_bootstrap, "_tar_interval", lambda *given: told.append(len(given[1].score)) or judge(*given))
     held = tar_at_far_interval(*arrays, rates, replicates=50)

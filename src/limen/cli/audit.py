@@ -49,14 +49,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise LimenError(
             f"{options.gallery}: holds no vectors of images, so it has no outliers; write it anew with limen embed --templates"
         )
-    threshold = options.threshold
-    if options.model:
-        model = open_model(options.model)
+    model = open_model(options.model) if options.model else None
+    if model:
         check_made_by(options.gallery, gallery.made_by, model)
-        threshold = chosen_threshold(model, options)
-    elif threshold is not None:
-        chosen_threshold(None, options)
-    found = audit(gallery, threshold)
+    given = model is not None or options.threshold is not None
+    found = audit(gallery, chosen_threshold(model, options) if given else None)
     for path, columns, rows in ((options.outliers, OUTLIERS, found.outliers), (options.pairs, PAIRS, found.alike)):
         if path:
             write_csv(path, columns, ([row[column] for column in columns] for row in rows or []))

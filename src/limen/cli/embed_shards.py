@@ -9,8 +9,8 @@ from limen.cli.inference import alignment_of, inference_options, model_options, 
 from limen.cli.progress import progress_bar
 from limen.data import list_images
 from limen.errors import LimenError
-from limen.inference.measures import create_measure, measure_identity
-from limen.inference.shards import Shard, embed_shards, shards_of, shards_of_images
+from limen.inference.measures import create_measure
+from limen.inference.shards import Shard, embed_shards, settings_of, shards_of, shards_of_images
 from limen.models.model import open_model
 
 
@@ -34,8 +34,7 @@ def run_shards(options: argparse.Namespace) -> dict[str, Any]:
     spec = options.quality or ("quality" if embedder.has_quality else None)
     measure = create_measure(spec, embedder=embedder, **model_options(options)) if spec else None
     shards, root, switches = _shards(options, embedder.preprocessing.size)
-    made_by = {"flip": not options.no_flip, "resize": options.resize, **switches}
-    made_by |= {"quality": measure_identity(spec, measure, embedder)} if spec and measure else {}
+    made_by = settings_of(embedder, spec, measure, not options.no_flip, options.resize) | switches
     reading = {"flip": False if options.no_flip else None, **inference_options(options)}
     with progress_bar("embedding") as bar:
         done = embed_shards(

@@ -17,6 +17,7 @@ import numpy as np
 from limen.data.decisions import save_links
 from limen.data.images import decode_photo
 from limen.data.joint import JointSource
+from limen.data.pairs.pair_set import SubsetSource
 from limen.data.readers.arrow_table import pyarrow
 from limen.data.readers.listed import save_list
 from limen.data.readers.people import check_folder_names, is_image_name
@@ -42,23 +43,16 @@ MAGIC = (
 Progress = Callable[[int, int], None]
 
 
-class ChosenFaces:
+class ChosenFaces(SubsetSource):
     """A FaceSource of the images `indices` of another, in that order; people without an image left are gone, the rest keep their order."""
 
+    source: FaceSource
+
     def __init__(self, source: FaceSource, indices: Sequence[int] | np.ndarray) -> None:
-        self.source, self.indices = source, np.asarray(indices, np.int64)
+        super().__init__(source, np.asarray(indices, np.int64))
         known, labels = np.unique(source.labels[self.indices], return_inverse=True)
         self.labels = labels.astype(np.int64)
         self.class_names: Sequence[str] = [source.class_names[label] for label in known.tolist()]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def image(self, index: int) -> np.ndarray:
-        return self.source.image(int(self.indices[index]))
-
-    def locate(self, index: int) -> str:
-        return self.source.locate(int(self.indices[index]))
 
 
 def encoded_image(source: FaceSource, index: int) -> bytes:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from limen.errors import LimenError
-from limen.inference.measures import create_measure, measure_identity
-from limen.inference.shards import embed_shards, shards_of
+from limen.inference.measures import create_measure
+from limen.inference.shards import embed_shards, settings_of, shards_of
 from limen.models.model import open_model
 
 
@@ -16,10 +16,9 @@ class ShardEmbedder:
     def __init__(self, model: str, path: str, out: str, resize: bool = False, **options: Any):
         self.embedder, self.path, self.out = open_model(model, **options), Path(path), Path(out)
         self.shards = shards_of(self.path, self.embedder.preprocessing.size, "resize" if resize else "refuse")
-        self.made_by: dict[str, Any] = {"flip": True, "resize": resize}
-        self.measure = create_measure("quality", embedder=self.embedder, **options) if self.embedder.has_quality else None
-        if self.measure:
-            self.made_by["quality"] = measure_identity("quality", self.measure, self.embedder)
+        spec = "quality" if self.embedder.has_quality else None
+        self.measure = create_measure(spec, embedder=self.embedder, **options) if spec else None
+        self.made_by = settings_of(self.embedder, spec, self.measure, flip=True, resize=resize)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[int]]:
         jobs = [(int(number), len(self.shards)) for number in batch["shard"]]

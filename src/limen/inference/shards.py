@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 
 from limen.data import FileSource, list_images
+from limen.data.pairs.pair_set import SubsetSource
 from limen.data.readers.arrow_table import pyarrow
-from limen.data.source import ImageSource, open_source, reader_of
+from limen.data.source import BY_SUFFIX, ImageSource, open_source, reader_of
 from limen.errors import LimenError
 from limen.files import atomic_write, open_plain_file, parse_json, plain
+from limen.inference.measures import measure_identity
 from limen.inference.table import Progress, Table, embed_images, without_quality
 from limen.locks import sole_use
 from limen.models.model import Model
 from limen.quality import QualityMeasure
 
 IMAGES = 10_000  # of a shard, where the input is in one piece
-FILES = (".tar", ".zip", ".parquet", ".arrow")  # in a folder of these each is a shard
+OF_FILES = ("archive", "arrow", "parquet")  # readers: in a folder of their files each is a shard
 KEY = b"limen"  # of a file's metadata: what made it, as JSON
 
 
@@ -39,7 +41,7 @@ class Shard:
 
 
 def shards_of(path: Path, size: int, on_other_size: str = "refuse") -> list[Shard]:
-    """The shards of aligned faces: each file in a folder of FILES, or every IMAGES images of anything else that a reader reads.
+    """The shards of aligned faces: each file of one of OF_FILES in a folder, or every IMAGES images of anything else that a reader reads.
 
     Args:
         size, on_other_size: as of FolderSource.
@@ -50,7 +52,8 @@ def shards_of(path: Path, size: int, on_other_size: str = "refuse") -> list[Shar
     def opened(file: Path) -> ImageSource:
         return open_source(reader_of(file), file, size=size, on_other_size=on_other_size)
 
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in FILES) if path.is_dir() else []
+    inside = path.iterdir() if path.is_dir() else ()
+    files = sorted(file for file in inside if BY_SUFFIX.get(file.suffix.lower()) in OF_FILES)
     if len({file.stem for file in files}) < len(files):
         raise LimenError(f"{path}: holds two files of one name but for the suffix; rename one, for each gives NAME.parquet")
     if files:
@@ -62,9 +65,15 @@ def shards_of_images(source: ImageSource) -> list[Shard]:
     """A shard for every IMAGES images of the source, in its order."""
     bounds = [(start, min(start + IMAGES, len(source))) for start in range(0, len(source), IMAGES)]
     return [
-        Shard(f"part-{number:05d}", end - start, lambda start=start, end=end: _Part(source, start, end))  # type: ignore[misc]
+        Shard(f"part-{number:05d}", end - start, lambda start=start, end=end: SubsetSource(source, np.arange(start, end)))  # type: ignore[misc]
         for number, (start, end) in enumerate(bounds)
     ]
+
+
+def settings_of(embedder: Model, spec: str | None, measure: QualityMeasure | None, flip: bool, resize: bool) -> dict[str, Any]:
+    """What vectors and qualities depend on besides the model: the `made_by` of `embed_shards`, whoever runs it."""
+    of_quality = {"quality": measure_identity(spec, measure, embedder)} if spec and measure else {}
+    return {"flip": flip, "resize": resize, **of_quality}
 
 
 def embed_shards(
@@ -75,7 +84,7 @@ def embed_shards(
     measure: QualityMeasure | None = None,
     *,
     root: str = "",
-    made_by: Mapping[str, Any] | None = None,
+    made_by: Mapping[str, Any],
     progress: Callable[[str, int, int], None] | None = None,
     **inference: Any,
 ) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def embed_shards(
         error    text, why the image could not be used; null where it could
 
     Args:
-        made_by: what the vectors depend on besides the model; kept in every file, as the list of all shards is by its hash.
+        made_by: what the vectors depend on besides the model (`settings_of`); kept in every file, as the list of all shards is by its hash.
         progress: called with (shard, images done, images of the shard).
         inference: of `embed_images`.
 
@@ -99,7 +108,7 @@ def embed_shards(
         LimenError: pyarrow is missing; a file in `out` is damaged, or was made by another model or of another list of shards; another
             process embeds the same shard; no image of a shard can be used, which is told when the others are done.
     """
-    about = {"model": embedder.identity, **(made_by or {}), "shards": len(shards), "list": _hash_of(shards), "limen": version("limen")}
+    about = {"model": embedder.identity, **made_by, "shards": len(shards), "list": _hash_of(shards), "limen": version("limen")}
     about = json.loads(json.dumps(plain(about)))  # as it is read again
     out.mkdir(parents=True, exist_ok=True)
     there = {file.stem for file in sorted(out.glob("*.parquet")) if _check(file, about)}
@@ -130,22 +139,6 @@ def embed_shards(
     complete = sum((out / f"{shard.name}.parquet").exists() for shard in shards)
     earlier = [shard.name for shard in mine if shard.name not in done]
     return {"done": done, "earlier": earlier, "images": images, "failures": failures, "complete": complete, "shards": len(shards)}
-
-
-class _Part:
-    """The images start to end of a source."""
-
-    def __init__(self, source: ImageSource, start: int, end: int):
-        self.source, self.start, self.end = source, start, end
-
-    def __len__(self) -> int:
-        return self.end - self.start
-
-    def image(self, index: int) -> np.ndarray:
-        return self.source.image(self.start + index)
-
-    def locate(self, index: int) -> str:
-        return self.source.locate(self.start + index)
 
 
 def _hash_of(shards: Sequence[Shard]) -> str:

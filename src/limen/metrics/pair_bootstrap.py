@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-from scipy import sparse
 
 from limen.metrics.bootstrap import BootstrapInterval, check_bootstrap, percentile_interval, subject_draws, subject_numbers
-from limen.metrics.image_pairs import non_mated_pairs
+from limen.metrics.people_of_pairs import pairs_between
 from limen.metrics.rates import allowed_events, checked_rates
 from limen.metrics.roc import checked_pairs
 
 SIDE_BY_SIDE = 128  # replicates at once
 TAIL, FEWEST = 4, 4096  # impostors kept: times those that the rates allow, for people are drawn several times; and at least
-COUNTED_AT_ONCE = 1 << 24
 STEP, STEPS_AT_ONCE = 256, 8  # pairs whose weights are summed, and sums of one call: what fits the cache
 
 
@@ -77,16 +75,6 @@ def _tar_interval(
     return _interval(judged, count, replicates, level, seed)
 
 
-def _ranked(score: np.ndarray, first: np.ndarray, second: np.ndarray, images: np.ndarray | None) -> tuple[int, "RankedPairs"]:
-    """The number of people, and the pairs: those given, or with `images` the highest of all non-mated ones of the images."""
-    if images is None:
-        count, left, right = subject_numbers(first, second, len(score))
-        return count, RankedPairs(score, left, right, count)
-    people, sizes = np.unique(images, return_counts=True)
-    left, right = (np.searchsorted(people, side).astype(np.int32) for side in (first, second))
-    return len(people), RankedPairs(score, left, right, len(people), sizes)
-
-
 def rate_interval(
     score: np.ndarray,
     first: np.ndarray,
@@ -95,16 +83,13 @@ def rate_interval(
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    images: np.ndarray | None = None,
 ) -> BootstrapInterval:
     """Interval of the share of pairs with `score >= threshold` at F fixed thresholds: FMR of non-mated, 1 - FNMR of mated pairs.
 
-    It equals `bootstrap_interval` of `weighted_mean(score >= threshold)`, for millions of pairs; arguments as there, `images` as of
-    `threshold_at_fmr`. Raises ValueError where the pairs that are not held may reach a threshold.
+    It equals `bootstrap_interval` of `weighted_mean(score >= threshold)`, for millions of pairs; arguments as there.
     """
-    count, pairs = _ranked(np.asarray(score), first, second, images)
-    if images is not None and len(score) < non_mated_pairs(images) and min(threshold) < np.min(score, initial=np.inf):
-        raise ValueError(f"{len(score)} scores are too few of the highest for a threshold of {min(threshold):g}; give more")
+    count, left, right = subject_numbers(first, second, len(score))
+    pairs = RankedPairs(np.asarray(score), left, right, count)
     accepted = np.searchsorted(-pairs.score, -np.asarray(threshold, float), side="right")
 
     def judged(weight: np.ndarray) -> np.ndarray:
@@ -123,24 +108,13 @@ class RankedPairs:
 
     left, right: (P,) number of the subject of either image, below `subjects`. Weights are (S + 1, R): of each subject in R replicates,
     and a last row of ones, which the second subject of a pair of one person points to: its weight counts once.
-    sizes: (S,) how many images each subject has, where these are the highest of all non-mated pairs of the images.
     most: how many to hold, the highest and what ties with the last; the others only count.
     """
 
-    def __init__(
-        self,
-        score: np.ndarray,
-        left: np.ndarray,
-        right: np.ndarray,
-        subjects: int,
-        sizes: np.ndarray | None = None,
-        most: int | None = None,
-    ) -> None:
-        self._sizes = sizes
-        self._others = sizes is not None  # whether there are pairs that are not held
-        if sizes is None:
-            right = np.where(left == right, np.int32(subjects), right)
-            self._pairs_between = _counted(left, right, subjects + 1)
+    def __init__(self, score: np.ndarray, left: np.ndarray, right: np.ndarray, subjects: int, most: int | None = None) -> None:
+        right = np.where(left == right, np.int32(subjects), right)
+        self._pairs_between = pairs_between(left, right, subjects + 1)
+        self._others = False  # whether there are pairs that are not held
         if most is not None and len(score) > most:
             held = score >= np.partition(score, len(score) - most)[len(score) - most]
             score, left, right, self._others = score[held], left[held], right[held], True
@@ -150,9 +124,6 @@ class RankedPairs:
 
     def total(self, weight: np.ndarray) -> np.ndarray:
         """(R,) weight of all pairs, from the number of pairs between people."""
-        if self._sizes is not None:  # all pairs less those of a person: sum over i < j of w_i n_i w_j n_j
-            of_people = weight[:-1].astype(float) * self._sizes[:, None]
-            return (of_people.sum(0) ** 2 - np.square(of_people).sum(0)) / 2
         rows = 512
         starts = range(0, weight.shape[0], rows)
         sums = (np.einsum("sr,sr->r", weight[s : s + rows], self._pairs_between[s : s + rows] @ weight, dtype=float) for s in starts)
@@ -213,15 +184,6 @@ class RankedPairs:
             product = weight[self._left[start:stop]]
             product *= weight[self._right[start:stop]]
             yield np.add.reduceat(product, np.arange(0, stop - start, STEP), axis=0)
-
-
-def _counted(left: np.ndarray, right: np.ndarray, size: int) -> sparse.csr_array:
-    """(size, size) how many pairs there are between any two."""
-    found = sparse.csr_array((size, size), dtype=np.float32)
-    for start in range(0, len(left), COUNTED_AT_ONCE):
-        pairs = left[start : start + COUNTED_AT_ONCE], right[start : start + COUNTED_AT_ONCE]
-        found = found + sparse.coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(size, size)).tocsr()
-    return found
 
 
 def _interval(judged: Callable[[np.ndarray], np.ndarray], subjects: int, replicates: int, level: float, seed: int) -> BootstrapInterval:

@@ -87,10 +87,15 @@ class PeopleOfPairs:
         return self._between.multiply(events.sign()).tocsr().sorted_indices().data
 
 
-def _counted(left: np.ndarray, right: np.ndarray, people: int) -> sparse.csr_array:
-    """(S, S) how many pairs there are between any two, the lower number first."""
-    found = sparse.csr_array((people, people))
+def pairs_between(left: np.ndarray, right: np.ndarray, people: int) -> sparse.csr_array:
+    """(S, S) float32 how many pairs there are between any two people, of the numbers `left`, `right` (P,)."""
+    found = sparse.csr_array((people, people), dtype=np.float32)
     for start in range(0, len(left), COUNTED_AT_ONCE):
-        pair = np.stack([left[start : start + COUNTED_AT_ONCE], right[start : start + COUNTED_AT_ONCE]])
-        found = found + sparse.coo_array((np.ones(pair.shape[1]), (pair.min(0), pair.max(0))), shape=(people, people)).tocsr()
-    return found.sorted_indices()
+        pairs = left[start : start + COUNTED_AT_ONCE], right[start : start + COUNTED_AT_ONCE]
+        found = found + sparse.coo_array((np.ones(len(pairs[0]), np.float32), pairs), shape=(people, people)).tocsr()
+    return found
+
+
+def _counted(left: np.ndarray, right: np.ndarray, people: int) -> sparse.csr_array:
+    """`pairs_between`, the lower number first, in float64."""
+    return pairs_between(np.minimum(left, right), np.maximum(left, right), people).astype(float).sorted_indices()

@@ -107,13 +107,12 @@ def with_threshold_intervals(
     kinds: Sequence[np.ndarray],
 ) -> list[Metric]:
     """`metrics_`, those of the numbers `told` (K,) with the interval of their rate, which `drawn` holds in that order, and of their
-    threshold; `thresholds` are those of the K or of all. Other arguments as of `with_interval`."""
+    threshold, which `thresholds` has of all. Other arguments as of `with_interval`."""
     found = list(metrics_)
-    rows = told if len(thresholds.fmr) == len(found) else np.arange(len(told))
-    for place, (number, row) in enumerate(zip(told, rows, strict=True)):
+    for place, number in enumerate(told):
         ends = np.array([drawn.low[place], drawn.high[place]])
         metric = with_interval(found[number], ends, level, first, second, kinds).with_replicates(drawn.replicates[:, place])
-        low, high = float(thresholds.low[row]), float(thresholds.high[row])
+        low, high = float(thresholds.low[number]), float(thresholds.high[number])
         if np.isfinite([low, high]).all():
             metric.threshold_interval = Interval(low, high, level, CLOPPER_PEARSON, has_few_events(metric))
         found[number] = metric

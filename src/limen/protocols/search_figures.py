@@ -82,7 +82,7 @@ def _tpir(
         return rows
     rates = [fpir[number] for number in told]
     drawn = found.open_set_interval(rates, rank, bootstrap.replicates, bootstrap.level, bootstrap.seed)
-    thresholds = found.open_set_thresholds(rates, rank, bootstrap.level)
+    thresholds = found.open_set_thresholds(fpir, rank, bootstrap.level)
     return with_threshold_intervals(rows, told, drawn, thresholds, bootstrap.level, found.person, found.person, [found.mated])
 
 

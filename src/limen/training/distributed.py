@@ -164,7 +164,7 @@ def join_processes(device: str) -> Iterator[Processes]:
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         if chosen.type == "cuda":
-            dist.init_process_group("nccl", device_id=chosen)  # joins at once, and says at once which node is out of reach
+            dist.init_process_group("nccl", device_id=chosen)  # joins now, and not in the first step
         else:
             dist.init_process_group("gloo")
         group = dist.new_group(backend="gloo", timeout=WAIT_FOR_THE_FIRST)

@@ -53,14 +53,7 @@ class Run:
         self._open_source()
         self._create_order()
         augment = create_augmentation(recipe.data.augment)
-        loader = make_loader(
-            self.source,
-            self.order,
-            augment,
-            recipe.seed,
-            recipe.data.workers,
-            self.device.type == "cuda",
-        )
+        loader = make_loader(self.source, self.order, augment, recipe.seed, recipe.data.workers, self.device.type == "cuda")
         self.batches = iter(loader)  # before there are centres: a reading process would hold a copy of each page that an update changes
         self._create_networks()
         self._create_optimisers()

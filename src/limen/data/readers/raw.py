@@ -1,7 +1,7 @@
 """Faces as plain pixels, read without a decoder: what `limen data pack --raw` writes.
 
 A folder of images-00000.npy, images-00001.npy, ..., each (n, 112, 112, 3) uint8 RGB and all but the last of one length; labels.npy, (N,)
-int64; and people.json, the list of names, which is written last. An image takes 37,632 bytes, about six times its JPEG.
+int64; and people.json, the list of names, which is written last. An image takes 37,632 bytes.
 """
 
 import math
