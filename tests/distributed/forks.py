@@ -2,7 +2,7 @@
 
 import multiprocessing
 
-import torch._dynamo  # an optimiser would import it at its first step, in each process
+import torch
 
 
 def run_forks(count, work, *arguments):

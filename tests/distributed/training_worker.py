@@ -14,7 +14,7 @@ import signal
 import sys
 
 import numpy as np
-import torch
+import torch._dynamo  # an optimiser would import it at its first step, in each process
 from forks import run_forks
 from torch import nn
 
