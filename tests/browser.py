@@ -68,6 +68,12 @@ class Browser:
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
         return time.monotonic() - began
 
+    def open_anew(self, page: Path):
+        """Opens a page of which the browser has kept nothing."""
+        self.open(page)
+        self.run("localStorage.clear()")
+        self.open(page)
+
     def run(self, script):
         """The value of a JavaScript expression."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from limen.cli.inference import chosen_threshold
-from limen.decision.audit import audit
+from limen.decision.audit import OUTLIERS, PAIRS, audit
 from limen.decision.gallery import check_made_by
 from limen.decision.vectors_file import EmbeddedPeople
 from limen.errors import LimenError
@@ -28,8 +28,6 @@ from limen.models.model import open_model
 from limen.tables import write_csv
 
 LISTED = 10  # lines of a list in the text; --json and the tables have them all
-OUTLIERS = ("file", "person", "score", "nearest", "nearest_cosine")
-PAIRS = ("person", "other", "score")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

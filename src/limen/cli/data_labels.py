@@ -29,9 +29,9 @@ def add_apply(actions: Any) -> None:
 
 def apply(options: argparse.Namespace) -> dict[str, Any]:
     out = Path(options.out)
-    decisions, pairs = read_decisions(options.decisions)
+    decisions = read_decisions(options.decisions)
     source = open_source(options.reader or reader_of(options.data), options.data)
-    found = corrected(source, decisions)
+    found = corrected(source, decisions.images, decisions.people)
     if not found.files:
         raise LimenError(f"{options.data}: the decisions leave no image; nothing is written")
     if out.suffix.lower() == ".csv":
@@ -45,7 +45,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         "images": len(found.files),
         "people": len(set(found.people)),
         **{f"decided_{kind}": count for kind, count in found.decided.items()},
-        "decided_pairs_passed_over": pairs,
+        "decided_pairs_passed_over": decisions.pairs,
         "changes": [one._asdict() for one in found.changes],
         "people_gone": found.people_gone,
     }
@@ -62,6 +62,8 @@ def apply_text(result: dict[str, Any]) -> str:
     passed = [f"{pairs} decisions on pairs are passed over: they do not say which of two images is wrong"] if pairs else []
     counts = f"{result['decided_move']} moved, {result['decided_wrong']} left out, {result['decided_right']} right and "
     counts += f"{result['decided_unsure']} unsure stay as they were"
+    if result["decided_same"]:
+        counts += f"; {result['decided_same']} pairs of people are one now, of the name of the one with more images"
     return "\n".join(
         [*changes[:LISTED], *more, *gone, *passed, counts, f"{result['images']} images of {result['people']} people: {result['out']}"]
     )

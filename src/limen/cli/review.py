@@ -4,15 +4,19 @@ limen review runs/first/suspects.csv --out suspects.html        # images whose l
 limen review report/result.json --out pairs.html                # the worst false matches and false non-matches of an evaluation
 limen review report/result.json --threshold --out scores.html   # a threshold over the scores of its pairs, with FMR and FNMR
 limen review scores.csv --out quality.html                      # what limen quality --csv wrote: faces from worst to best
+limen review outliers.csv --data gallery.npz --out odd.html     # what limen audit --outliers wrote
+limen review alike.csv --data gallery.npz --out alike.html      # what limen audit --pairs wrote: are two people one?
+limen review both.csv --data a.npz --other b.npz --out both.html        # what limen data overlap wrote
 
 Each suspect stands beside three images that are surely of the person it is labelled with, and three of the person it may be. The model
-and the data are those of the run: model.safetensors beside suspects.csv, and the recipe in it; --model and --data name others.
+and the data are those of the run: model.safetensors beside suspects.csv, and the recipe in it; --model and --data name others. The
+tables of audit and overlap need --data, and --other: embeddings (FILE.npz), or faces and a --model to tell which images are sure.
 
-On the first two pages a person decides, and the keyboard alone suffices: r right, w wrong, u unsure, m move to another person; arrows go
-back and on, n to the next undecided, z undoes; s saves decisions.csv, l loads one and goes on with it. Decisions are kept in the browser at
-once: reloading the page loses none.
+On pages of doubt a person decides, and the keyboard alone suffices: r right, w wrong, u unsure, m move to another person; of two people
+y one person, d two people; arrows go back and on, n to the next undecided, z undoes; s saves decisions.csv, l loads one and goes on with
+it. Decisions are kept in the browser at once: reloading the page loses none.
 decisions.csv has the columns file, person, decision, new_person, reviewer, time, model (SHA-256), pair_with.
-`limen data apply decisions.csv` writes the corrected data.
+`limen data apply decisions.csv` writes the corrected data, and `limen data overlap ... --decisions decisions.csv` what is left of a set.
 
 The first 2,000 pictures, of 13 MB at most, stand in the page; the others in a folder beside it.
 """
@@ -23,13 +27,14 @@ from typing import Any
 
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
-from limen.data import FaceSource, open_source
+from limen.data import FaceSource
 from limen.data.joint import open_data
-from limen.data.source import READERS, reader_of
+from limen.data.source import READERS
+from limen.decision.vectors_file import open_people
 from limen.errors import LimenError
 from limen.models.model import Model, open_model
 from limen.protocols import load_results
-from limen.report.review import review_pairs, review_quality, review_suspects, review_threshold
+from limen.report.review import review_pairs, review_people, review_quality, review_suspects, review_threshold
 from limen.report.review.page import check_page
 from limen.tables import csv_columns
 
@@ -37,13 +42,14 @@ LISTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="FILE", help="a run's suspects.csv, an evaluation's result.json, or the CSV file of limen quality")
+    parser.add_argument("path", metavar="FILE", help="suspects.csv, result.json, or a table of limen quality, audit or data overlap")
     parser.add_argument("--out", required=True, metavar="PAGE.html")
     parser.add_argument("--model", metavar="MODEL", help="whose surest images are shown (model.safetensors beside suspects.csv)")
-    parser.add_argument("--data", metavar="PATH", help="the faces that were trained on (those of the model's recipe)")
+    parser.add_argument("--data", metavar="PATH", help="the faces that the table is of, or their embeddings (those of the model's recipe)")
+    parser.add_argument("--other", metavar="PATH", help="of a table of overlap: the other set")
     parser.add_argument("--reader", help=f"of --data: {', '.join(READERS)}, or package.module:Class (told by PATH)")
     parser.add_argument("--threshold", action="store_true", help="of a result.json: the scores of its pairs in place of the worst of them")
-    parser.add_argument("--count", type=int, metavar="N", help="only the N surest suspects (all)")
+    parser.add_argument("--count", type=int, metavar="N", help="only the first N of the page (all)")
     add_inference_arguments(parser)
 
 
@@ -55,24 +61,37 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return (review_threshold if options.threshold else review_pairs)(load_results(path), path, page)
     if options.threshold:
         raise LimenError("--threshold: it shows the scores of an evaluation; give its result.json")
-    if "quality" in csv_columns(path):
+    columns = csv_columns(path)
+    if "quality" in columns:
         return review_quality(path, page)
-    beside = path.with_name("model.safetensors")
-    if options.model is None and not beside.exists():
-        raise LimenError(f"{path}: no model.safetensors stands beside it to tell whose images are sure; add --model")
-    model = open_model(options.model or beside, **model_options(options))
+    of_people = "other" in columns
+    if options.other and not of_people:
+        raise LimenError("--other: is the second of two sets that overlap; give the table that limen data overlap wrote")
+    if of_people and "same_name" in columns and not options.other:
+        raise LimenError(f"{path}: is of two sets; add --data for the first and --other for the second")
+    if options.model is not None or "index" in columns:
+        beside = path.with_name("model.safetensors")
+        if options.model is None and not beside.exists():
+            raise LimenError(f"{path}: no model.safetensors stands beside it to tell whose images are sure; add --model")
+        model: Model | None = open_model(options.model or beside, **model_options(options))
+    else:
+        model = None
+    source = faces_of(model, path, options)
     with progress_bar("looking for sure images") as progress:
-        source = faces_of(model, options)
-        return review_suspects(path, source, model, page, options.count, progress, **inference_options(options))
+        reading: dict[str, Any] = {"progress": progress, **inference_options(options)}
+        if of_people:
+            other = open_people(options.other) if options.other else None
+            return review_people(path, source, other, model, page, options.count, **reading)
+        return review_suspects(path, source, model, page, options.count, **reading)
 
 
-def faces_of(model: Model, options: argparse.Namespace) -> FaceSource:
+def faces_of(model: Model | None, table: Path, options: argparse.Namespace) -> FaceSource:
     """The faces that `--data` names, else those that the model was trained on."""
     if options.data is not None:
-        return open_source(options.reader or reader_of(options.data), options.data)
-    data = model.facts.get("recipe", {}).get("data")
+        return open_people(options.data, options.reader)
+    data = model.facts.get("recipe", {}).get("data") if model else None
     if not data:
-        raise LimenError(f"{options.model}: does not say which faces it was trained on; add --data")
+        raise LimenError(f"{options.model or table}: does not say which faces it is of; add --data")
     try:
         return open_data(data)
     except LimenError as error:

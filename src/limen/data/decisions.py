@@ -3,10 +3,14 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from limen.data.readers.people import check_folder_names
 from limen.data.source import FaceSource
@@ -17,16 +21,26 @@ from limen.tables import csv_columns, read_csv
 
 COLUMNS = ("file", "person", "decision", "new_person", "model")
 DECISIONS = ("right", "wrong", "unsure", "move")
+OF_PEOPLE = ("same", "different")  # of two people, each named by an image
 
 
 class Decision(NamedTuple):
-    """A person's word on the label of one image; `where` is its line, for messages."""
+    """A person's word on the label of one image, or on two people; `where` is its line, for messages."""
 
     file: str
     person: str
     decision: str
     new_person: str
+    pair_with: str
     where: str
+
+
+class Decisions(NamedTuple):
+    """On single images; on two people, whom `file` and `pair_with` show; and the number on two images, which name none at fault."""
+
+    images: list[Decision]
+    people: list[Decision]
+    pairs: int
 
 
 class Change(NamedTuple):
@@ -53,39 +67,86 @@ class Corrected(NamedTuple):
     people_gone: list[str]
 
 
-def read_decisions(paths: Iterable[str | PathLike[str]]) -> tuple[list[Decision], int]:
-    """The decisions on single images in files that `limen review` saved, and the number of those on pairs, which name no image at fault.
+def read_decisions(paths: Iterable[str | PathLike[str]]) -> Decisions:
+    """The decisions in files that `limen review` saved.
 
-    Raises LimenError for a decision that is not known, and for two on one image that differ.
+    Raises LimenError for a decision that is not known, and for two on one image, or on the same two, that differ.
     """
-    found: dict[str, Decision] = {}
-    pairs = 0
+    found: dict[tuple[str, str], Decision] = {}
     for path in paths:
-        with_pairs = "pair_with" in csv_columns(path)
-        for line, row in read_csv(path, (*COLUMNS, "pair_with") if with_pairs else COLUMNS):
-            one = Decision(row["file"], row["person"], row["decision"], row["new_person"], f"{path}: line {line}")
-            if one.decision not in DECISIONS:
-                raise LimenError(f"{one.where}: the decision {one.decision!r} is not known; {did_you_mean(one.decision, DECISIONS)}")
+        columns = (*COLUMNS, "pair_with") if "pair_with" in csv_columns(path) else COLUMNS
+        for line, row in read_csv(path, columns):
+            words = (row["file"], row["person"], row["decision"], row["new_person"], row.get("pair_with", ""))
+            one = Decision(*words, f"{path}: line {line}")
+            known = (*DECISIONS, *OF_PEOPLE)
+            if one.decision not in known:
+                raise LimenError(f"{one.where}: the decision {one.decision!r} is not known; {did_you_mean(one.decision, known)}")
             if (one.decision == "move") != bool(one.new_person):
                 raise LimenError(f"{one.where}: a move, and nothing else, names a new_person; correct it")
-            if row.get("pair_with"):
-                pairs += 1
-                continue
-            other = found.setdefault(one.file, one)
-            if other[:4] != one[:4]:
+            if one.decision in OF_PEOPLE and not one.pair_with:
+                raise LimenError(f"{one.where}: {one.decision} is said of two people; pair_with has to name an image of the other")
+            other = found.setdefault((one.file, one.pair_with), one)
+            if other[:5] != one[:5]:
                 raise LimenError(f"{one.where}: {one.file} is decided otherwise in {other.where}; take one of them out")
-    return list(found.values()), pairs
+    people = [one for one in found.values() if one.decision in OF_PEOPLE]
+    images = [one for one in found.values() if not one.pair_with]
+    return Decisions(images, people, len(found) - len(people) - len(images))
 
 
-def corrected(source: FaceSource, decisions: Sequence[Decision]) -> Corrected:
-    """The images of `source`: those moved have their new person, those whose label is wrong are left out, all others are as they were.
+def _numbers(source: FaceSource) -> dict[str, int]:
+    return {os.path.realpath(source.locate(index)): index for index in range(len(source))}
+
+
+def decided_people(decisions: Sequence[Decision], first: FaceSource, second: FaceSource | None = None) -> dict[tuple[int, int], bool]:
+    """Labels in `first` and in `second` -> whether the two are one person. Without `second` both are of `first`, the lower label first.
+
+    Raises LimenError for an image that the sets do not have, or have under another person, and for decisions on two people that differ.
+    """
+    ours = _numbers(first)
+    theirs = ours if second is None else _numbers(second)
+    found: dict[tuple[int, int], tuple[bool, Decision]] = {}
+    for one in decisions:
+        indices = [ours.get(os.path.realpath(one.file)), theirs.get(os.path.realpath(one.pair_with))]
+        if None in indices:
+            file = (one.file, one.pair_with)[indices.index(None)]
+            raise LimenError(f"{one.where}: the data have no image {file}; give the data that the decisions were made on")
+        labels = [int((first if side == 0 or second is None else second).labels[index]) for side, index in enumerate(indices)]
+        if first.class_names[labels[0]] != one.person:
+            raise LimenError(f"{one.where}: {one.file} is labelled {first.class_names[labels[0]]}, not {one.person}; decide on them anew")
+        pair = (min(labels), max(labels)) if second is None else (labels[0], labels[1])
+        same, other = found.setdefault(pair, (one.decision == "same", one))
+        if same != (one.decision == "same"):
+            raise LimenError(f"{one.where}: the two are decided otherwise in {other.where}; take one of them out")
+    return {pair: same for pair, (same, _) in found.items()}
+
+
+def joined(source: FaceSource, decided: Mapping[tuple[int, int], bool]) -> np.ndarray:
+    """(C,): the label that each person takes: that of the most images among those who are decided to be one, else its own.
+
+    Raises LimenError where two who are decided to be two people are joined through others.
+    """
+    people = len(source.class_names)
+    same = np.array([pair for pair, one in decided.items() if one], np.int64).reshape(-1, 2)
+    component = connected_components(coo_array((np.ones(len(same)), same.T), shape=(people, people)), directed=False)[1]
+    for one, other in (pair for pair, alike in decided.items() if not alike):
+        if component[one] == component[other]:
+            names = f"{source.class_names[one]} and {source.class_names[other]}"
+            raise LimenError(f"{names}: are decided to be two people, but others join them; correct the decisions")
+    order = np.lexsort((np.arange(people), -np.bincount(source.labels, minlength=people)))  # the most images first
+    chosen = {part: label for part, label in zip(component[order][::-1].tolist(), order[::-1].tolist(), strict=True)}
+    return np.array([chosen[part] for part in component.tolist()], np.int64)
+
+
+def corrected(source: FaceSource, decisions: Sequence[Decision], people: Sequence[Decision] = ()) -> Corrected:
+    """The images of `source`: those moved have their new person, those whose label is wrong are left out, all others are as they were;
+    then two people who are decided to be one are one, see `joined`.
 
     Raises LimenError for a decision on an image that `source` does not have, or has under another person, and for a move to a person whom
     it does not have.
     """
     files, names = [source.locate(index) for index in range(len(source))], source.class_names
     number = {os.path.realpath(file): index for index, file in enumerate(files)}
-    known, by_index = set(names), dict[int, Decision]()
+    label_of, by_index = {name: label for label, name in enumerate(names)}, dict[int, Decision]()
     for one in decisions:
         index = number.get(os.path.realpath(one.file))
         if index is None:
@@ -94,23 +155,25 @@ def corrected(source: FaceSource, decisions: Sequence[Decision]) -> Corrected:
             raise LimenError(
                 f"{one.where}: {one.file} is labelled {names[source.labels[index]]}, not {one.person}; they are decided already"
             )
-        if one.new_person and one.new_person not in known:
+        if one.new_person and one.new_person not in label_of:
             raise LimenError(f"{one.where}: there is no person {one.new_person} to move to; {did_you_mean(one.new_person, names)}")
         by_index[index] = one
-    people = [names[label] for label in source.labels.tolist()]
+    decided = decided_people(people, source)
+    taken = joined(source, decided)
+    before = source.labels.tolist()
     gone = {index for index, one in by_index.items() if one.decision == "wrong"}
-    moved = {index: one.new_person for index, one in by_index.items() if one.new_person}
-    after = [moved.get(index, person) for index, person in enumerate(people)]
+    moved = {index: label_of[one.new_person] for index, one in by_index.items() if one.new_person}
+    after = [int(taken[moved.get(index, label)]) for index, label in enumerate(before)]
     left = [index for index in range(len(files)) if index not in gone]
     remaining = {after[index] for index in left}
-    changes = [Change(files[index], people[index], moved.get(index, "")) for index in sorted({*gone, *moved})]
-    counts = Counter(one.decision for one in by_index.values())
+    changed = [index for index in range(len(files)) if index in gone or after[index] != before[index]]
+    counts = Counter(one.decision for one in by_index.values()) + Counter("same" if same else "different" for same in decided.values())
     return Corrected(
         [files[index] for index in left],
-        [after[index] for index in left],
-        changes,
-        {kind: counts[kind] for kind in DECISIONS},
-        [name for name in names if name not in remaining],
+        [names[after[index]] for index in left],
+        [Change(files[index], names[before[index]], "" if index in gone else names[after[index]]) for index in changed],
+        {kind: counts[kind] for kind in (*DECISIONS, *OF_PEOPLE)},
+        [name for label, name in enumerate(names) if label not in remaining],
     )
 
 

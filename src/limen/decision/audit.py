@@ -10,6 +10,8 @@ from limen.decision.overlap import Alike, alike
 from limen.decision.vectors_file import EmbeddedPeople
 from limen.errors import LimenError
 
+OUTLIERS = ("file", "person", "score", "nearest", "nearest_cosine")  # columns of its tables
+PAIRS = ("person", "other", "score")
 BLOCK = 2048  # images that are compared with all people at a time
 SHARES = (0.5, 0.1, 0.01)  # of the people, whose best stranger's score is told
 

@@ -1,5 +1,6 @@
 """People who stand in two sets of faces, found by their embeddings."""
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -28,6 +29,38 @@ class Alike(NamedTuple):
     first: np.ndarray
     second: np.ndarray
     score: np.ndarray
+
+
+class Shared(NamedTuple):
+    """A person of one set and one of another who may be one: labels, the cosine of their vectors, and what a person decided of them."""
+
+    person: int
+    other: int
+    score: float
+    same_name: bool
+    decision: str
+    """same, different, or empty where nobody has decided."""
+
+
+def in_both(
+    names: Sequence[Sequence[str]], vectors: Sequence[np.ndarray], threshold: float, decided: Mapping[tuple[int, int], bool] | None = None
+) -> list[Shared]:
+    """Who stands in two sets: pairs alike from `threshold` on, the most alike first; then those of one name; then others `decided` on.
+
+    Args:
+        names, vectors: of the people of the first and of the second set (see `alike`).
+        decided: labels in both sets -> whether a person found them to be one.
+    """
+    decided = decided or {}
+    found = alike(vectors[0], vectors[1], threshold)
+    number = {name: label for label, name in enumerate(names[1])}
+    by_name = [(label, number[name]) for label, name in enumerate(names[0]) if name in number]
+    pairs = dict.fromkeys([*zip(found.first.tolist(), found.second.tolist(), strict=True), *by_name, *decided])
+    words = {None: "", True: "same", False: "different"}
+    return [
+        Shared(k, other, float(vectors[0][k] @ vectors[1][other]), names[0][k] == names[1][other], words[decided.get((k, other))])
+        for k, other in pairs
+    ]
 
 
 def person_vectors(model: Model, source: FaceSource, images: int = 10, progress: Progress | None = None, **reading: Any) -> PersonVectors:

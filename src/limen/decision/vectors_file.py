@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from limen.data import FaceSource, open_source
 from limen.data.images import SIZE, read_image
+from limen.data.source import reader_of
 from limen.decision.overlap import means_of
 from limen.errors import LimenError
 from limen.files import open_plain_file, parse_json
@@ -39,7 +41,7 @@ class EmbeddedPeople:
         made_by = parse_json(str(arrays["made_by"]), f"{path} made_by")
         self.made_by: dict[str, Any] = made_by if isinstance(made_by, dict) else {}
         names: Sequence[str] = arrays["template"].tolist() if gallery else [Path(file).parent.name for file in self.files.tolist()]
-        self.class_names: list[str] = sorted({*names, *(arrays["templates"].tolist() if gallery else ())})
+        self.class_names: Sequence[str] = sorted({*names, *(arrays["templates"].tolist() if gallery else ())})
         number = {name: label for label, name in enumerate(self.class_names)}
         self.labels = np.array([number[name] for name in names], np.int64)
         self.vectors: Any = arrays.get("image_vectors") if gallery else arrays["vectors"]
@@ -70,6 +72,13 @@ class EmbeddedPeople:
 
     def locate(self, index: int) -> str:
         return str(self.files[index])
+
+
+def open_people(path: str | Path, reader: str | None = None) -> FaceSource:
+    """The people in a file of `limen embed` (.npz), with their vectors, else the faces that the reader, or the look of the path, opens."""
+    if reader is None and Path(path).suffix.lower() == ".npz":
+        return EmbeddedPeople(path)
+    return open_source(reader or reader_of(path), path)
 
 
 def read_arrays(path: str | Path, wanted: Sequence[str], also: Sequence[str], lacks: str, remedy: str) -> dict[str, np.ndarray]:

@@ -67,9 +67,7 @@ def decisions(browser):
 
 def test_each_key_decides_and_nothing_is_lost(browser, page, faces, tmp_path):
     files, names = [faces.locate(k) for k in (0, 7, 14, 21)], faces.class_names
-    browser.open(page)
-    browser.run("localStorage.clear()")
-    browser.open(page)
+    browser.open_anew(page)
     assert browser.run("document.querySelectorAll('main b').length") == 0  # a name is no markup
     assert "1 of 4, 4 undecided" in browser.run("document.body.innerText")
     browser.run("who.value = 'Ann'; who.dispatchEvent(new Event('change'))")
@@ -96,8 +94,7 @@ def test_each_key_decides_and_nothing_is_lost(browser, page, faces, tmp_path):
     # loaded again, where the browser knows nothing; saved again, it is the same
     saved = browser.downloads.parent / "saved.csv"
     before = saved.read_bytes()
-    browser.run("localStorage.clear()")
-    browser.open(page)
+    browser.open_anew(page)
     assert "4 undecided" in browser.run("document.body.innerText")
     browser.choose_file("#file", saved)
     browser.wait("document.body.innerText.includes('3 decisions loaded')")
@@ -123,8 +120,7 @@ def test_each_key_decides_and_nothing_is_lost(browser, page, faces, tmp_path):
 
 
 def test_a_person_who_is_unknown_is_refused_and_escape_leaves(browser, page):
-    browser.run("localStorage.clear()")
-    browser.open(page)
+    browser.open_anew(page)
     browser.keys("m")
     browser.run("target.value = 'Nobody'")
     browser.keys("Enter")
@@ -134,8 +130,7 @@ def test_a_person_who_is_unknown_is_refused_and_escape_leaves(browser, page):
 
 
 def test_colour_is_not_the_only_sign(browser, page):
-    browser.run("localStorage.clear()")
-    browser.open(page)
+    browser.open_anew(page)
     browser.keys("r", "w", "u")
     assert browser.run("[...document.querySelectorAll('.strip button')].map((mark) => mark.textContent)") == ["✓", "✕", "?", "·"]
     assert "wrong" in browser.run("document.querySelectorAll('.strip button')[1].getAttribute('aria-label')")

@@ -1,7 +1,7 @@
 /* decisions.csv: file, person, decision, new_person, reviewer, time, model, pair_with. Names are bytes, so cells are encoded as Python's
    "surrogateescape" does, and guarded against spreadsheets as limen.tables does. */
 const COLUMNS = ["file", "person", "decision", "new_person", "reviewer", "time", "model", "pair_with"];
-const KINDS = { right: "✓", wrong: "✕", unsure: "?", move: "→" };
+const KINDS = { right: "✓", wrong: "✕", unsure: "?", move: "→", same: "=", different: "≠" };
 const FORMULA = /^'*[=+\-@\t\r\n＝＋－＠]/, NUMBER = /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan))$/i;
 const UTF8 = /[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}|[\x80-\xff]/g;
 

@@ -12,10 +12,11 @@ const card = make("section", { className: "card", "aria-live": "polite" }), stri
 const file = make("input", { type: "file", accept: ".csv", hidden: true, id: "file" });
 const target = make("input", { id: "target", list: "people", autocomplete: "off", placeholder: "who is it? Enter", "aria-label": "move to person" });
 const options = make("datalist", { id: "people" }, ...DATA.people.map((person) => make("option", { value: person.shown })));
-const TEXTS = { right: "label is right", wrong: "label is wrong", unsure: "unsure", move: "move to…" };
+const TEXTS = { right: "label is right", wrong: "label is wrong", unsure: "unsure", move: "move to…", same: "one person", different: "two people" };
+const LETTERS = { right: "r", wrong: "w", unsure: "u", move: "m", same: "y", different: "d" };
 const buttons = Object.fromEntries(DATA.choices.map((kind) => [kind, make(
   "button", { className: kind, "aria-pressed": "false", onclick: () => choose(kind) },
-  `${KINDS[kind]} ${TEXTS[kind]}`, make("kbd", {}, kind[0]))]));
+  `${KINDS[kind]} ${TEXTS[kind]}`, make("kbd", {}, LETTERS[kind]))]));
 
 function keyed(text, key, does) { return make("button", { onclick: does }, text, make("kbd", {}, key)); }
 
@@ -99,7 +100,7 @@ function save() {
   const link = make("a", { href: URL.createObjectURL(new Blob(bytesOf(toCsv(rows)), { type: "text/csv" })), download: "decisions.csv" });
   link.click();
   unsaved = false;
-  say.textContent = `${rows.length} decisions saved as decisions.csv; next: limen data apply decisions.csv`;
+  say.textContent = `${rows.length} decisions saved as decisions.csv. ${DATA.next}`;
 }
 
 file.onchange = async () => {
@@ -115,7 +116,7 @@ function load(rows) {
   for (const row of rows) {
     const place = places.get(`${row.file}\0${row.pair_with ?? ""}`);
     if (row.model !== DATA.model) throw new Error(`${row.file} was decided for another model (${row.model.slice(0, 12)})`);
-    if (!(row.decision in KINDS)) throw new Error(`${row.file} has the decision ${row.decision || "(empty)"}, which is not known`);
+    if (!DATA.choices.includes(row.decision)) throw new Error(`${row.file} has the decision ${row.decision || "(empty)"}, which is not known here`);
     if (place === undefined || items[place].person !== row.person) { passed++; continue; }
     if (found[place] && (found[place].decision !== row.decision || found[place].new_person !== row.new_person)) throw new Error(`${row.file} has two decisions that differ`);
     found[place] = row;
@@ -127,7 +128,7 @@ function load(rows) {
 }
 
 const KEYS = {
-  r: () => choose("right"), w: () => choose("wrong"), u: () => choose("unsure"), m: () => buttons.move && choose("move"),
+  ...Object.fromEntries(DATA.choices.map((kind) => [LETTERS[kind], () => choose(kind)])),
   z: undo, n: nextUndecided, s: save, l: () => file.click(),
   ArrowRight: () => show(at + 1), ArrowLeft: () => show(at - 1), j: () => show(at + 1), k: () => show(at - 1), Home: () => show(0), End: () => show(items.length - 1),
 };

@@ -46,6 +46,7 @@ def review_pairs(results: list[Result], of: Path, page: Path) -> dict[str, Any]:
         "text": "Right: the label is right, and the model is wrong. Wrong: the label is wrong, and counts against every model.",
         "key": key_of(keys),
         "model": " ".join(sorted(hashes)),
+        "next": "A wrong label is corrected where the pairs come from.",
         "choices": ["right", "wrong", "unsure"],
         "people": [],
         "items": items,
