@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from limen.backbones.undrawn import undrawn
 from limen.errors import LimenError
 from limen.files import file_sha256, plain
 from limen.models.bundle import Architecture, Bundle, Preprocessing, class_names_sha256, load_bundle, save_bundle, source_sha256
@@ -70,6 +72,21 @@ def test_groups_and_backbone(bundle, path):
     backbone = loaded.backbone()
     assert not backbone.training
     assert all(torch.equal(tensor, bundle.tensors[f"backbone.{name}"]) for name, tensor in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["tiny", "mobilefacenet", "iresnet18", "vit_s"])
+def test_an_undrawn_network_has_the_names_and_shapes_of_a_drawn_one_and_loads_no_compiler(name, monkeypatch):
+    for module in [module for module in sys.modules if module.startswith("torch._dynamo")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # whoever imports it fails
+    random = torch.get_rng_state()
+    network = undrawn(Architecture(name, 32).build)
+    assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}
+    assert torch.equal(random, torch.get_rng_state())
+    drawn = Architecture(name, 32).build().state_dict()
+    assert [(key, tensor.shape, tensor.dtype) for key, tensor in network.state_dict().items()] == [
+        (key, tensor.shape, tensor.dtype) for key, tensor in drawn.items()
+    ]
 
 
 def test_quality_head_comes_back(bundle, tmp_path):

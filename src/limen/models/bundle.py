@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from limen.backbones import create_backbone
+from limen.backbones.undrawn import undrawn
 from limen.errors import LimenError
 from limen.files import atomic_write, explain, file_sha256, open_plain_file, unique_keys
 from limen.models.bundle_file import FORMAT, HASHES, description_sha256
@@ -70,8 +71,7 @@ def class_names_sha256(names: Iterable[str]) -> str:
 
 def _filled(build: Callable[[], Module], weights: dict[str, torch.Tensor]) -> Module:
     """What `build` makes, with these weights. No weights are drawn for it before, so torch's random state stays as it is."""
-    with torch.device("meta"):
-        module = build()
+    module = undrawn(build)
     module.to_empty(device="cpu").load_state_dict(weights)
     return module
 
@@ -262,10 +262,9 @@ def _parse(text: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _check(bundle: Bundle) -> None:
     """Raises LimenError unless the tensors of backbone and quality head are just those of the architecture and every tensor is finite."""
-    with torch.device("meta"):
-        parts: dict[str, nn.Module] = {"backbone": bundle.architecture.build()}
-        if bundle.group("quality"):
-            parts["quality"] = QualityHead(bundle.architecture.embedding_size)
+    parts: dict[str, nn.Module] = {"backbone": undrawn(bundle.architecture.build)}
+    if bundle.group("quality"):
+        parts["quality"] = undrawn(lambda: QualityHead(bundle.architecture.embedding_size))
     expected = {f"{group}.{name}": _kind(tensor) for group, part in parts.items() for name, tensor in part.state_dict().items()}
     found = {name: _kind(tensor) for name, tensor in bundle.tensors.items()}
     both = expected.keys() & found.keys()
@@ -273,7 +272,7 @@ def _check(bundle: Bundle) -> None:
         "lacks": [name for name in expected if name not in both],
         "has the unexpected": [name for name in found if name not in both and name.partition(".")[0] in (name, *parts)],
         "has misshaped": [f"{name} ({found[name]}, not {expected[name]})" for name in both if found[name] != expected[name]],
-        "has values that are not finite in": [name for name, tensor in bundle.tensors.items() if not _is_finite(tensor)],
+        "has values that are not finite in": [name for name, tensor in bundle.tensors.items() if not is_finite(tensor)],
     }
     for fault, names in faults.items():
         if names:
@@ -284,7 +283,7 @@ def _check(bundle: Bundle) -> None:
             )
 
 
-def _is_finite(tensor: torch.Tensor) -> bool:
+def is_finite(tensor: torch.Tensor) -> bool:
     """Equals tensor.isfinite().all(), without a copy of the tensor: NaN is the least and the largest of whatever holds it."""
     return tensor.numel() == 0 or all(bool(end.isfinite()) for end in torch.aminmax(tensor.detach()))
 

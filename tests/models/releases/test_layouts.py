@@ -10,17 +10,17 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class Names(dict):
-    """Published names -> tensors. Their values do not matter, so all are one zero."""
+    """Published names -> tensors without numbers: names and shapes alone decide."""
 
     def add(self, name, *shape):
-        self[name] = torch.zeros((), dtype=torch.bfloat16).expand(shape)
+        self[name] = torch.empty(shape, device="meta")
 
     def norm(self, name, width, affine=True):
         for kind in ("weight", "bias") if affine else ():
             self.add(f"{name}.{kind}", width)
         for kind in ("running_mean", "running_var"):
             self.add(f"{name}.{kind}", width)
-        self[f"{name}.num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
+        self[f"{name}.num_batches_tracked"] = torch.empty((), dtype=torch.int64, device="meta")
 
 
 def insightface(depths, quality=False):

@@ -14,7 +14,7 @@ from limen.models.bundle import Architecture, Bundle
 from limen.models.embedder import Embedder
 from limen.models.releases import curricularface, insightface, ir, magface, mobilefacenet
 from limen.models.releases.published_file import colour_beside, read_checkpoint
-from limen.models.releases.release import Release
+from limen.models.releases.release import Release, check_finite
 
 RELEASES: Mapping[str, Release] = {
     release.name: release
@@ -60,6 +60,7 @@ def import_release(checkpoint_path: str | Path, release: str, architecture: str 
 
 def _bundle(path: Path, family: Release, state: dict[str, Tensor], notes: dict[str, Any], architecture: str | None) -> Bundle:
     found, tensors, left_out = family.convert(state, architecture)
+    check_finite(tensors)
     return Bundle(
         architecture=Architecture(found.name, found.embedding_size, found.options),
         tensors=tensors,

@@ -35,11 +35,11 @@ def recognise(state: State) -> Network | None:
     return None if name is None or "fc.weight" not in state else Network(name, len(state["fc.weight"]), {})
 
 
-def rename(name: str, state: State) -> str | None:
+def rename(name: str, network: Network) -> str | None:
     """insightface counts blocks within a stage, limen throughout."""
     if match := IN_A_BLOCK.match(name):
         stage, block, layer, rest = match.groups()
-        before = sum(stage_depths(state)[: int(stage) - 1])
+        before = sum(DEPTHS[network.name][: int(stage) - 1])
         return f"blocks.{before + int(block)}.{BLOCK[layer]}.{rest}" if layer in BLOCK else None
     if name in ("qs.weight", "qs.bias"):
         return f"quality.{name.removeprefix('qs.')}"
@@ -53,9 +53,9 @@ def recognise_with_mobilefacenet(state: State) -> Network | None:
     return recognise(state)
 
 
-def rename_with_mobilefacenet(name: str, state: State) -> str | None:
-    if "conv_sep.layers.0.weight" not in state:
-        return rename(name, state)
+def rename_with_mobilefacenet(name: str, network: Network) -> str | None:
+    if network.name != "mobilefacenet":
+        return rename(name, network)
     if not name.startswith(("layers.", "conv_sep.", "features.")):
         return None
     return name.replace("conv_sep.layers", "layers.8").replace("features.", "head.").replace(".layers.", ".")

@@ -15,15 +15,13 @@ def recognise(state: State) -> Network | None:
         return None
     if any(".fc1." in part for part in state):
         name = f"ir_se{name.removeprefix('ir')}"
-    return Network(name, len(state["output_layer.3.weight"]), {} if _inner_norm(state) else {"inner_norm": False})
+    inner_norm = "body.0.res_layer.2.running_mean" in state
+    return Network(name, len(state["output_layer.3.weight"]), {} if inner_norm else {"inner_norm": False})
 
 
-def _inner_norm(state: State) -> bool:
-    return "body.0.res_layer.2.running_mean" in state
-
-
-def rename(name: str, state: State) -> str | None:
-    first, *rest = name.replace("se_block", "6" if _inner_norm(state) else "5").split(".")  # some count it with the layers, some name it
+def rename(name: str, network: Network) -> str | None:
+    place = "6" if network.options.get("inner_norm", True) else "5"
+    first, *rest = name.replace("se_block", place).split(".")  # some count it with the layers, some name it
     return ".".join(PARTS.get(part, part) for part in (first, *rest)) if first in PARTS else None
 
 

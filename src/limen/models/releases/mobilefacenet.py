@@ -17,7 +17,7 @@ def recognise(state: State) -> Network | None:
     return Network("mobilefacenet_relu6", len(state["conv3.weight"]), {}) if "conv3.weight" in state and len(blocks) == 15 else None
 
 
-def rename(name: str, state: State) -> str | None:
+def rename(name: str, network: Network) -> str | None:
     if match := IN_A_BLOCK.fullmatch(name):
         return f"layers.{int(match[1]) + 3}.{INNER[match[2]]}.{match[3]}"
     layer, _, kind = name.rpartition(".")

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from limen.backbones import create_backbone
+from limen.backbones.undrawn import undrawn
 from limen.errors import LimenError
+from limen.models.bundle import Architecture, is_finite
 from limen.models.preprocessing import Preprocessing
 
 State = Mapping[str, Tensor]
@@ -38,7 +39,7 @@ class Release:
     preprocessing: Preprocessing
     licence: str
     recognise: Callable[[State], Network | None]
-    rename: Callable[[str, State], str | None]
+    rename: Callable[[str, Network], str | None]
     prefixes: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Release:
     def convert(self, state: State, architecture: str | None) -> tuple[Network, dict[str, Tensor], str]:
         """The network, its tensors under a bundle's names, and what was left out, in a few words.
 
+        Names and shapes alone decide; of the numbers see `check_finite`.
         Raises LimenError where the tensors are not those of the architecture named, or of none that the family has.
         """
         found, network, prefix = self._find(state)
@@ -58,10 +60,11 @@ class Release:
             names = ", ".join(sorted(state)[:3])
             raise LimenError(f"it holds no network of this release (its names are {names}, ...); choose the release that published it")
         found = found._replace(options=found.options | self.options)
-        renamed = {name: self.rename(name, network) for name in network}
+        renamed = {name: self.rename(name, found) for name in network}
         tensors = {new if new.startswith("quality.") else f"backbone.{new}": network[name] for name, new in renamed.items() if new}
-        tensors = _shaped(tensors, found)
-        _check(tensors, found, [name for name, new in renamed.items() if not new])
+        expected = _expected(found)
+        tensors = _shaped(tensors, expected)
+        _check(tensors, found.name, expected, [name for name, new in renamed.items() if not new])
         beside = {name.partition(".")[0] for name in state if name.removeprefix(prefix) not in network or not name.startswith(prefix)}
         return found, tensors, ", ".join(sorted(beside))
 
@@ -89,14 +92,12 @@ class Release:
 
 
 def _expected(network: Network) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        backbone: nn.Module = create_backbone(network.name, network.embedding_size, **network.options)
+    backbone = undrawn(Architecture(network.name, network.embedding_size, network.options).build)
     return {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
 
 
-def _shaped(tensors: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
+def _shaped(tensors: dict[str, Tensor], expected: State) -> dict[str, Tensor]:
     """A linear layer that was published as a 1x1 convolution gets its two dimensions; counters that a file lacks are 0."""
-    expected = _expected(network)
     shaped = {
         name: tensor[..., 0, 0]
         if name in expected and tensor.ndim == 4 and expected[name].ndim == 2 and tensor.shape[2:] == (1, 1)
@@ -107,10 +108,13 @@ def _shaped(tensors: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
     return counters | {name: tensor.contiguous() for name, tensor in shaped.items()}
 
 
-def _check(tensors: dict[str, Tensor], network: Network, unknown: list[str]) -> None:
-    expected = _expected(network)
-    if damaged := sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all()):
+def check_finite(tensors: State) -> None:
+    """Raises LimenError where a tensor holds NaN or infinity."""
+    if damaged := sorted(name for name, tensor in tensors.items() if not is_finite(tensor)):
         raise LimenError(f"it holds numbers that are not finite in {', '.join(damaged[:3])}; download it again, or take another")
+
+
+def _check(tensors: State, architecture: str, expected: State, unknown: list[str]) -> None:
     backbone = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
     faults = {
         "lacks": sorted(expected.keys() - backbone.keys()),
@@ -127,7 +131,7 @@ def _check(tensors: dict[str, Tensor], network: Network, unknown: list[str]) -> 
         if names
     ]
     if said:
-        raise LimenError(f"as a {network.name} it {'; it '.join(said)}; choose another --release or --architecture, or download it again")
+        raise LimenError(f"as a {architecture} it {'; it '.join(said)}; choose another --release or --architecture, or download it again")
 
 
 def nearest_depths(found: tuple[int, ...], table: Mapping[str, tuple[int, ...]]) -> str | None:
