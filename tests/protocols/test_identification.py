@@ -321,7 +321,7 @@ def test_the_report_shows_searches(tmp_path):
     lines = result_lines([result])
     assert lines[0] == "made · model: 30 gallery entries, 72 probes, 12 of them without a mate, 0 failures"
     assert any(line.startswith("  TPIR@FPIR=0.1") for line in lines)
-    assert [line.split()[0] for line in lines[lines.index("  each gallery") + 1 :][:2]] == ["G1", "G2"]
+    assert [line.split()[0] for line in lines[lines.index("galleries · made · model, rates in %") + 2 :][:2]] == ["G1", "G2"]
     write_evaluation(tmp_path, "made", [result])
     page = (tmp_path / "report.html").read_text()
     assert "CMC" in page

@@ -114,7 +114,7 @@ def test_groups_of_one_person_and_small_ones_are_named(tmp_path):
     assert result.where(quantity="fmr", variant=["sex=alone"]) == []
     assert "FMR at FAR=0.1: sex=alone (0)" in result.switches["groups too small to say"]
     assert [m for m in result.metrics if m.quantity == "fmr_ratio" and m.variant[0].startswith("sex")] == []
-    assert "too few pairs to tell" in "\n".join(result_lines([result]))
+    assert "Too few pairs to tell" in "\n".join(result_lines([result]))
 
 
 def test_groups_by_file_may_part_one_person(tmp_path):

@@ -6,6 +6,7 @@ from limen.protocols import Metric, Result
 from limen.protocols.differences import OVER_SEEDS, UNPAIRED, Contender, Number, contenders, difference
 from limen.report.number_tables import Table
 from limen.report.paper_tables import paper_tables
+from limen.report.part_tables import gallery_tables, group_tables
 from limen.report.show import distinct, metric_title
 
 OF_SEEDS = (
@@ -22,8 +23,8 @@ Titles = dict[tuple[tuple[str, str], str], str]
 
 
 def tables_of(results: Sequence[Result]) -> list[Table]:
-    """All tables of a report: the papers', and those of `comparison_tables`."""
-    return [*paper_tables(results), *comparison_tables(results)]
+    """All tables of a report: those of parts, the papers', and those of `comparison_tables`."""
+    return [*group_tables(results), *gallery_tables(results), *paper_tables(results), *comparison_tables(results)]
 
 
 def comparison_tables(results: Sequence[Result]) -> list[Table]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from limen.protocols import Result
+from limen.protocols import Metric, Result
 from limen.protocols.result import PROMISED
 from limen.report.canvas import IN_THE_AXES, INK, MATED, MUTED, NON_MATED, add_legend, canvas, label_of, styles
 from limen.report.show import short_labels, working_point
@@ -26,32 +26,45 @@ def figure_det_of_pairs(results: Sequence[Result]) -> Figure:
     """FNMR over FMR of the results that have a ROC, on log axes: what a ROC shows, spread out where models are good."""
     with canvas(1) as (figure, axes):
         drawn = [(result, curve) for result in results if (curve := result.curve("roc"))]
-        looks, lowest = styles(), [0.1, 0.1]
+        looks, lowest, highest = styles(), [0.1, 0.1], 0.0
         for label, (result, curve) in zip(short_labels([result for result, _ in drawn]), drawn, strict=True):
             fmr, fnmr = np.asarray(curve.points["far"], float), 1 - np.asarray(curve.points["tar"], float)
             axes[0].step(fmr, fnmr, where="post", label=label_of(label), **next(looks))
             shares = [1 / result.counts[kind] if result.counts.get(kind) else 1e-4 for kind in ("non_mated", "mated")]
             lowest = [min(pair) for pair in zip(lowest, shares, strict=True)]
-        axes[0].set(xscale="log", yscale="log", xlim=(lowest[0], 1), ylim=(lowest[1], 1))
+            highest = max(highest, float(fnmr[fmr >= lowest[0]].max(initial=0)))
+        axes[0].set(xscale="log", yscale="log", xlim=(lowest[0], 1), ylim=(lowest[1], min(1, max(3 * highest, 10 * lowest[1]))))
         axes[0].set(xlabel="false match rate", ylabel="false non-match rate")
         add_legend(axes[0], "upper right" if len(drawn) <= IN_THE_AXES else None)
     return figure
 
 
 def figure_groups(result: Result, quantity: str, rate: str, value: float) -> Figure:
-    """The error rate `quantity` of each group of people with its interval; the arguments are one of `group_points`."""
+    """The error rate `quantity` of each group of people with its interval, an arrow where that goes on beyond the axis; the arguments are
+    one of `group_points`."""
     own = [metric for metric in result.where(quantity=quantity, at={rate: value}) if len(metric.variant) == 1 and metric.value is not None]
     rows = np.arange(len(own))[::-1]
+    end = _readable_end(own)
     with canvas(1) as (figure, (axes,)):
         for row, metric in zip(rows, own, strict=True):
             if metric.interval:
-                axes.plot([metric.interval.low, metric.interval.high], [row, row], color=MATED, linewidth=4, alpha=0.35)
+                axes.plot([metric.interval.low, min(metric.interval.high, end)], [row, row], color=MATED, linewidth=4, alpha=0.35)
+                if metric.interval.high > end:
+                    axes.plot([end], [row], color=MATED, marker=">", markersize=7, alpha=0.6, linestyle="none", clip_on=False)
             axes.plot([float(metric.value or 0)], [row], color=MATED, marker="o", markersize=5, linestyle="none")
         axes.set_yticks(rows, [label_of(metric.variant[0]) for metric in own], parse_math=False)
         axes.set(xlabel="false match rate" if quantity == "fmr" else "false non-match rate", ylim=(-0.6, len(own) - 0.4))
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, end if np.isfinite(end) else None)
         figure.set_figheight(1.1 + 0.32 * len(own))
     return figure
+
+
+def _readable_end(metrics: Sequence[Metric]) -> float:
+    """Where the axis of rates ends, so that one group of few pairs does not press all others to the left: above every rate and every
+    interval that rests on enough events. Infinity where there is none."""
+    sure = [metric.interval.high for metric in metrics if metric.interval and not metric.interval.few_events]
+    ends = [1.15 * max(sure, default=0.0), 3 * max((float(metric.value or 0) for metric in metrics), default=0.0)]
+    return max(ends) if sure and max(ends) > 0 else np.inf
 
 
 def group_points(result: Result) -> list[tuple[str, str, float]]:

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: result.json, report.html; of several models or sets tables.*, where qualities are
+"""The folder of an evaluation: result.json, report.html; where there are any tables tables.*, where qualities are
 judged edc.csv, and of searches misidentified.csv."""
 
 import sys

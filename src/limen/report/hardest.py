@@ -42,7 +42,7 @@ def _of_pairs(result: Result, label: str, task: PairSet) -> list[Section]:
     ):
         pairs = [pair for pair in result.hard_pairs if pair.mated == mated and {pair.first, pair.second} <= number.keys()][:SHOWN]
         images = [_side_by_side(task.source, [task.image_of(number[place]) for place in (pair.first, pair.second)]) for pair in pairs]
-        captions = [f"{pair.score:.3f}  {_short(pair.first)} · {_short(pair.second)}" for pair in pairs]
+        captions = [f"{pair.score:.3f}\n{_short(pair.first)}\n{_short(pair.second)}" for pair in pairs]
         if pairs:
             at = "" if result.hard_threshold is None else f" The threshold: {result.hard_threshold:.4f}."
             sections.append(Section(f"{title}: {label}", face_grid(images, captions, jpeg=True), text + at))
@@ -65,7 +65,7 @@ def _of_searches(result: Result, label: str, task: Task) -> list[Section]:
         if all(row in image_of for row in rows):
             images.append(_side_by_side(task.source, [image_of[row] for row in rows if row is not None]))
             own = "" if mistake.own_score is None else f", {mistake.own_score:.3f} with its own"
-            captions.append(f"{mistake.score:.3f}  {_short(mistake.probe)} for {_short(mistake.taken_for)}{own}")
+            captions.append(f"{mistake.score:.3f}{own}\n{_short(mistake.probe)}\nfor {_short(mistake.taken_for)}")
     text = "The mistakes with the highest scores: a probe, and who it was taken for."
     return [Section(f"Taken for somebody else: {label}", face_grid(images, captions, jpeg=True), text)] if images else []
 

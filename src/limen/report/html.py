@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from os import PathLike
 
@@ -15,7 +16,7 @@ from limen.files import write_text
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.canvas import to_svg
-from limen.report.comparison_tables import tables_of
+from limen.report.comparison_tables import comparison_tables
 from limen.report.figures import (
     figure_cmc,
     figure_det,
@@ -27,6 +28,8 @@ from limen.report.figures import (
     group_points,
 )
 from limen.report.number_tables import cell_text
+from limen.report.paper_tables import paper_tables
+from limen.report.part_tables import gallery_tables, group_tables
 from limen.report.show import (
     groups_of_qualities,
     interval_text,
@@ -60,7 +63,7 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
     environment = Environment(
         loader=PackageLoader("limen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    labels = short_labels(results)
+    labels, of_groups, of_galleries = short_labels(results), group_tables(results), gallery_tables(results)
     environment.filters |= {
         "cell": cell_text,
         "number": metric_text,
@@ -72,8 +75,10 @@ def write_report(path: str | PathLike[str], title: str, results: Sequence[Result
         title=title,
         cards=[_Card(result, label) for result, label in zip(results, labels, strict=True)],
         sets=list(dict.fromkeys(result.name for result in results)),
-        tables=tables_of(results),
-        numbers=_numbers(results),
+        tables=[*paper_tables(results), *comparison_tables(results)],
+        group_tables=of_groups,
+        gallery_tables=of_galleries,
+        numbers=_numbers(results, {cell.key for table in (*of_groups, *of_galleries) for cell in table.cells}),
         switches=_switches(results),
         axis=_headline_axis(results),
         searches=_curves(results, ("CMC", "cmc", figure_cmc), ("DET of the open set", "det", figure_det)),
@@ -123,10 +128,13 @@ class _Card:
         return f"{metric_title(self.headline)} · {self.result.kind}{', threshold per_step' if per_step else ''}"
 
 
-def _numbers(results: Sequence[Result]) -> list[tuple[str, bool, list[Metric | None]]]:
-    """(title, whether it is the headline, the metric of each result) of every metric and count of any of them."""
+def _numbers(results: Sequence[Result], elsewhere: AbstractSet[str]) -> list[tuple[str, bool, list[Metric | None]]]:
+    """(title, whether it is the headline, the metric of each result) of every metric and count of any of them. Parts of a result whose
+    keys stand `elsewhere`, in the tables of parts, are left out."""
     rows = []
-    for key in dict.fromkeys(metric.key for result in results for metric in result.metrics):
+    told = [metric for result in results for metric in result.metrics if "enrolled" in metric.at or metric.variant]
+    left_out = elsewhere & {metric.key for metric in told}
+    for key in dict.fromkeys(metric.key for result in results for metric in result.metrics if metric.key not in left_out):
         found = [result.metric(key) for result in results]
         rows.append((metric_title(next(filter(None, found))), key == results[0].headline, found))
     for name in dict.fromkeys(name for result in results for name in result.counts):

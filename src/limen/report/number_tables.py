@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from limen.files import write_json, write_text
 from limen.names import visible
 from limen.protocols import Metric
+from limen.protocols.result import EVENTS
 from limen.report.show import interval_text, metric_text
 from limen.tables import write_csv
 
 MEAN = "mean over sets; its interval takes the sets for independent (MOVER, Zou and Donner 2008)"
+WIDTH = 100  # letters of a line in a terminal; a wider table stands in several stacks of columns
+FEW_NOTE = f"* rests on fewer than {EVENTS} errors or accepted impostors."
+MARKS = {"below": " more", "above": " fewer"}
+PROMISE_NOTE = "more, fewer: false matches than the FMR that was promised, which the interval does not hold."
 COLUMNS = ("table", "row", "column", "value", "low", "high", "events", "method")
 LATEX = str.maketrans({letter: f"\\{letter}" for letter in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\~{}", "^": r"\^{}"})
 
@@ -35,6 +42,23 @@ class Table:
     text: str = ""
     intervals: bool = False
 
+    @property
+    def cells(self) -> list[Metric]:
+        return [cell for _, row in self.rows for cell in row if cell is not None]
+
+    @property
+    def in_percent(self) -> bool:
+        return any(cell.unit == "rate" for cell in self.cells)
+
+    @property
+    def caption(self) -> str:
+        return self.title + ", rates in %" * self.in_percent
+
+    def notes(self, intervals: bool = False) -> list[str]:
+        """What the marks of `cell_text(cell, intervals)` mean, of those that stand in its cells."""
+        few = intervals and any(cell.interval and cell.interval.few_events for cell in self.cells)
+        return [FEW_NOTE] * few + [PROMISE_NOTE] * any(MARKS.get(cell.promised) for cell in self.cells)
+
     def best(self, column: int) -> set[int]:
         """The rows whose cell is the best of its column, as it is shown."""
         if self.lower is None:
@@ -48,10 +72,28 @@ class Table:
 def table_lines(table: Table) -> list[str]:
     """The table for a terminal."""
     cells = [["", *table.columns], *([name, *(cell_text(cell, table.intervals) for cell in row)] for name, row in table.rows)]
+    cells = [[visible(cell) for cell in row] for row in cells]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    aligned = ([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))] for row in cells)
-    lines = [visible("  " + "  ".join(row)).rstrip() for row in aligned]
-    return [visible(table.title), *lines, *([f"  {visible(table.text)}"] if table.intervals else [])]
+    lines = [visible(table.caption)]
+    for columns in _in_width(table.columns, widths):
+        aligned = ([row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in columns)] for row in cells)
+        lines += [*[""] * (len(lines) > 1), *(("  " + "  ".join(row)).rstrip() for row in aligned)]
+    told = [*(table.text.splitlines() if table.intervals else []), *table.notes(table.intervals)]
+    return lines + [f"  {line}" for text in told for line in wrap(visible(text), WIDTH - 2, break_long_words=False, break_on_hyphens=False)]
+
+
+def _in_width(columns: Sequence[str], widths: Sequence[int]) -> list[list[int]]:
+    """The numbers of the columns, those behind 0, of each stack of a table that is wider than WIDTH. Columns of one working point, the
+    "@FAR=0.01" of their names, stay in one."""
+    stacks: list[list[int]] = []
+    for _, group in groupby(range(1, len(widths)), lambda column: columns[column - 1].partition("@")[2] or column):
+        own = list(group)
+        wide = sum(2 + widths[column] for column in [0, *(stacks[-1] if stacks else []), *own])
+        if stacks and wide <= WIDTH:
+            stacks[-1] += own
+        else:
+            stacks.append(own)
+    return stacks
 
 
 def write_tables(out: Path, tables: Sequence[Table]) -> dict[str, Path]:
@@ -67,9 +109,11 @@ def cell_text(cell: Metric | None, interval: bool = False) -> str:
     """A cell as it is shown: a difference with its sign; with `interval` also where it lies."""
     if cell is None:
         return ""
-    text = f"{cell.value:.2f}" if cell.quantity == "rank" and cell.value is not None else metric_text(cell, unit=False)
+    text = metric_text(cell, unit=False)
     sign = "+" if cell.versus and cell.value is not None and not text.startswith("-") else ""
-    return sign + text + (f" [{interval_text(cell)}]" if interval and cell.interval else "")
+    between = interval_text(cell, few=False) if interval else ""
+    few = "*" if interval and cell.interval and cell.interval.few_events else ""
+    return sign + text + (f" [{between}]{few}" if between else "") + MARKS.get(cell.promised, "")
 
 
 def _plain(table: Table) -> dict[str, Any]:
@@ -94,7 +138,11 @@ def table_rows(table: Table) -> list[tuple[Any, ...]]:
 def _latex(table: Table) -> str:
     """A tabular of booktabs, the best of each column in bold."""
     best = [table.best(column) for column in range(len(table.columns))]
-    lines = [f"% {visible(table.title)}", rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
+    lines = [
+        *(f"% {visible(text)}" for text in (table.caption, *table.notes(table.intervals))),
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\toprule",
+    ]
     lines += [" & ".join(["", *map(_escaped, table.columns)]) + r" \\", r"\midrule"]
     for row, (name, cells) in enumerate(table.rows):
         texts = [_escaped(cell_text(cell, table.intervals)) for cell in cells]

@@ -1,25 +1,13 @@
-"""What is told of searches besides their rates: how these change with the size of the gallery, and who was taken for whom."""
+"""Who was taken for whom in a search: in the text, and as CSV."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 
-from limen.protocols import Metric, Result
+from limen.protocols import Result
 from limen.tables import write_csv
 
 LISTED = 5  # mistakes in the text; the CSV has them all
 COLUMNS = ("evaluation", "gallery", "probe", "person", "enrolled", "taken_for", "score", "own_score")
-
-
-def size_lines(result: Result, told: Callable[[Metric], str]) -> list[str]:
-    """A line for each of the smaller galleries: each of its rates as `told` has it, those of the highest rank and mAP left out."""
-    own = [metric for metric in result.metrics if "enrolled" in metric.at and metric.value is not None]
-    sizes = sorted({metric.at["enrolled"] for metric in own})
-    width = max((len(f"{size:,.0f}") for size in sizes), default=0)
-    lines = []
-    for size in sizes:
-        shown = [m for m in own if m.at["enrolled"] == size and (m.quantity in ("tpir", "fpir") or m.at.get("rank") == 1)]
-        lines.append(f"    {size:>{width},.0f} enrolled   {'   '.join(map(told, shown))}")
-    return ["  smaller galleries within this one", *lines] if lines else []
 
 
 def mistake_lines(result: Result) -> list[str]:

@@ -34,6 +34,7 @@ NAMES = {
     "threshold_cosine": "Threshold of the accuracy",
     PROMISED: "promised FMR",
 }
+FORMATS = {"threshold": ".4f", "rank": ".2f", "fmr_ratio": ".3g", "fnmr_ratio": ".3g", "error_ratio": ".3g"}
 PROMISES = {
     "below": "below the interval, more false matches than promised",
     "inside": "inside the interval",
@@ -70,16 +71,18 @@ def metric_text(metric: Metric, value: float | int | None = None, unit: bool = T
         if metric.quantity == "fmr" and 0 < value < 1e-3:
             digits = np.format_float_positional(100 * value, precision=2, fractional=False, trim="-")
         return digits + (" %" if unit else "")
+    if metric.quantity in FORMATS:
+        return f"{value:{FORMATS[metric.quantity]}}"
     return f"{value:{ {'similarity': '.3f', 'area': '.3g', 'count': ',.0f', 'number': 'g'}[metric.unit] }}"
 
 
-def interval_text(metric: Metric) -> str:
-    """ "98.10 to 98.92", or nothing where there is no interval; with "few events" where it rests on too few to be sure of, with "unpaired"
-    where it is that of a difference between models that were judged on other pairs or people."""
+def interval_text(metric: Metric, few: bool = True) -> str:
+    """ "98.10 to 98.92", or nothing where there is no interval; with "few events" where it rests on too few to be sure of and `few`, with
+    "unpaired" where it is that of a difference between models that were judged on other pairs or people."""
     if metric.interval is None:
         return ""
     ends = f"{metric_text(metric, metric.interval.low, unit=False)} to {metric_text(metric, metric.interval.high, unit=False)}"
-    return ends + ", few events" * metric.interval.few_events + ", unpaired" * (metric.interval.method == UNPAIRED)
+    return ends + ", few events" * (few and metric.interval.few_events) + ", unpaired" * (metric.interval.method == UNPAIRED)
 
 
 def threshold_text(metric: Metric) -> str:

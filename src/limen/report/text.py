@@ -1,14 +1,13 @@
 """Results as lines of text for a terminal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from limen.names import visible
 from limen.protocols import Metric, Result
 from limen.report.comparison_tables import comparison_tables, tables_of
 from limen.report.number_tables import COLUMNS, table_lines, table_rows
-from limen.report.searches import mistake_lines, size_lines
+from limen.report.searches import mistake_lines
 from limen.report.show import (
     groups_of_qualities,
     interval_text,
@@ -19,8 +18,6 @@ from limen.report.show import (
     threshold_text,
     working_point,
 )
-
-TOLD_OF_PARTS = ("fmr", "fnmr", "fmr_ratio", "fnmr_ratio", "identification_rate", "tpir")
 
 
 def result_summary(results: Sequence[Result]) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def result_summary(results: Sequence[Result]) -> dict[str, Any]:
 
 def result_lines(results: Sequence[Result]) -> list[str]:
     """A block for each verification or identification; those that judge qualities of the same pairs and model share one, see
-    `discard_lines`. Behind them the papers' tables, where there are several models, sets or qualities."""
+    `discard_lines`. Behind them the tables of `tables_of`."""
     lines = []
     groups = groups_of_qualities(results)
     for result in results:
@@ -70,7 +67,7 @@ def _lines(result: Result) -> list[str]:
     for metric in resolved:
         rests_on = ["", *filter(None, (threshold_text(metric), _events(metric), remark_of(metric)))]
         lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
-    return [*lines, *size_lines(result, _one_line), *_of_parts(result), *mistake_lines(result), *_unresolved(result, shown, "  ")]
+    return [*lines, *mistake_lines(result), *_unresolved(result, shown, "  ")]
 
 
 def _asked(counts: Mapping[str, int]) -> str:
@@ -87,31 +84,6 @@ def _asked(counts: Mapping[str, int]) -> str:
 
 def _events(metric: Metric) -> str:
     return "" if metric.events is None else f"{metric.events:,} {'false positives' if 'fpir' in metric.at else 'impostors'}"
-
-
-def _of_parts(result: Result) -> list[str]:
-    """A line for each group of people (its accuracy, and its FMR and FNMR at the thresholds of the TAR), or for each gallery."""
-    told = [metric for metric in result.metrics if metric.variant and metric.quantity in TOLD_OF_PARTS]
-    parts = dict.fromkeys(metric.variant[0] for metric in told)
-    if not parts:
-        return []
-    galleries = result.kind == "identification"
-    spread = [m.variant[0] for m in result.metrics if m.variant and m.variant[0].startswith(("mean of groups", "std of groups"))]
-    names = [*parts] if galleries else [*spread, *parts]
-    width = max(map(len, names))
-    lines = ["  each gallery" if galleries else f"  groups, threshold {result.switches.get('threshold of groups', '')}"]
-    for name in names:
-        own = result.where(variant=[name])
-        lines += [f"    {name:{width}s}   {'   '.join(map(_one_line, own))}"] if own else []
-    small = result.switches.get("groups too small to say")
-    return [*lines, f"  too few pairs to tell (less than one error is expected): {small}"] if small else lines
-
-
-def _one_line(metric: Metric) -> str:
-    """What a line of several numbers says of one: neither the group nor the gallery, which the line begins with."""
-    at = {name: value for name, value in metric.at.items() if name != "enrolled"}
-    told = f"({remark_of(metric)})" if metric.promised else ""
-    return " ".join(filter(None, (metric_title(replace(metric, variant=[], at=at)), _cell(metric), threshold_text(metric), told)))
 
 
 def discard_lines(results: Sequence[Result]) -> list[str]:

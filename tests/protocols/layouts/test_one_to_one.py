@@ -255,7 +255,7 @@ def test_unreadable_images_are_failures_and_no_silent_number(tmp_path):
 
 
 def test_groups_are_printed_and_qualities_judged(tmp_path, capsys):
-    """Benchmarks and files of pairs in one call; the groups each in a line; templates have no error versus discard."""
+    """Benchmarks and files of pairs in one call; the groups each in a row; templates have no error versus discard."""
     trees.TREES["rfw"](tmp_path / "rfw")
     trees.pack(tmp_path, "own")
     trees.TREES["ijbc"](tmp_path / "ijbc")
@@ -263,9 +263,9 @@ def test_groups_are_printed_and_qualities_judged(tmp_path, capsys):
     both = ["--on", f"rfw:{tmp_path / 'rfw'}", "--pairs", str(tmp_path / "own.bin"), "--out", str(tmp_path / "out")]
     assert main([*words, *both, "--fmr", "0.3", "--group-threshold", "per_group"]) == 0
     shown = capsys.readouterr().out
-    assert "groups, threshold per_group" in shown
+    assert "Threshold per_group" in shown
     for name in (*trees.GROUPS, "mean of groups", "std of groups"):
-        assert f"    {name} " in shown
+        assert f"\n  {name} " in shown
     assert [result.name for result in load_results(tmp_path / "out" / "result.json")] == ["rfw", "own"]
     assert main([*words, *both[:-1], str(tmp_path / "edc"), "--quality", "sharpness", "--fmr", "0.3"]) == 0
     assert main([*words, "--on", f"ijbc:{tmp_path / 'ijbc'}", "--out", str(tmp_path / "no"), "--quality", "sharpness"]) == 1
