@@ -35,6 +35,11 @@ def spelling(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name.strip()).casefold())
 
 
+def without_source(name: str) -> str:
+    """The name without the source that `data.sources` and `data merge --same-name apart` put behind it: Ann of Ann@lfw."""
+    return name.rpartition("@")[0] or name
+
+
 class Names:
     """Names to look up: as they are written, else the one that is spelt alike."""
 

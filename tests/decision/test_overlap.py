@@ -42,6 +42,17 @@ def test_a_threshold_that_all_pass_is_refused(monkeypatch):
         overlap.alike(directions(2, 4, 0), directions(2, 5, 1), 0.5)
 
 
+def test_one_name_of_two_sources_is_one_name_and_what_was_decided_stands_beside_it():
+    vectors = np.eye(4, dtype=np.float32)
+    found = overlap.in_both((["Ann@a", "Ann@b", "Bo"], ["Ann", "Cy"]), (vectors[:3], vectors[2:]), 0.5, {(1, 0): False, (0, 1): True})
+    assert found == [
+        overlap.Shared(2, 0, 1.0, False, ""),  # by their faces
+        overlap.Shared(0, 0, 0.0, True, ""),  # by name
+        overlap.Shared(1, 0, 0.0, True, "different"),
+        overlap.Shared(0, 1, 0.0, False, "same"),  # by a person
+    ]
+
+
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     """Two sets, a model, and who of the first is who in the second: one under another name, one under the same."""

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from limen.backbones.undrawn import undrawn
 from limen.errors import LimenError
 from limen.files import file_sha256, plain
-from limen.models.bundle import Architecture, Bundle, Preprocessing, class_names_sha256, load_bundle, save_bundle, source_sha256
+from limen.models.bundle import Architecture, Bundle, Preprocessing, load_bundle, save_bundle, source_sha256
 from limen.models.bundle_file import facts_of_file
+from limen.models.name_hashes import class_names_sha256, trained_hashes
 from limen.models.operating_point import OperatingPoint
 from limen.quality import Calibration, QualityHead
 
@@ -34,6 +35,7 @@ def bundle():
         training={"images": 1000, "loss": 1.5},
         licence="Apache-2.0",
         class_names_sha256=class_names_sha256(["Ada", "Émile"]),
+        people_sha256=trained_hashes(["Ada", "Émile"], class_names_sha256(["Ada", "Émile"])),
     )
 
 
@@ -121,6 +123,16 @@ def test_hashes_tell_contents_apart():
     assert class_names_sha256(["a", "b"]) != class_names_sha256(["b", "a"])
 
 
+def test_people_trained_on_are_known_by_name_and_by_no_list_of_another_model(bundle):
+    asked = ["ada", "E\u0301mile", "Ada@lfw", "Bo", "7"]  # whatever the case, the accents' spelling and the source
+    assert bundle.trained_on(asked) == sorted(asked[:3])
+    joint = replace(bundle, people_sha256=trained_hashes(["Ada@a", "Bo@b", "7@a"], bundle.class_names_sha256))
+    assert joint.trained_on(["Ada", "Ada@c", "Bo", "7"]) == ["Ada", "Ada@c", "Bo"]  # 7 of one set is not 7 of another
+    assert len(joint.people_sha256) == 2
+    assert replace(bundle, people_sha256=()).trained_on(asked) == []
+    assert not set(bundle.people_sha256) & set(trained_hashes(["Ada", "Émile"], class_names_sha256(["Émile", "Ada"])))
+
+
 def described(path, change):
     """Rewrites the description in the file by `change`, and leaves the tensors alone."""
     content = path.read_bytes()
@@ -179,6 +191,7 @@ DAMAGES = {
     "recipe": (lambda path: described(path, lambda d: d.update(recipe=[])), "damaged .*recipe"),
     "training": (lambda path: described(path, lambda d: d.update(training=None)), "damaged .*training"),
     "licence": (lambda path: described(path, lambda d: d.update(licence=3)), "damaged .*licence"),
+    "people": (lambda path: described(path, lambda d: d.update(people_sha256=["ffffffffff", "0000000000"])), "damaged .*must rise"),
     "class names": (lambda path: described(path, lambda d: d.update(class_names_sha256=3)), "damaged .*class_names_sha256"),
     "created": (lambda path: described(path, lambda d: d.update(created=None)), "damaged .*created"),
     "nested": (lambda path: rewritten(path, "[" * 100000 + "]" * 100000), "description is damaged"),

@@ -16,6 +16,7 @@ from limen.models.bundle import load_bundle
 from limen.training import Recipe, read_log, train
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.checkpoint.load import read_class_names
+from limen.training.init_from_model import known_rows
 from limen.training.recipe import Backbone, Data, Head, Margin, Optimiser, Quality, Sampler, Sampling
 from saved_runs import assert_equal_runs, saved_tensors
 
@@ -178,6 +179,7 @@ def test_a_run_starts_from_a_model_and_the_centres_of_the_people_it_knows(model,
     settings = recipe(known, tmp_path / "run", epochs=0.2, margin=Margin("AdaMSoftmax"), init=str(model), optimiser=still)
     bundle = train(settings)
     assert "centres of 7 of 10 people from checkpoint-00000020, the others start afresh" in capfd.readouterr().err
+    assert load_bundle(bundle).trained_on(["a-new-3", "nobody", "synthetic-00001"]) == ["a-new-3", "synthetic-00001"]
     old, new = saved_tensors(model.parent), saved_tensors(bundle.parent)
     old_names, new_names = (read_class_names(checkpoints(path.parent)[-1]) for path in (model, bundle))
     for name in ("head.centers.weight", "head.margin.class_margin"):
@@ -192,6 +194,13 @@ def test_a_run_starts_from_a_model_and_the_centres_of_the_people_it_knows(model,
     for name, tensor in load_bundle(model).group("backbone").items():
         if "running" not in name and "num_batches" not in name:
             assert torch.equal(tensor, load_bundle(bundle).group("backbone")[name])
+
+
+def test_people_of_several_sources_are_known_by_their_names_alone():
+    known = ["Ann", "Bo@a", "Cy", "Di@a", "Di@b"]
+    people = ["Ann@x", "Bo", "Cy", "Cy@y", "Di", "Di@b", "Eve@x"]
+    assert known_rows(people, known) == [0, 1, 2, -1, -1, 4, -1]  # Cy is there, so Cy@y is another; of two called Di nobody can tell
+    assert known_rows(["Ann@x", "Ann@y"], known) == [-1, -1]
 
 
 def test_a_model_alone_gives_its_backbone(faces, model, tmp_path, capfd):

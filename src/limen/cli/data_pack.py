@@ -1,4 +1,4 @@
-"""`limen data pack --raw`: faces as plain pixels, which training reads without a decoder."""
+"""`limen data pack --raw`: faces as plain pixels, read without a decoder. `convert` keeps encoded bytes; this decodes them."""
 
 import argparse
 from typing import Any

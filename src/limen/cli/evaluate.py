@@ -44,6 +44,8 @@ names the person in each image ("lfw.bin image 7"). A report of other models or 
 """
 
 import argparse
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,16 @@ from typing import Any
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.judging import add_judging_arguments, check_judging, runners_of
 from limen.cli.progress import progress_bar
-from limen.cli.tasks import add_task_arguments, tasks_of
+from limen.cli.tasks import add_task_arguments, names_of, tasks_of
+from limen.errors import LimenWarning
 from limen.models.model import Model, model_name, open_model
 from limen.protocols import Identification, Result, Verification
 from limen.protocols.differences import training_of
 from limen.protocols.runners import result_names
 from limen.report import check_earlier, distinct, result_summary, write_evaluation
 from limen.report.hardest import hardest_sections
+
+FEW = 5  # names in a warning
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,13 +88,28 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     results: list[Result] = []
     for model, path in zip(models, paths, strict=True):
         embedder = open_model(path, **model_options(options))
-        for runner in runners:
+        for task, runner in zip(tasks, runners, strict=True):
             with progress_bar(runner.name) as progress:
                 found = runner.run(embedder, model, progress, **inference_options(options))
             known: dict[str, Any] = {"training": training_of(embedder.facts), "operating_points": marks_of(embedder)}
-            results += [replace(one, **known) for one in (found if isinstance(found, list) else [found])]
+            told = trained_on(embedder, task.name, names_of(task))
+            results += [replace(one, **known, switches={**one.switches, **told}) for one in (found if isinstance(found, list) else [found])]
     title = f"{', '.join(models)} on {', '.join(runner.name for runner in runners)}"
     return write_evaluation(out, title, results, hardest_sections(results, tasks)) | result_summary(results)
+
+
+def trained_on(model: Model, where: str, names: Sequence[str]) -> dict[str, str]:
+    """What a result says of the people judged who were trained on, by name. Warns where there are some: it is no test of new faces."""
+    bundle = getattr(model, "bundle", None)
+    seen = bundle.trained_on(names) if bundle else []
+    if not seen:
+        return {}
+    few = f"{', '.join(seen[:FEW])}{', ...' * (len(seen) > FEW)}"
+    said = f"{len(seen):,} of {len(names):,} people who are judged, by name ({few})"
+    warnings.warn(
+        f"{where}: the model was trained on {said}; leave them out of one of the two (limen data overlap)", LimenWarning, stacklevel=2
+    )
+    return {"trained on": said}
 
 
 def marks_of(model: Model) -> dict[str, float]:

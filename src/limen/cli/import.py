@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     embedder.save(out)
     return {
         "out": str(out),
-        **{k: v for k, v in embedder.facts.items() if k not in ("file", "recipe", "class_names_sha256", "source_sha256")},
+        **{k: v for k, v in embedder.facts.items() if k not in ("file", "recipe", "class_names_sha256", "names_hashed", "source_sha256")},
     }
 
 

@@ -4,8 +4,8 @@
   limen publish model.safetensors --results report/result.json --to hf://owner/name --private
 
 The card is made from the bundle and from results of it: what it is, what it was trained on, licence, intended use, figures with their
-intervals, hashes. Results of another model file are refused. Hashes of people's names, which a calibration keeps, are left out. Look at
-the card in a folder before it goes out. Others then load the model as hf://owner/name or, at one state of it, hf://owner/name@revision.
+intervals, hashes. Results of another model file are refused. Hashes of people's names, which training and calibration keep, are left
+out. Look at the card in a folder before it goes out. Others then load the model as hf://owner/name or, at one state of it, hf://owner/name@revision.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     results = [result for path in options.results for result in load_results(path)]
     address = f"hf://{where.name}" if where else BUNDLE
     card = model_card(facts, results, address, options.intended_use)
-    names = any(point.people_sha256 for point in bundle.operating_points)
+    names = bool(bundle.people_sha256) or any(point.people_sha256 for point in bundle.operating_points)
     result = {"model_sha256": facts["sha256"], "results": len(results), "licence": facts["licence"], "names_left_out": names}
     write = partial(_write_without_names, bundle) if names else partial(_write, options.model)
     if where is None:
@@ -68,16 +68,16 @@ def _write(model: str, card: str, folder: Path) -> None:
 
 
 def _write_without_names(bundle: Bundle, card: str, folder: Path) -> None:
-    """Without the hashes of people's names in operating points: whoever has a list of names could tell who was in the data."""
+    """Without the hashes of people's names: whoever has a list of names could tell who was in the data."""
     if (folder / BUNDLE).exists() and file_sha256(folder / BUNDLE) == bundle.sha256:
         raise LimenError(f"{folder}: holds the model itself, whose hashes of people's names are not to be published; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     points = tuple(replace(point, people_sha256=()) for point in bundle.operating_points)
-    published = save_bundle(folder / BUNDLE, replace(bundle, operating_points=points))
+    published = save_bundle(folder / BUNDLE, replace(bundle, operating_points=points, people_sha256=()))
     write_text(folder / CARD, card.replace(str(bundle.sha256), published))
 
 
 def text(result: dict[str, Any]) -> str:
     remark = "" if result["results"] else "; no figures in it: add --results"
-    names = "\nleft out: the hashes of people's names that its operating points kept" if result["names_left_out"] else ""
+    names = "\nleft out: the hashes of people's names that it kept" if result["names_left_out"] else ""
     return f"licence: {result['licence']}{remark}{names}\n{result['out']}"

@@ -51,6 +51,12 @@ def tasks_of(options: argparse.Namespace) -> list[Task]:
     return [replace(task, name=name) for task, name in zip(tasks, names, strict=True)]
 
 
+def names_of(task: Task) -> list[str]:
+    """The names of the people in a task, each once; none where it names nobody."""
+    named = task.names if isinstance(task, PairSet) else task.people if isinstance(task, SearchSet) else None
+    return sorted(set(named or ()))
+
+
 def _grouped(task: Task, options: argparse.Namespace) -> Task:
     """With --groups and --related, which are of pairs."""
     for word, path, add in (("--groups", options.groups, with_groups), ("--related", options.related, with_related)):

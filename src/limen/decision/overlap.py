@@ -11,6 +11,7 @@ from limen.data.pairs.pair_set import SubsetSource
 from limen.errors import LimenError
 from limen.inference.table import Progress, embed_images
 from limen.models.model import Model
+from limen.names import without_source
 
 BLOCK = 2048  # people of either set that are compared at a time
 MOST = 1_000_000  # pairs of people: more are no overlap
@@ -45,7 +46,8 @@ class Shared(NamedTuple):
 def in_both(
     names: Sequence[Sequence[str]], vectors: Sequence[np.ndarray], threshold: float, decided: Mapping[tuple[int, int], bool] | None = None
 ) -> list[Shared]:
-    """Who stands in two sets: pairs alike from `threshold` on, the most alike first; then those of one name; then others `decided` on.
+    """Who stands in two sets: pairs alike from `threshold` on, the most alike first; then those of one name, their sources
+    aside (Ann@a and Ann); then others `decided` on.
 
     Args:
         names, vectors: of the people of the first and of the second set (see `alike`).
@@ -53,12 +55,15 @@ def in_both(
     """
     decided = decided or {}
     found = alike(vectors[0], vectors[1], threshold)
-    number = {name: label for label, name in enumerate(names[1])}
-    by_name = [(label, number[name]) for label, name in enumerate(names[0]) if name in number]
+    bare = [[without_source(name) for name in side] for side in names]
+    called: dict[str, list[int]] = {}
+    for label, name in enumerate(bare[1]):
+        called.setdefault(name, []).append(label)
+    by_name = [(label, other) for label, name in enumerate(bare[0]) for other in called.get(name, ())]
     pairs = dict.fromkeys([*zip(found.first.tolist(), found.second.tolist(), strict=True), *by_name, *decided])
     words = {None: "", True: "same", False: "different"}
     return [
-        Shared(k, other, float(vectors[0][k] @ vectors[1][other]), names[0][k] == names[1][other], words[decided.get((k, other))])
+        Shared(k, other, float(vectors[0][k] @ vectors[1][other]), bare[0][k] == bare[1][other], words[decided.get((k, other))])
         for k, other in pairs
     ]
 

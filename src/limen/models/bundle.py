@@ -24,9 +24,9 @@ from limen.errors import LimenError
 from limen.files import atomic_write, explain, file_sha256, open_plain_file, unique_keys
 from limen.models.bundle_file import FORMAT, HASHES, description_sha256
 from limen.models.hub import local_file
+from limen.models.name_hashes import checked_hashes, trained_hashes
 from limen.models.operating_point import OperatingPoint, points_from_json
 from limen.models.preprocessing import Preprocessing
-from limen.names import name_bytes
 from limen.quality import Calibration, QualityHead
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -64,11 +64,6 @@ def source_sha256() -> str:
     return digest.hexdigest()
 
 
-def class_names_sha256(names: Iterable[str]) -> str:
-    """SHA-256 of the training classes' names, in label order, each ended by a newline: tells whose centres these are, not who they are."""
-    return hashlib.sha256(name_bytes("".join(f"{name}\n" for name in names))).hexdigest()
-
-
 def _filled(build: Callable[[], Module], weights: dict[str, torch.Tensor]) -> Module:
     """What `build` makes, with these weights. No weights are drawn for it before, so torch's random state stays as it is."""
     module = undrawn(build)
@@ -86,6 +81,7 @@ class Bundle:
 
     recipe                 the training recipe as nested plain values; empty for an imported release
     class_names_sha256     of the classes trained on; None where they are not known
+    people_sha256          `trained_hashes` of their names, class_names_sha256 the salt; empty where they are not known, or not to be
     calibration            what `limen calibrate` found of the model's quality; None where it was not calibrated
     operating_points       the thresholds it found, one for each FMR, which falls; empty where it was not calibrated
     training               summary: images seen, final loss, hours, hardware, ...
@@ -101,6 +97,7 @@ class Bundle:
     class_names_sha256: str | None = None
     calibration: Calibration | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
+    people_sha256: tuple[str, ...] = ()
     source_sha256: str = field(default_factory=source_sha256)
     created: str = field(default_factory=_now)
     sha256: str | None = None
@@ -137,10 +134,16 @@ class Bundle:
             "licence": self.licence,
             "training": self.training,
             "class_names_sha256": self.class_names_sha256,
+            "names_hashed": len(self.people_sha256),
             "source_sha256": self.source_sha256,
             "created": self.created,
             "recipe": self.recipe,
         }
+
+    def trained_on(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` who are among the people trained on, by name; nobody where no hashes of them are kept."""
+        known, salt = set(self.people_sha256), self.class_names_sha256 or ""
+        return sorted({name for name in names if known and not known.isdisjoint(trained_hashes([name], salt))})
 
     def backbone(self) -> nn.Module:
         """The network with the bundle's weights, in eval mode."""
@@ -160,7 +163,12 @@ class Bundle:
         return _filled(lambda: QualityHead(self.architecture.embedding_size), weights)
 
 
-ADDED = ("calibration", "operating_points")  # fields that files of earlier versions lack: left out of the file where they are empty
+# Fields that files of earlier versions lack, and what reads them: left out of the file where they are empty.
+ADDED: dict[str, Callable[[Any], Any]] = {
+    "calibration": Calibration.from_json,
+    "operating_points": points_from_json,
+    "people_sha256": checked_hashes,
+}
 DESCRIBED = tuple(f.name for f in fields(Bundle) if f.name not in ("tensors", "sha256"))
 KINDS = {"recipe": dict, "training": dict, "licence": str, "class_names_sha256": str | None, "source_sha256": str, "created": str}
 
@@ -246,10 +254,7 @@ def _parse(text: str) -> tuple[dict[str, Any], dict[str, str]]:
         colours = {name: tuple(preprocessing[name]) for name in ("mean", "std")}
         description["preprocessing"] = Preprocessing(**preprocessing | colours)
         description["architecture"] = Architecture(**description["architecture"])
-        if "calibration" in description:
-            description["calibration"] = Calibration.from_json(description["calibration"])
-        if "operating_points" in description:
-            description["operating_points"] = points_from_json(description["operating_points"])
+        description |= {name: read(description[name]) for name, read in ADDED.items() if name in description}
         if unlike := (description.keys() | set(ADDED)) ^ set(DESCRIBED):
             raise ValueError(f"missing or unknown: {', '.join(sorted(unlike))}")
         for name, kind in KINDS.items():

@@ -77,5 +77,7 @@ def _facts(description: dict[str, Any], tensors: dict[str, Any]) -> dict[str, An
         "quality_head": any(name.startswith("quality.") for name in tensors),
         "calibration": calibration and {name: value for name, value in calibration.items() if not isinstance(value, list)},
         "operating_points": points,
-        **{name: description[name] for name in ("licence", "training", "class_names_sha256", "source_sha256", "created", "recipe")},
+        **{name: description[name] for name in ("licence", "training", "class_names_sha256")},
+        "names_hashed": len(description.get("people_sha256", ())),
+        **{name: description[name] for name in ("source_sha256", "created", "recipe")},
     }

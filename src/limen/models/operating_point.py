@@ -1,18 +1,14 @@
 """The threshold a model is used at, and all that it rests on. It travels with the weights; `limen.decision.operating_point` finds it."""
 
-import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from limen.names import name_bytes
+from limen.models.name_hashes import checked_hashes, person_hash
 
 PEOPLE_KEPT = 2000
-DIGITS = 10  # of a person's hash: 40 bits, so that of 10,000 and 10,000 people about one in 10,000 runs takes two for one
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,7 @@ class OperatingPoint:
             raise ValueError("more errors than the pairs or the rate allow")
         if self.mated < 1 or not 0 <= len(self.people_sha256) <= min(PEOPLE_KEPT, self.people):
             raise ValueError("mated pairs are needed, and not more hashes than people")
-        if list(self.people_sha256) != sorted({one for one in self.people_sha256 if _is_hash(one)}):
-            raise ValueError("hashes of people must rise")
+        checked_hashes(self.people_sha256)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "OperatingPoint":
@@ -92,11 +87,6 @@ class OperatingPoint:
         return [name for name, digest in asked.items() if digest in known], len(asked) / max(1, len(names))
 
 
-def person_hash(name: str) -> str:
-    """Of a person's name, whatever its letter case and however its accents are composed."""
-    return hashlib.sha256(name_bytes(unicodedata.normalize("NFC", name).casefold())).hexdigest()[:DIGITS]
-
-
 def people_hashes(names: Iterable[str]) -> tuple[str, ...]:
     """The lowest hashes of the names, rising, 2,000 at most: as good as drawn at random, and the same ones in every set."""
     return tuple(sorted({person_hash(name) for name in names})[:PEOPLE_KEPT])
@@ -115,7 +105,3 @@ def points_from_json(values: Any) -> tuple[OperatingPoint, ...]:
     if with_points((), points) != points:
         raise ValueError("operating points must stand in order of falling FMR, each once")
     return points
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{DIGITS}}}", value) is not None

@@ -1,11 +1,15 @@
 """Where weights come from when a run does not begin from nothing: another model, and the centres of the people that it knows."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from limen.errors import LimenError
-from limen.models.bundle import Bundle, Preprocessing, class_names_sha256, load_bundle
+from limen.models.bundle import Bundle, Preprocessing, load_bundle
+from limen.models.name_hashes import class_names_sha256
+from limen.names import without_source
 from limen.training.checkpoint.folder import checkpoints
 from limen.training.checkpoint.load import read_class_names, read_rows, read_shapes, verify
 from limen.training.run import Run
@@ -32,8 +36,7 @@ def init_from_model(run: Run, path: Path) -> str:
     names = read_class_names(beside[-1])
     if class_names_sha256(names) != bundle.class_names_sha256:
         return f"{found}the checkpoint beside it is of other people, so all class centres start afresh"
-    place = {name: row for row, name in enumerate(names)}
-    rows = torch.tensor([place.get(name, -1) for name in run.source.class_names])
+    rows = torch.tensor(known_rows(run.source.class_names, names))
     mine = rows[run.head.centers.first : run.head.centers.last]
     saved = read_shapes(beside[-1])
     for name in ("centers.weight", *(f"margin.{name}" for name in run.margin.per_class)):
@@ -41,6 +44,15 @@ def init_from_model(run: Run, path: Path) -> str:
             read_rows(beside[-1], f"head.{name}", mine, run.head.get_parameter(name).data)
     known = int((rows >= 0).sum())
     return f"{found}centres of {known} of {len(rows)} people from {beside[-1].name}, the others start afresh"
+
+
+def known_rows(people: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Of each of `people` the place of the same name in `known`, -1 where it is not there. Ann@a and Ann are one where no other of
+    `people`, and none of `known`, is an Ann."""
+    exact = {name: row for row, name in enumerate(known)}
+    ours, theirs = (Counter(map(without_source, names)) for names in (people, known))
+    bare = {own: row for row, name in enumerate(known) if theirs[own := without_source(name)] == 1}
+    return [exact.get(name, bare.get(own, -1) if ours[own := without_source(name)] == 1 else -1) for name in people]
 
 
 def _check_fit(run: Run, bundle: Bundle, path: Path) -> None:

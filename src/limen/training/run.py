@@ -23,7 +23,7 @@ from limen.functional.margin_softmax.kernels import choose
 from limen.heads import SAMPLERS, CenterSGD, ClassSampler, HeadOutput, MarginHead, create_sampler, default_group
 from limen.lookup import find
 from limen.margins import create_margin, training_options
-from limen.models.bundle import class_names_sha256
+from limen.models.name_hashes import class_names_sha256
 from limen.parts import Part, Surroundings
 from limen.quality import QualityHead
 from limen.training.accumulation import check_parts

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle
+from limen.models.name_hashes import trained_hashes
 from limen.training.checkpoint.folder import damage
 from limen.training.checkpoint.load import load_into, read_shapes, read_tensors
 from limen.training.checkpoint.save import save_checkpoint
@@ -82,6 +83,7 @@ def bundle_of(run: Run) -> Bundle:
         | ({"collapsed": True} if run.collapsed else {}),
         licence=run.recipe.licence,
         class_names_sha256=run.classes_sha256,
+        people_sha256=trained_hashes(run.source.class_names, run.classes_sha256),
     )
 
 

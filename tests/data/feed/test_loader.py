@@ -1,5 +1,8 @@
+import contextlib
+import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +124,38 @@ except LimenError as error:
 def test_workers_use_one_thread_each():
     (batch,) = make_loader(ThreadCounter(), BatchOrder(20, 4, 1, 1), None, 0, workers=1)
     assert batch.images.unique().tolist() == [1]
+
+
+def read_for_ever(say):
+    batches = iter(make_loader(NumberedFaces(), BatchOrder(20, 4, 1, 10**6), None, 0, workers=1))
+    next(batches)
+    say.send(multiprocessing.active_children()[0].pid)
+    time.sleep(60)
+
+
+def is_alive(pid):
+    status = Path(f"/proc/{pid}/status")
+    with contextlib.suppress(OSError):
+        return "State:\tZ" not in status.read_text()
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+def test_the_reader_of_a_killed_run_ends_and_says_nothing(capfd):
+    fork = multiprocessing.get_context("fork")
+    hear, say = fork.Pipe(duplex=False)
+    run = fork.Process(target=read_for_ever, args=(say,))
+    run.start()
+    reader = hear.recv()
+    assert is_alive(reader)
+    run.kill()
+    run.join()
+    for _ in range(100):
+        if not is_alive(reader):
+            break
+        time.sleep(0.02)
+    assert not is_alive(reader)
+    assert capfd.readouterr().err == ""
 
 
 # ---- normalise ----

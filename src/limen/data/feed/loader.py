@@ -1,6 +1,9 @@
 """Reading batches, ahead of the training step."""
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +20,7 @@ from limen.data.source import FaceSource
 from limen.errors import LimenError, UnreadableImage
 
 BATCHES_AHEAD = 4
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>: the signal that a process gets when its parent dies
 
 
 class Batch(NamedTuple):
@@ -137,12 +141,15 @@ def _start_worker(worker: int) -> None:
     """Workers share the cores already; threads of theirs would only fight over them.
 
     Ctrl-C and torchrun signal the whole group of the training process, which finishes its step first: workers leave that group. They must
-    not be deaf instead, for Python ends what is left of them by SIGTERM and waits.
+    not be deaf instead, for Python ends what is left of them by SIGTERM and waits. Where the training process is killed, Linux ends them
+    too: none is left to say for itself that nobody listens.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     if hasattr(os, "setpgid"):  # Windows has no process groups of this kind
         os.setpgid(0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _unchanged(batch: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from limen.data.images import SIZE
+from limen.data.images import SIZE, check_on_other_size
 from limen.data.source import FaceSource
 from limen.errors import LimenError, UnreadableImage
 from limen.files import atomic_write, open_plain_file, read_at, read_json, write_json
@@ -30,13 +30,17 @@ class RawSource:
 
     Args:
         path: the folder that `pack_raw` wrote.
+        size, on_other_size: as of FolderSource; all its images are of one size, so only that one is possible.
 
     Raises:
         LimenError: a folder that is unfinished, a shard of another size than its head says, labels without a name.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], size: int = SIZE, on_other_size: str = "refuse") -> None:
         self.path = Path(path)
+        check_on_other_size(on_other_size)
+        if size != SIZE:
+            raise LimenError(f"{self.path}: raw shards hold faces of {SIZE} pixels, not {size}; give the data they were packed from")
         if not (self.path / PEOPLE).exists():
             raise LimenError(f"{self.path}: holds no {PEOPLE}, so it was not packed to its end; pack it again with `limen data pack --raw`")
         self.class_names = read_json(self.path / PEOPLE, LARGEST_PEOPLE)
