@@ -112,6 +112,63 @@ def test_an_enrolled_photo_is_its_own_person(capsys, home, tmp_path):
     assert all(f"/{probe['person']}/" in probe["probe"] for probe in found["probes"])
 
 
+def test_a_person_enrolled_under_two_names_is_named(capsys, home, monkeypatch):
+    vectors, names = (np.load(home / "gallery.npz")[name] for name in ("vectors", "templates"))
+    twice = rewritten(home, "two_names.npz", vectors=np.concatenate([vectors, vectors[3:4]]), templates=np.append(names, "Another Name"))
+    words = ["identify", str(home / "model.safetensors"), str(home / "probe"), "--threshold", "0.99999", "--json", "--gallery"]
+    assert main([*words, str(home / twice)]) == 0
+    shown = capsys.readouterr()
+    assert (
+        f"1 pair of people is as alike as 1.0000, from which the answer is yes: {names[3]} and Another Name 1.000; one person" in shown.err
+    )
+    found = json.loads(shown.out)["gallery"]
+    assert (found["pairs_too_alike"], len(found["too_alike"])) == (1, 1)
+    assert {found["too_alike"][0]["person"], found["too_alike"][0]["other"]} == {str(names[3]), "Another Name"}
+    assert main([*words, str(home / "gallery.npz")]) == 0  # nobody stands there twice
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert json.loads(shown.out)["gallery"]["pairs_too_alike"] == 0
+    monkeypatch.setattr("limen.decision.gallery.COMPARED", PEOPLE)
+    assert main([word for word in [*words, str(home / twice)] if word != "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "was not looked for; `limen audit` does" in shown.out
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda root: None, "is an empty folder; give the folder that holds one folder of images per person"),
+        (lambda root: (root / "notes.txt").touch(), "holds files and no folders; give the folder that holds one folder of images"),
+        (lambda root: (root / "a.png").touch(), "holds 1 images and no folders; put the images of each person in a folder of their own"),
+        (lambda root: (root / "ann").mkdir(), "no images in the 1 folders of its people (.jpg"),
+    ],
+    ids=["empty", "no image", "loose", "no image of anybody"],
+)
+def test_a_folder_without_people_says_what_to_do(capsys, home, tmp_path, make, said):
+    (tmp_path / "people").mkdir()
+    make(tmp_path / "people")
+    assert said in failure(capsys, home, home / "probe", "--threshold", "0.5", gallery=tmp_path / "people")
+    for words in (
+        ["evaluate", "--folders", "people"],
+        ["evaluate", "--folders", "people", "--split", "1"],
+        ["evaluate", "--gallery", "people", "--probe", str(home / "probe")],
+        ["evaluate", "--gallery", str(home / "gallery"), "--probe", "people"],
+        ["calibrate", "--folders", "people"],
+        ["calibrate", "--gallery", str(home / "gallery"), "--probe", "people"],
+        ["calibrate", "--folders", str(home / "gallery"), "--impostors", "people"],
+    ):
+        given = [str(tmp_path / "people") if word == "people" else word for word in words]
+        out = [] if words[0] == "calibrate" else ["--out", str(tmp_path / "out")]
+        assert main([given[0], str(home / "model.safetensors"), *given[1:], *out]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert (
+            said.partition(";")[0] in line
+            or "no images of this person; add some or remove" in line
+            or "no images of this person (read" in line
+        )
+
+
 def test_nobody_is_in_an_empty_gallery(capsys, home):
     empty = rewritten(home, "empty.npz", vectors=np.empty((0, 16), np.float32), templates=np.empty(0, "U1"))
     found = identify(capsys, home, home / "probe", "--threshold", "-1", gallery=empty)

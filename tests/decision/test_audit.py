@@ -7,7 +7,7 @@ import pytest
 
 from limen.cli import main
 from limen.decision import audit
-from limen.decision.audit import alike_within, best_strangers, likeness
+from limen.decision.audit import alike_within, best_strangers, likeness, most_alike
 from limen.decision.enrolment import Enrolment, best_of_each
 from limen.tables import read_csv
 
@@ -59,6 +59,20 @@ def test_pairs_within_a_gallery_stand_once_and_not_with_themselves():
     expected = [(a, b) for a in range(9) for b in range(a + 1, 9) if cosine[a, b] >= 0.2]
     assert sorted(zip(found.first.tolist(), found.second.tolist(), strict=True)) == expected
     assert 3 < len(expected) < 30
+
+
+@pytest.mark.parametrize("block", [4, 2048])
+def test_the_most_alike_are_the_first_of_all_pairs(block, monkeypatch):
+    monkeypatch.setattr("limen.decision.audit.BLOCK", block)
+    vectors, _ = people_of(11, 1, 3)
+    cosine = vectors @ vectors.T
+    for threshold in (-2.0, 0.2, 2.0):
+        pairs = sorted(((cosine[a, b], a, b) for a in range(11) for b in range(a + 1, 11) if cosine[a, b] >= threshold), reverse=True)
+        count, found = most_alike(vectors, threshold, 5)
+        assert count == len(pairs)
+        assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == [(a, b) for _, a, b in pairs[:5]]
+        np.testing.assert_allclose(found.score, [score for score, _, _ in pairs[:5]], atol=1e-6)
+    assert most_alike(vectors[:0], 0.1, 5)[0] == 0
 
 
 def test_the_share_of_people_reaches_the_score_of_the_best_stranger():

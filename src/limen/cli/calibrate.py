@@ -102,9 +102,9 @@ def _calibrated(model: str, embedder: Model, options: argparse.Namespace) -> dic
 def _opened(path: str, embedder: Model, options: argparse.Namespace) -> CalibrationSet:
     """A folder of people, or a file of pairs."""
     size = embedder.preprocessing.size
-    if not Path(path).is_dir():
-        if path == options.folders:
-            raise LimenError(f"{path}: no such folder; give one that holds a folder of images for each person")
+    if not Path(path).exists():
+        raise LimenError(f"{path}: no such file or folder; give a folder that holds a folder of images per person, or a file of pairs")
+    if not Path(path).is_dir() and path != options.folders:
         return set_of_pairs(of_faces(open_pairs(path, options.images, size), options), file_sha256(path))
     folder = FolderSource(path, size)
     files = [folder.locate(index) for index in range(len(folder))]

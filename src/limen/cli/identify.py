@@ -14,24 +14,39 @@ Without another word the threshold is the model's operating point of the lowest 
 a stranger is compared N times. --threshold T is a cosine. --fpir R finds it in the gallery itself: each template searches the gallery
 without its own person, and the share R of them, or less, finds anybody. It holds for probes as good as the templates are, and for
 strangers like the people enrolled.
+
+Two people of the gallery who are as alike as "yes" asks for are named: one person under two names, or two whom the model cannot tell
+apart. In a gallery of more than 10,000 people nobody is compared with the others; `limen audit` does that.
 """
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import Any
 
 from limen.cli.inference import add_inference_arguments, alignment_of, inference_options, model_options, open_faces
 from limen.cli.progress import progress_bar
 from limen.data import list_images
-from limen.data.readers.people import people_of
+from limen.data.readers.people import people_in
 from limen.decision.enrolment import enrol
-from limen.decision.gallery import PeopleGallery, answer, check_alignment, gallery_of, read_gallery, threshold_at_fpir
-from limen.errors import LimenError
+from limen.decision.gallery import (
+    COMPARED,
+    PeopleGallery,
+    TooAlike,
+    answer,
+    check_alignment,
+    gallery_of,
+    read_gallery,
+    threshold_at_fpir,
+    too_alike,
+)
+from limen.errors import LimenError, LimenWarning
 from limen.inference.table import embed_images
 from limen.metrics import best_entries
 from limen.models.model import Model, open_model
 from limen.tables import write_csv
 
+NAMED_IN_LINE = 5  # pairs of people too much alike; --json has a hundred
 LISTED = 40  # lines of the text; --out and --json have them all
 
 
@@ -63,6 +78,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     embedder = open_model(options.model, **model_options(options))
     gallery, enrolled = _gallery(embedder, options)
     low, high, threshold = _threshold(embedder, gallery, options)
+    alike = too_alike(gallery, high)
+    if alike is not None and alike.count:
+        _warn_of(options.gallery, alike, high)
     files = list_images(options.probes)
     source = open_faces(files, embedder.preprocessing.size, options)
     check_alignment(options.gallery, gallery, alignment_of(source).get("alignment"))
@@ -79,7 +97,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         probes.append({"probe": str(file), "answer": said, "person": best[0]["person"] if said != "nobody" else None, "best": best})
     result = {
         "model_sha256": embedder.description["model_sha256"],
-        "gallery": {"path": options.gallery, "people": len(gallery), **enrolled},
+        "gallery": {"path": options.gallery, "people": len(gallery), **_too_alike(alike), **enrolled},
         "threshold": threshold,
         "probes": probes,
         "failures": list(table.failures.values()),
@@ -98,6 +116,8 @@ def text(result: dict[str, Any]) -> str:
     if failed := gallery.get("failed_to_enrol"):
         lines += [f"{len(failed)} people failed to enrol:", *(f"  {row['template']}: {row['reason']}" for row in failed[:10])]
     lines += [f"{gallery['people']:,} people in {gallery['path']}; {_said(threshold)}"]
+    if gallery["pairs_too_alike"] is None:
+        lines += [f"more than {COMPARED:,} people: whether one is enrolled under two names was not looked for; `limen audit` does"]
     width = max((len(probe["probe"]) for probe in probes[:LISTED]), default=0)
     for probe in probes[:LISTED]:
         best = "   ".join(f"{entry['person']} {entry['score']:.4f}" for entry in probe["best"])
@@ -112,7 +132,7 @@ def _gallery(embedder: Model, options: argparse.Namespace) -> tuple[PeopleGaller
     """The gallery, and what is told of its enrolment."""
     if not Path(options.gallery).is_dir():
         return read_gallery(options.gallery, embedder), {}
-    people = people_of([options.gallery])
+    people = people_in(Path(options.gallery))
     source = open_faces([file for images in people.values() for file in images], embedder.preprocessing.size, options)
     with progress_bar("enrolling") as progress:
         enrolled = enrol(embedder, source, people, progress=progress, **inference_options(options))
@@ -134,6 +154,22 @@ def _threshold(embedder: Model, gallery: PeopleGallery, options: argparse.Namesp
     value, low, high = (float(ends[0]) for ends in (found.threshold, found.low, found.high))
     told = {"value": value, "low": low, "high": high, "fpir": options.fpir}
     return low, high, told | {"searched": found.impostors, "false_positives": int(found.false_matches[0])}
+
+
+def _warn_of(path: str, alike: TooAlike, threshold: float) -> None:
+    few = ", ".join(f"{one} and {other} {score:.3f}" for one, other, score in alike.pairs[:NAMED_IN_LINE])
+    more = f" and {alike.count - NAMED_IN_LINE:,} more" if alike.count > NAMED_IN_LINE else ""
+    what = "pair of people is" if alike.count == 1 else "pairs of people are"
+    text = f"{alike.count:,} {what} as alike as {threshold:.4f}, from which the answer is yes: {few}{more}"
+    warnings.warn(f"{path}: {text}; one person under two names, or two whom the model cannot tell apart", LimenWarning, stacklevel=2)
+
+
+def _too_alike(alike: TooAlike | None) -> dict[str, Any]:
+    """For --json; None where they were too many to be compared."""
+    if alike is None:
+        return {"pairs_too_alike": None}
+    named = [{"person": one, "other": other, "score": round(score, 4)} for one, other, score in alike.pairs]
+    return {"pairs_too_alike": alike.count, "too_alike": named}
 
 
 def _said(threshold: dict[str, Any]) -> str:

@@ -72,6 +72,24 @@ def alike_within(vectors: np.ndarray, threshold: float) -> Alike:
     return Alike(found.first[once], found.second[once], found.score[once])
 
 
+def most_alike(vectors: np.ndarray, threshold: float, most: int) -> tuple[int, Alike]:
+    """How many pairs `alike_within` would find, and the `most` of the highest cosine. No number of pairs is too many."""
+    count, found = 0, Alike(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, vectors.dtype))
+    for start in range(0, len(vectors), BLOCK):
+        for other in range(start, len(vectors), BLOCK):
+            score = vectors[start : start + BLOCK] @ vectors[other : other + BLOCK].T
+            if start == other:
+                score[np.tril_indices(len(score))] = -np.inf
+            place = np.flatnonzero(score >= threshold)
+            count += len(place)
+            best = place[np.argsort(-score.ravel()[place], kind="stable")[:most]]
+            block = Alike(start + best // score.shape[1], other + best % score.shape[1], score.ravel()[best])
+            together = Alike(*map(np.concatenate, zip(found, block, strict=True)))
+            order = np.argsort(-together.score, kind="stable")[:most]
+            found = Alike(*(part[order] for part in together))
+    return count, found
+
+
 class BestStranger(NamedTuple):
     """The score that the share of the people reach or more with the stranger most like them, and its interval over people."""
 

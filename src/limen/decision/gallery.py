@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from limen import metrics
+from limen.decision.audit import most_alike
 from limen.decision.enrolment import Enrolment
 from limen.decision.vectors_file import read_arrays
 from limen.errors import LimenError
@@ -19,6 +20,8 @@ from limen.names import spelling
 
 Answer = Literal["yes", "not sure", "nobody"]
 SEARCHED = 10_000  # templates that search the others for a threshold; of a larger gallery as many are drawn
+COMPARED = 10_000  # people: of a larger gallery `limen audit` names those too much alike, for it costs more than a search by 1,000 probes
+NAMED = 100
 WRITTEN = "name a file that `limen embed --templates` wrote"
 AGAIN = "enrol its people again with this one (limen embed --templates)"
 
@@ -91,6 +94,24 @@ def threshold_at_fpir(gallery: PeopleGallery, fpir: float, seed: int = 0) -> met
         raise LimenError("--fpir: one person has nobody to be taken for; give --threshold")
     found = metrics.search(gallery.vectors[searching], searching, gallery.vectors, np.arange(count))
     return metrics.threshold_at_fmr(found.other, [fpir], searching, searching)
+
+
+@dataclass(frozen=True)
+class TooAlike:
+    """Pairs of people in a gallery of whom either would be taken for the other: their number, and the first NAMED of them, the most alike
+    first, as (person, other, score)."""
+
+    count: int
+    pairs: Sequence[tuple[str, str, float]]
+
+
+def too_alike(gallery: PeopleGallery, threshold: float) -> TooAlike | None:
+    """The people whose templates are as much alike as `threshold`; None, which is not known, of more than `COMPARED` people."""
+    if len(gallery) > COMPARED:
+        return None
+    count, found = most_alike(gallery.vectors, threshold, NAMED)
+    rows = zip(found.first.tolist(), found.second.tolist(), found.score.tolist(), strict=True)
+    return TooAlike(count, [(gallery.names[one], gallery.names[other], score) for one, other, score in rows])
 
 
 def answer(score: float, low: float, high: float) -> Answer:

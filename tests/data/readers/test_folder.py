@@ -1,6 +1,7 @@
 import os
 import pickle
 import sys
+import warnings
 import zipfile
 
 import cv2
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from limen.data import FaceSource, FileSource, FolderSource, list_images
-from limen.errors import LimenError, UnreadableImage
+from limen.data.readers import each_person
+from limen.errors import LimenError, LimenWarning, UnreadableImage
 
 
 def write_faces(root, people):
@@ -57,7 +59,7 @@ def test_min_images_leaves_people_out_and_a_person_without_images_is_an_error(fa
 def test_wrong_folders_and_options_are_refused_with_a_remedy(tmp_path, faces):
     with pytest.raises(LimenError, match="missing: no such folder"):
         FolderSource(tmp_path / "missing")
-    with pytest.raises(LimenError, match="holds no folders"):
+    with pytest.raises(LimenError, match="Ann: holds 2 images and no folders; put the images of each person in a folder"):
         FolderSource(faces / "Ann")
     with pytest.raises(LimenError, match="use refuse or resize"):
         FolderSource(faces, on_other_size="rezise")
@@ -112,3 +114,14 @@ def test_real_faces(real_data, tmp_path):
     assert len(source) == 1042
     assert len(source.class_names) == 18
     assert {source.image(index).shape for index in range(0, 1042, 50)} == {(112, 112, 3)}
+
+
+def test_images_beside_the_folders_of_people_are_told(tmp_path):
+    (tmp_path / "ann").mkdir()
+    for place in (tmp_path / "ann" / "1.png", tmp_path / "2.png"):
+        place.touch()
+    with pytest.warns(LimenWarning, match="1 pictures are passed over .1 beside the folders of people"):
+        assert len(FolderSource(tmp_path)) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dict(each_person(tmp_path, loose=True)) == {"ann": ["1.png"]}

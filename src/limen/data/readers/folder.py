@@ -48,7 +48,7 @@ class FolderSource:
             if not files and min_images is None:
                 raise LimenError(
                     f"{self.path / person}: no images of this person (read are {', '.join(IMAGE_SUFFIXES)}); "
-                    "remove the folder, or train with --data.options.min_images 1"
+                    "add some or remove the folder (in training, --data.options.min_images 1 leaves such people out)"
                 )
             if len(files) < (min_images or 0):
                 continue

@@ -12,20 +12,27 @@ from limen.errors import LimenError, LimenWarning
 from limen.files import explain
 
 
-def each_person(root: Path, deep: bool = False) -> Iterator[tuple[str, list[str]]]:
+def each_person(root: Path, deep: bool = False, loose: bool = False) -> Iterator[tuple[str, list[str]]]:
     """The people of a folder in the order of their names, each with the file names of the images in that order, hidden ones left out.
 
     With `deep`, images in folders inside that of a person who has others are the person's too, named "folder/file".
-    Warns, at the end, of pictures that are passed over. Raises LimenError for a folder that is missing, holds no folders, or holds folders
-    of people in place of people.
+    Warns, at the end, of pictures that are passed over; of those beside the folders only where the caller does not take them (`loose`).
+    Raises LimenError for a folder that is missing, holds no folders, or holds folders of people in place of people.
     """
     if not root.is_dir():
         fault = "is a file, not a folder (a .rec file has the reader recordio)" if root.exists() else "no such folder"
         raise LimenError(f"{root}: {fault}; give the folder that holds one folder of images per person")
-    folders, _ = _entries(root)
+    folders, beside = _entries(root)
+    held = sum(map(is_image_name, beside))
     if not folders:
-        raise LimenError(f"{root}: holds no folders; put the images of each person in a folder of their own")
-    passed: Counter[str] = Counter()
+        found = f"holds {held:,} images and no folders" if held else "holds files and no folders" if beside else "is an empty folder"
+        remedy = (
+            "put the images of each person in a folder of their own"
+            if held
+            else "give the folder that holds one folder of images per person"
+        )
+        raise LimenError(f"{root}: {found}; {remedy}")
+    passed: Counter[str] = Counter({"beside the folders of people": 0 if loose else held})
     for person in folders:
         inside, files = _entries(root / person)
         images = [name for name in files if is_image_name(name)]
@@ -46,9 +53,9 @@ def each_person(root: Path, deep: bool = False) -> Iterator[tuple[str, list[str]
 
 
 def people_of(folders: Iterable[str | PathLike[str]]) -> dict[str, list[Path]]:
-    """Person -> images, none for an empty folder: each folder in one of `folders` is a person (see each_person), else that folder itself.
+    """Person -> images, none for an empty folder: each folder in one of `folders` is a person (see people_in), else that folder itself.
 
-    Raises LimenError for a path that is no folder, for images beside the folders of people, and for two people of one name.
+    Raises LimenError for a path that is no folder or has no image, for images beside the folders of people, and for two people of one name.
     """
     people: dict[str, list[Path]] = {}
     homes: dict[str, Path] = {}
@@ -56,16 +63,27 @@ def people_of(folders: Iterable[str | PathLike[str]]) -> dict[str, list[Path]]:
         if not given.is_dir():
             raise LimenError(f"{given}: no such folder; --templates takes folders of people")
         inside, names = _entries(given)
-        files = [name for name in names if is_image_name(name)]
+        files = [given / name for name in names if is_image_name(name)]
         if inside and files:
             raise LimenError(f"{given}: holds images beside folders; move them into the folder of their person")
-        found = each_person(given, deep=True) if inside else [(given.resolve().name, files)]
-        for name, images in found:
+        if not inside and not files:
+            raise LimenError(f"{given}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
+        for name, images in (people_in(given) if inside else {given.resolve().name: files}).items():
             home = given / name if inside else given
             if name in homes:
                 raise LimenError(f"{homes[name]} and {home}: two people of one name; rename one, or embed them apart")
             homes[name] = home
-            people[name] = [home / image for image in images]
+            people[name] = images
+    return people
+
+
+def people_in(root: Path) -> dict[str, list[Path]]:
+    """Person -> images, none for an empty folder, those in folders inside a person's among them.
+
+    Raises LimenError as `each_person`, and where no folder has an image."""
+    people = {name: [root / name / image for image in images] for name, images in each_person(root, deep=True)}
+    if not any(people.values()):
+        raise LimenError(f"{root}: no images in the {len(people):,} folders of its people ({', '.join(IMAGE_SUFFIXES)})")
     return people
 
 

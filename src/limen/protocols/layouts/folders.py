@@ -45,10 +45,10 @@ def open_pairs_of(name: str, folder: Path, seed: int = 0, photos: bool = False) 
     return replace(all_pairs_of(files, source.labels, MOST, seed, name), names=source.class_names)
 
 
-def people_in(folder: Path) -> People:
-    """Person -> images. Raises LimenError for a person without any."""
+def people_in(folder: Path, loose: bool = False) -> People:
+    """Person -> images. `loose`: see each_person. Raises LimenError for a person without any."""
     folder, people = unnested(folder), dict[str, list[Path]]()
-    for person, files in each_person(folder):
+    for person, files in each_person(folder, loose=loose):
         if not files:
             raise LimenError(f"{folder / person}: no images of this person; add some or remove the folder")
         people[person] = [folder / person / file for file in files]
@@ -59,7 +59,9 @@ def others_in(folder: Path) -> People:
     """Those in the folders of a folder, and the one in each loose image of it, by its path. Raises LimenError where there is nobody."""
     folder = unnested(folder)
     others: dict[str, Sequence[Path]] = {str(file): [file] for file in entries(folder) if is_image_name(file.name) and not file.is_dir()}
-    others |= people_in(folder) if folders_in(folder) else {}
+    others |= people_in(folder, loose=True) if folders_in(folder) else {}
+    if not folder.is_dir():
+        raise LimenError(f"{folder}: no such folder; name one with images of distractors, loose or a folder a person")
     if not others:
         raise LimenError(f"{folder}: no images in this folder; name one with images of distractors, loose or a folder a person")
     return others
