@@ -1,62 +1,127 @@
-"""Does a network trained on generated people alone tell real people apart?
+"""Does training on generated people before real ones help, and does a network of generated people alone tell real people apart?
 
-    PYTHONPATH=benchmarks python -m evidence.generated --pairs lfw_pairs.txt --images LFW --out runs/generated
+    PYTHONPATH=benchmarks python -m evidence.generated --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/generated
 
-Whole networks: the recipe small/synthetic on so many generated people, by margin and seed, resumed where it was stopped and judged once at
-its end on pairs of real people, beside the same network with drawn weights. Prints accuracy and TAR with intervals over people, and the
-paired difference from the drawn weights. Appends rows to benchmarks/results/evidence_generated.csv.
+Whole networks (`tiny`, AdaFace, the recipe small/faces with --steps steps at batch 64), each run resumed where it was stopped and judged
+once at its end on pairs of other real people: generated people alone, half of the steps; real people alone; generated people and then, from
+that network, real people, half of the steps each. A seed draws weights, order and which real people there are. Prints accuracy, and paired
+differences with intervals over people and seeds (hierarchy.py). One row a run in benchmarks/results/evidence_generated.csv.
 """
 
 import argparse
+import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from machine import append_row
-from runs import difference, figures, judged
+from runs import figures, judged
 
 import limen
-from limen.data import open_pairs
+from evidence import hierarchy
+from evidence.features import first_folds
+from evidence.tables import line
+from limen.data import FolderSource, SyntheticFaces, open_pairs
+from limen.data.pairs import SubsetSource
 from limen.models.bundle import Architecture, Bundle
 from limen.training import load_recipe, train
 
+BATCH, SIZE = 64, 256
+GENERATED = dict(identities=400, images_per_identity=16, difficulty=0.7)
 
-def trained(options, margin, seed):
-    out = Path(options.out) / f"{margin}-{options.people}-{seed}"
+
+class SomePeople:
+    """So many people of a folder, drawn at random, at most `most` images of each."""
+
+    def __init__(self, path, people, seed=0, most=40):
+        folder = FolderSource(path)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(folder.class_names))[:people])
+        numbers = np.concatenate([np.flatnonzero(folder.labels == person)[:most] for person in chosen])
+        self.class_names = [folder.class_names[person] for person in chosen]
+        self.labels = np.searchsorted(chosen, folder.labels[numbers]).astype(np.int64)
+        self.source = SubsetSource(folder, numbers)
+        self.image, self.locate = self.source.image, self.source.locate
+
+    def __len__(self):
+        return len(self.source)
+
+
+def trained(options, name, seed, steps, reader, own, path=None, init=None):
+    """The bundle of OUT/NAME-SEED, trained unless it is there."""
+    out = Path(options.out) / f"{name}-{seed}"
     bundle = out / "model.safetensors"
     if not bundle.exists():
-        words = [f"--margin.name={margin}", f"--data.options.identities={options.people}", f"--seed={seed}", f"--out={out}"]
-        train(load_recipe("small/synthetic", words), resume="auto")
+        faces = SyntheticFaces(**own) if reader == "synthetic" else SomePeople(path, **own)
+        epochs = steps * BATCH / len(faces)
+        given = {"epochs": epochs, "optimiser.warmup_epochs": epochs / 8, "batch_size": BATCH, "seed": seed, "out": out, "threads": 1}
+        given |= {"data.reader": reader, "data.options": json.dumps(own), "data.workers": 0, "checkpoint_every": 100000}
+        given |= {"data.path": path} if path else {}
+        given |= {"init": init} if init else {}
+        train(load_recipe("small/faces", [f"--{key}={value}" for key, value in given.items()]), resume="auto")
     return bundle
 
 
 def drawn(options, seed):
-    """The same network with the weights that a training would start from."""
+    """The same network with drawn weights."""
     torch.manual_seed(seed)
-    size = load_recipe("small/synthetic", []).backbone.embedding_size
-    tensors = {f"backbone.{name}": value for name, value in limen.create_backbone("tiny", size).state_dict().items()}
+    tensors = {f"backbone.{name}": value for name, value in limen.create_backbone("tiny", SIZE).state_dict().items()}
     path = Path(options.out) / f"drawn-{seed}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    limen.Embedder(Bundle(Architecture("tiny", size, {}), tensors)).save(path)
+    limen.Embedder(Bundle(Architecture("tiny", SIZE, {}), tensors)).save(path)
     return path
+
+
+def bundles(options, seed):
+    """Run -> its bundle."""
+    half, folder = options.steps // 2, "evidence.generated:SomePeople"
+    generated = trained(options, "generated", seed, half, "synthetic", GENERATED | {"seed": seed})
+    found = {"drawn weights": drawn(options, seed), "generated alone": generated}
+    for people in options.people:
+        own = {"people": people, "seed": seed}
+        found[f"{people} real alone"] = trained(options, f"real-{people}", seed, options.steps, folder, own, options.faces)
+        name = f"generated-real-{people}"
+        found[f"generated, then {people} real"] = trained(options, name, seed, half, folder, own, options.faces, generated)
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", required=True, help="pairs of real people")
+    parser.add_argument("--faces", required=True, help="one folder of aligned images per person, none of them among the pairs")
+    parser.add_argument("--pairs", required=True, help="pairs of other real people")
     parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
     parser.add_argument("--out", required=True, help="folder of the runs")
-    parser.add_argument("--people", type=int, default=90, help="generated people")
-    parser.add_argument("--margins", nargs="+", default=["ArcFace"])
+    parser.add_argument("--people", type=int, nargs="+", default=[30, 100, 392], help="numbers of real people")
+    parser.add_argument("--folds", type=int, default=4, help="of the pairs, the first so many")
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
-    pairs = open_pairs(options.pairs, options.images)
+    pairs, correct = first_folds(open_pairs(options.pairs, options.images), options.folds), {}
     for seed in options.seeds:
-        result, start = judged(drawn(options, seed), pairs)
-        runs = {"drawn weights": (result, start)} | {margin: judged(trained(options, margin, seed), pairs) for margin in options.margins}
-        for name, (result, correct) in runs.items():
-            row = dict(run=name, people=options.people, seed=seed) | figures(result) | dict(less_drawn=difference(pairs, correct, start))
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        for name, bundle in bundles(options, seed).items():
+            result, right = judged(bundle, pairs)
+            row = dict(run=name, seed=seed, steps=options.steps, pairs=len(pairs)) | figures(result)
             append_row("evidence_generated", row)
+            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            correct.setdefault(name, []).append(right)
+    weights = hierarchy.people_weights(pairs)
+
+    def interval(value):
+        """In percent, over people and seeds."""
+        found = 100 * (weights @ np.stack(value, axis=1)) / weights.sum(1, keepdims=True)  # (1 + R, S)
+        return hierarchy.interval(found[0], found[1:])
+
+    line(["run", "accuracy"], head=True)
+    for name, right in correct.items():
+        line([name, "{:.2f} ({:.2f} to {:.2f})".format(*interval(right))])
+    couples = [("generated alone", "drawn weights")]
+    couples += [(f"generated, then {people} real", f"{people} real alone") for people in options.people]
+    line(["run less another", "accuracy"], head=True)
+    for name, other in couples:
+        value = interval(np.array(correct[name]) - np.array(correct[other]))
+        ends = {key: round(end, 3) for key, end in zip(("value", "low", "high"), value, strict=True)}
+        row = dict(claim="generated", name=f"{name} less {other}", seeds=len(options.seeds), pairs=len(pairs))
+        append_row("evidence_differences", row | dict(number="accuracy", condition="as they are") | ends)
+        line([f"{name} less {other}", "{:+.2f} ({:+.2f} to {:+.2f})".format(*value)])
 
 
 if __name__ == "__main__":

@@ -51,10 +51,16 @@ def accuracies(pairs, score, weights):
 
 def rates(pairs, score, weights, far=0.01):
     """(1 + R,) TAR at FAR, the threshold found again in every replicate."""
-    order = np.argsort(-score, kind="stable")
-    mated, weights = pairs.same[order], weights[:, order]
-    ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # pairs of one score are accepted together
-    false, true = (np.cumsum(weights * group, axis=1, dtype=float)[:, ends] for group in (~mated, mated))
-    accepted = (false <= far * false[:, -1:]).sum(1)
-    found = np.take_along_axis(true, np.maximum(accepted - 1, 0)[:, None], 1)[:, 0]
-    return np.where(accepted, found, 0) / true[:, -1]
+    impostors, mated = (rows[np.argsort(-score[rows], kind="stable")] for rows in (np.flatnonzero(~pairs.same), np.flatnonzero(pairs.same)))
+    allowed = far * (weights @ ~pairs.same)
+    top = impostors[: int(8 * far * len(impostors)) + 2]
+    if (weights[:, top].sum(1) <= allowed).any():
+        top = impostors
+    false, higher = np.cumsum(weights[:, top], axis=1), np.flatnonzero(np.append(np.diff(score[top]) != 0, True))
+    false = false[:, higher]  # pairs of one score are accepted together
+    refused = np.append(score[top][higher], -np.inf)[(false <= allowed[:, None]).sum(1)]  # the highest score that is too low
+    accepted = np.searchsorted(-score[mated], -refused)
+    least, most = accepted.min(), accepted.max()  # above `least` all replicates accept, so that only the rest needs running sums
+    sure = np.isin(np.arange(len(score)), mated[:least])
+    between = np.cumsum(np.pad(weights[:, mated[least:most]], ((0, 0), (1, 0))), axis=1)
+    return (weights @ sure + np.take_along_axis(between, accepted[:, None] - least, 1)[:, 0]) / (weights @ pairs.same)
