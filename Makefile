@@ -34,4 +34,7 @@ evidence: .venv/installed
 	$(if $(and $(MODEL),$(FACES),$(PAIRS)),,$(error evidence: give MODEL=, FACES=, PAIRS= and, for a text list of pairs, IMAGES=))
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.adaface $(SMALL) --no-sweeps
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.elastic $(SMALL)
-	PYTHONPATH=benchmarks $(BIN)/python -m evidence.collapse $(SMALL)
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.kept_form $(SMALL)
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.collapse --faces $(FACES) --people 30 --seeds 0 --steps 100
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.generated --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) \
+		--out build/evidence/generated --people 30 --steps 60 --folds 2 --seeds 0 1

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import functools
 import os
 import platform
 import subprocess
@@ -14,6 +15,12 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 
 
+@functools.cache
+def commit() -> str:
+    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
+
+
+@functools.cache
 def machine_name() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
@@ -24,8 +31,7 @@ def machine_name() -> str:
 
 def append_row(name: str, row: dict) -> None:
     """One line in results/NAME.csv, with where and when it was measured."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS).stdout.strip()
-    row = row | {"machine": machine_name(), "torch": torch.__version__, "commit": commit, "date": datetime.date.today().isoformat()}
+    row = row | {"machine": machine_name(), "torch": torch.__version__, "commit": commit(), "date": datetime.date.today().isoformat()}
     path = RESULTS / f"{name}.csv"
     fresh = not path.exists()
     with path.open("a", newline="") as file:

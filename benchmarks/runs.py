@@ -59,4 +59,4 @@ def figures(result):
     interval = result.metric("accuracy").interval
     ends = {"low": interval.low, "high": interval.high}
     numbers = {"accuracy": result.value("accuracy"), **ends, "tar@far=0.01": result.value("tar@far=0.01")}
-    return {name: round(float(value), 4) for name, value in numbers.items()}
+    return {name: "" if value is None else round(float(value), 4) for name, value in numbers.items()}

@@ -26,6 +26,7 @@ MARGINS = {
     "ElasticFace-Arc": ("ElasticArcFace", {}, 64.0),
     "AdaM-Softmax": ("AdaMSoftmax", {"strength": 6.0}, 30.0),
     "CosFace, scale 30": ("CosFace", {}, 30.0),  # what of AdaM-Softmax is its scale
+    "CosFace, scale 30, m .31": ("CosFace", {"m": 0.31}, 30.0),  # and its mean margin, .31 at the end of a run
 }
 SWEEPS = [{"m": m} for m in (0.2, 0.3, 0.5)] + [{"h": h} for h in (0.1, 1.0)] + [{"t_alpha": t} for t in (0.001, 0.1)]
 SWEEPS += [{"gradient": "straight_through"}]
@@ -62,7 +63,7 @@ def main():
     for augmented in (False, True):
         arc = title("ArcFace", augmented)
         judge.difference_table([(title(name, augmented), arc) for name in MARGINS if name != "ArcFace"])
-    for name, other in (("AdaFace", "CosFace, m .4"), ("AdaM-Softmax", "CosFace, scale 30")):
+    for name, other in (("AdaFace", "CosFace, m .4"), *(("AdaM-Softmax", f"CosFace, scale 30{m}") for m in ("", ", m .31"))):
         judge.difference_table([(title(name, augmented), title(other, augmented)) for augmented in (False, True)])
     judge.difference_table([(title(name, True), title(name, False)) for name in MARGINS])
     judge.interaction("AdaFace", "ArcFace", title)

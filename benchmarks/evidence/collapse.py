@@ -114,17 +114,19 @@ def share(outcomes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", required=True, help="one folder of aligned images per person")
+    parser.add_argument("--people", type=int, default=BASE["people"], help="the first so many, in every setting but that of fewer")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--steps", type=int, default=300, help="after which a run counts as undecided")
     options = parser.parse_args()
-    faces, rows, outcomes = small_faces(options.faces, BASE["people"]), made(), {}
+    base = BASE | {"people": options.people}
+    faces, rows, outcomes = small_faces(options.faces, options.people), made(), {}
     for seed in options.seeds:
         for setting in SETTINGS:
             for margin, form in ((margin, form) for margin, forms in FORMS.items() for form in forms):
-                key = dict(margin=margin, form=form, seed=seed) | BASE | setting | dict(limit=options.steps)
+                key = dict(margin=margin, form=form, seed=seed) | base | setting | dict(limit=options.steps)
                 row = next((row for row in rows if all(row[name] == str(value) for name, value in key.items())), None)
                 if row is None:
-                    row = key | train(faces, margin, form, seed, **BASE | setting, steps=options.steps)
+                    row = key | train(faces, margin, form, seed, **base | setting, steps=options.steps)
                     append_row("evidence_collapse", row)
                     print(*(f"{name} {value}" for name, value in row.items()), sep="  ", flush=True)
                 outcomes.setdefault((title(setting), margin, form), []).append(row["outcome"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from limen.data import FolderSource, create_augmentation, open_pairs
-from limen.data.pairs import PairSet
+from limen.data.pairs import PairSet, SubsetSource
 from limen.data.synthetic import degrade
 from limen.models.embedder import Embedder
 
@@ -84,23 +84,7 @@ def first_folds(pairs: PairSet, count: int) -> PairSet:
     rows = np.arange(len(pairs)) < len(pairs) * count // 10
     numbers = np.unique(np.r_[pairs.first[rows], pairs.second[rows]])
     first, second = (np.searchsorted(numbers, side[rows]) for side in (pairs.first, pairs.second))
-    return PairSet(pairs.name, Part(pairs.source, numbers), first, second, pairs.same[rows], pairs.subject[numbers], folds=count)
-
-
-class Part:
-    """Some images of a source."""
-
-    def __init__(self, source, numbers):
-        self.source, self.numbers = source, numbers
-
-    def __len__(self):
-        return len(self.numbers)
-
-    def image(self, index):
-        return self.source.image(self.numbers[index])
-
-    def locate(self, index):
-        return self.source.locate(self.numbers[index])
+    return PairSet(pairs.name, SubsetSource(pairs.source, numbers), first, second, pairs.same[rows], pairs.subject[numbers], folds=count)
 
 
 def degrading(loss):

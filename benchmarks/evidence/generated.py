@@ -30,7 +30,7 @@ BATCH, SIZE = 64, 256
 GENERATED = dict(identities=400, images_per_identity=16, difficulty=0.7)
 
 
-class SomePeople:
+class SomePeople(SubsetSource):
     """So many people of a folder, drawn at random, at most `most` images of each."""
 
     def __init__(self, path, people, seed=0, most=40):
@@ -39,11 +39,7 @@ class SomePeople:
         numbers = np.concatenate([np.flatnonzero(folder.labels == person)[:most] for person in chosen])
         self.class_names = [folder.class_names[person] for person in chosen]
         self.labels = np.searchsorted(chosen, folder.labels[numbers]).astype(np.int64)
-        self.source = SubsetSource(folder, numbers)
-        self.image, self.locate = self.source.image, self.source.locate
-
-    def __len__(self):
-        return len(self.source)
+        super().__init__(folder, numbers)
 
 
 def trained(options, name, seed, steps, reader, own, path=None, init=None):
