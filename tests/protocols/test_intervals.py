@@ -10,11 +10,26 @@ from limen import metrics
 from limen.data.pairs import PairSet, open_pairs, with_subjects
 from limen.errors import LimenError
 from limen.protocols import ErrorVersusDiscard, Metric, PairScores, Verification
-from limen.protocols.intervals import with_interval
+from limen.protocols.intervals import rates_asked, with_interval
 from limen.report.show import interval_text
 from numbered_images import NumberedImages
 
 PEOPLE, EACH = 40, 5
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2, float("nan"), float("inf")])
+def test_rates_lie_between_0_and_1(wrong):
+    with pytest.raises(LimenError, match=r"far: .* cannot be asked for; give rates between 0 and 1"):
+        rates_asked("far", [0.1, wrong])
+
+
+def test_each_rate_stands_once():
+    assert rates_asked("far", [0.1, 1, 0.01, 0.1]) == (0.1, 1, 0.01)
+    assert rates_asked("far", []) == ()
+    with pytest.raises(LimenError, match="cannot be asked for"):
+        rates_asked("fmr", [1], "below one")
+    with pytest.raises(LimenError, match="far: 0.1, 0.10000000001: two are the same to six digits; leave one of them out"):
+        rates_asked("far", [0.1, 0.10000000001])
 
 
 def pair_set(count=800, seed=0):

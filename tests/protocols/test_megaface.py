@@ -144,8 +144,8 @@ def test_failures_count_and_are_named():
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({}, {"far": (2.0,)}, "rates between 0 and 1 are needed"),
-        ({}, {"ranks": (0,)}, "ranks from 1"),
+        ({}, {"far": (2.0,)}, "far: 2 cannot be asked for; give rates between 0 and 1"),
+        ({}, {"ranks": (0,)}, "give whole numbers from 1"),
         ({}, {"refined": "flattering"}, "refined: 'flattering' is not known"),
         ({"noisy_distractor": None}, {}, "noise is known of probes or of distractors alone"),
         ({"noisy_distractor": np.ones(OTHERS, bool)}, {}, "noise dropped: no distractor is left"),

@@ -12,6 +12,7 @@ from limen.data.pairs import PairSet
 from limen.errors import LimenError, UnreadableImage
 from limen.protocols import Metric, Result, Verification, embed_images, evaluate
 from limen.recogniser import Embeddings
+from limen.report import result_lines
 
 PEOPLE, EACH, DIMENSION = 30, 4, 16
 
@@ -111,6 +112,14 @@ def test_a_far_below_one_impostor_is_unresolved():
     for metric in (result.metric("tar@far=0.0001"), result.metric("val@far=0.001")):
         assert (metric.value, metric.events, metric.interval) == (None, None, None)
     assert {metric.key for metric in result.metrics if metric.events is not None} == {"tar@far=0.1"}
+    (line,) = [line for line in result_lines([result]) if "TAR@FAR=0.0001" in line]
+    assert line.split()[1] == "unresolved"
+    assert line.endswith(f"needs 10,000 non-mated pairs, and there are {result.counts['non_mated']}")
+
+
+def test_a_rate_that_is_asked_for_twice_stands_once():
+    once, twice = judged(pair_set(), far=(0.1, 0.2)), judged(pair_set(), far=(0.1, 0.2, 0.1))
+    assert [metric.key for metric in once.metrics] == [metric.key for metric in twice.metrics]
 
 
 def test_each_image_is_embedded_once_in_bounded_blocks():

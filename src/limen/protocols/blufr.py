@@ -9,7 +9,7 @@ import numpy as np
 from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, Table, embed_images
-from limen.protocols.intervals import Bootstrap, Figure
+from limen.protocols.intervals import Bootstrap, Figure, rates_asked
 from limen.protocols.result import Curve, Metric, Result
 from limen.protocols.task import Trial, TrialSet
 from limen.recogniser import Recogniser
@@ -44,8 +44,7 @@ class Blufr:
     switches: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not all(0 < rate <= 1 for rate in self.far or ()):
-            raise LimenError(f"far: {', '.join(map(str, self.far or ()))} cannot be asked for; give rates between 0 and 1")
+        self.far = rates_asked("far", self.far) if self.far else None
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
 
     @property

@@ -12,7 +12,7 @@ from limen.errors import LimenError
 from limen.inference.table import Progress, without_quality
 from limen.protocols.discard_figures import LIMITS, DiscardFigures, add_figures, area, mated_left, paired_areas, unresolved
 from limen.protocols.image_quality import ImageQuality, score_images
-from limen.protocols.intervals import Bootstrap
+from limen.protocols.intervals import Bootstrap, rates_asked
 from limen.protocols.pair_scores import PairScores, check_both_kinds, pair_counts, people_switch
 from limen.protocols.result import Discarding, Result
 from limen.protocols.verification import Verification
@@ -70,9 +70,9 @@ class ErrorVersusDiscard:
             raise LimenError(f"{self.pair_set.name}: no quality to judge; name a measure, a model with a quality head or a CSV file")
         if self.threshold not in THRESHOLDS:
             raise LimenError(f"threshold: {self.threshold!r} is not known; choose from {', '.join(THRESHOLDS)}")
-        if not self.fmr or not all(0 < rate < 1 for rate in self.fmr):
-            raise LimenError(f"fmr: {', '.join(map(str, self.fmr)) or 'no rate'} cannot be asked for; give rates between 0 and 1")
-
+        self.fmr = rates_asked("fmr", self.fmr, "below one")
+        if not self.fmr:
+            raise LimenError("fmr: no rate cannot be asked for; give rates between 0 and 1")
         self._bootstrap = Bootstrap(self.replicates, self.level, self.seed)
         self._scored: dict[str, ImageQuality] = {}
 

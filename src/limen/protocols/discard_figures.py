@@ -1,5 +1,6 @@
 """The numbers and curves of error versus discard at one FMR, for several qualities of the same pairs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -49,7 +50,10 @@ def paired_areas(score: np.ndarray, mated: np.ndarray, qualities: Mapping[str, n
 
 def unresolved(fmr: float) -> list[Metric]:
     """The metrics at an FMR that allows less than one impostor of all."""
-    return [Metric("fnmr", None, at={"fmr": fmr}), *(area(None, fmr, limit, normalised) for normalised, limit in KINDS)]
+    return [
+        Metric("fnmr", None, at={"fmr": fmr}, needed=math.ceil(1 / fmr)),
+        *(area(None, fmr, limit, normalised) for normalised, limit in KINDS),
+    ]
 
 
 def add_figures(

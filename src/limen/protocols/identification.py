@@ -19,7 +19,7 @@ from limen.protocols.at_threshold import (
     told_of,
     working_points,
 )
-from limen.protocols.intervals import Bootstrap
+from limen.protocols.intervals import Bootstrap, rates_asked
 from limen.protocols.mistakes import mistakes_of
 from limen.protocols.pair_scores import pooled, pooling_switches
 from limen.protocols.result import Curve, Metric, Result
@@ -87,11 +87,10 @@ class Identification:
 
     def __post_init__(self) -> None:
         searched, person = self.search_set, self.search_set.templates.person
-        self._ranks, self._fpir = tuple(self.ranks or searched.ranks), searched.fpir if self.fpir is None else tuple(self.fpir)
+        self._ranks = tuple(self.ranks or searched.ranks)
+        self._fpir = rates_asked("fpir", searched.fpir if self.fpir is None else self.fpir)
         if not self._ranks or min(self._ranks) < 1:
             raise LimenError(f"{self.name}: ranks {self._ranks} cannot be asked for; give whole numbers from 1")
-        if not all(0 < rate <= 1 for rate in self._fpir):
-            raise LimenError(f"fpir: {', '.join(map(str, self._fpir))} cannot be asked for; give rates between 0 and 1")
         if self.lookup not in SEARCH_LOOKUPS:
             raise LimenError(f"lookup: {self.lookup!r} is not known to searches; choose from {', '.join(SEARCH_LOOKUPS)}")
         check_at_threshold(self.at_threshold)

@@ -4,13 +4,28 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from limen import metrics
+from limen.errors import LimenError
 from limen.protocols.result import EVENTS, Interval, Metric
 
 CLOPPER_PEARSON = "Clopper-Pearson, people drawn"
+
+
+def rates_asked(what: str, rates: Iterable[float], highest: Literal["one", "below one"] = "one") -> tuple[float, ...]:
+    """The rates, each once, in their order. `what`: the word for them in an error.
+
+    Raises LimenError for one that is not above 0 and up to 1 (or below it), and for two that six digits do not tell apart.
+    """
+    once = tuple(dict.fromkeys(map(float, rates)))
+    if not all(0 < rate < 1 or (rate == 1 and highest == "one") for rate in once):
+        raise LimenError(f"{what}: {', '.join(f'{rate:g}' for rate in once)} cannot be asked for; give rates between 0 and 1")
+    if len({f"{rate:g}" for rate in once}) < len(once):
+        raise LimenError(f"{what}: {', '.join(map(repr, once))}: two are the same to six digits; leave one of them out")
+    return once
 
 
 @dataclass(frozen=True)

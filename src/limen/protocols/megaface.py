@@ -11,7 +11,7 @@ from limen.errors import LimenError
 from limen.inference.table import Progress, Table, embed_images
 from limen.metrics.rates import lowest_above
 from limen.protocols.at_far import LOOKUPS
-from limen.protocols.intervals import Bootstrap, Figure, has_few_events, with_interval
+from limen.protocols.intervals import Bootstrap, Figure, has_few_events, rates_asked, with_interval
 from limen.protocols.result import Curve, Interval, Metric, Result
 from limen.protocols.task import DistractorSet
 from limen.recogniser import Recogniser
@@ -57,9 +57,9 @@ class MegaFaceChallenge:
 
     def __post_init__(self) -> None:
         task = self.distractor_set
-        self._ranks, self._far = tuple(self.ranks or RANKS), tuple(self.far or FAR)
-        if min(self._ranks) < 1 or not all(0 < rate <= 1 for rate in self._far):
-            raise LimenError(f"{self.name}: ranks {self._ranks} and far {self._far}: ranks from 1, and rates between 0 and 1 are needed")
+        self._ranks, self._far = tuple(self.ranks or RANKS), rates_asked("far", self.far or FAR)
+        if min(self._ranks) < 1:
+            raise LimenError(f"{self.name}: ranks {self._ranks} cannot be asked for; give whole numbers from 1")
         if self.refined not in ("dropped", "replaced"):
             raise LimenError(f"refined: {self.refined!r} is not known; choose from dropped, replaced")
         if (task.noisy_probe is None) != (task.noisy_distractor is None):

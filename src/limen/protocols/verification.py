@@ -17,7 +17,7 @@ from limen.protocols.at_far import LOOKUPS, Lookup, tar_metrics
 from limen.protocols.at_threshold import AtThreshold, check_at_threshold, error_rates, operating_points, told_of, working_points
 from limen.protocols.groups import GROUP_THRESHOLDS, GroupedPairs, GroupThreshold, group_accuracies, group_rates
 from limen.protocols.hardest import hardest_pairs, hardest_people
-from limen.protocols.intervals import Bootstrap, Figure
+from limen.protocols.intervals import Bootstrap, Figure, rates_asked
 from limen.protocols.pair_scores import PairScores, check_both_kinds, pair_counts, people_switch, pooling_switches, score_pairs
 from limen.protocols.result import Curve, Metric, Result
 from limen.recogniser import Recogniser
@@ -70,9 +70,7 @@ class Verification:
         if isinstance(self.pairs, str | PathLike):
             self.pairs = open_pairs(self.pairs, self.images)
         self.pair_set: PairSet = self.pairs
-        self.rates = tuple(self.far or self.pair_set.far or FAR)
-        if not all(0 < rate <= 1 for rate in self.rates):
-            raise LimenError(f"far: {', '.join(map(str, self.rates))} cannot be asked for; give rates between 0 and 1")
+        self.rates = rates_asked("far", self.far or self.pair_set.far or FAR)
         for what, given, known in (("lookup", self.lookup, LOOKUPS), ("threshold", self.threshold, GROUP_THRESHOLDS)):
             if given not in known:
                 raise LimenError(f"{what}: {given!r} is not known; choose from {', '.join(known)}")

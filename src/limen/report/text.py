@@ -62,12 +62,12 @@ def _lines(result: Result) -> list[str]:
     if counts.get("pairs_left_out"):
         lines.append(f"  without {counts['pairs_left_out']} pairs of images that cannot be used")
     shown = [metric for metric in result.where(variant=[]) if "enrolled" not in metric.at]
-    resolved = [metric for metric in shown if metric.value is not None]
-    width = max((len(metric_title(metric)) for metric in resolved), default=0)
-    for metric in resolved:
-        rests_on = ["", *filter(None, (threshold_text(metric), _events(metric), remark_of(metric)))]
+    shown = [metric for metric in shown if metric.value is not None or metric.at]
+    width = max((len(metric_title(metric)) for metric in shown), default=0)
+    for metric in shown:
+        rests_on = ["", *filter(None, (threshold_text(metric), _events(metric), remark_of(metric), _needs(result, metric)))]
         lines.append(f"  {metric_title(metric):{width}s} {_cell(metric, 12)}{'   '.join(rests_on)}")
-    return [*lines, *mistake_lines(result), *_unresolved(result, shown, "  ")]
+    return [*lines, *mistake_lines(result)]
 
 
 def _asked(counts: Mapping[str, int]) -> str:
@@ -86,6 +86,15 @@ def _events(metric: Metric) -> str:
     return "" if metric.events is None else f"{metric.events:,} {'false positives' if 'fpir' in metric.at else 'impostors'}"
 
 
+def _needs(result: Result, metric: Metric) -> str:
+    """What an unresolved number takes: its rate may accept less than one impostor."""
+    if metric.value is not None or not metric.needed:
+        return ""
+    if "non_mated" in result.counts and "fpir" not in metric.at:
+        return f"needs {metric.needed:,} non-mated pairs, and there are {result.counts['non_mated']:,}"
+    return f"needs {metric.needed:,} probes without a mate"
+
+
 def discard_lines(results: Sequence[Result]) -> list[str]:
     """Of results of the same pairs and model, one for each quality: their areas over limit and FNMR, or as they are where the threshold
     is found again at every step, as the papers' tables have them; and how much less or more than the first's the headline is."""
@@ -97,14 +106,15 @@ def discard_lines(results: Sequence[Result]) -> list[str]:
         missing = ", ".join(f"{name} {result.counts['failures_to_acquire']}" for name, result in zip(names, results, strict=True))
         lines.append(f"  without {counts['pairs_left_out']} pairs of images without a quality or unreadable: {missing}")
     left = ", ".join(f"{metric.at['discard']:g} {metric.value}" for metric in first.where(quantity="mated_left"))
-    lines.append(f"  mated pairs left at a discard of: {left}")
+    lines += [f"  mated pairs left at a discard of: {left}"] if left else []
     rates = first.where(quantity="fnmr")
     for fnmr in rates:
-        if fnmr.value is not None:
+        if fnmr.value is None:
+            lines += ["", f"FNMR unresolved at {working_point(fnmr)}: {_needs(first, fnmr)}"]
+        else:
             lines += ["", *_table(results, fnmr, ["normalised"] if threshold == "fixed" else [])]
-    if threshold == "fixed":
-        lines += ["", "areas divided by limit and FNMR: 1 is random, lower is better"]
-    return [*lines, *_unresolved(first, rates)]
+    resolved = any(fnmr.value is not None for fnmr in rates)
+    return lines + ["", "areas divided by limit and FNMR: 1 is random, lower is better"] * (threshold == "fixed" and resolved)
 
 
 def _table(results: Sequence[Result], fnmr: Metric, variant: list[str]) -> list[str]:
@@ -125,14 +135,6 @@ def _table(results: Sequence[Result], fnmr: Metric, variant: list[str]) -> list[
     refused = first.where(quantity="false_non_matches", at=fnmr.at)[0].value
     head = f"FNMR {_cell(fnmr)} at {working_point(fnmr)}: {fnmr.events} impostors accepted, {refused} mated pairs refused"
     return [head, *("  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows)]
-
-
-def _unresolved(result: Result, metrics: Sequence[Metric], indent: str = "") -> list[str]:
-    unresolved = {working_point(metric): metric.needed for metric in metrics if metric.value is None and metric.at}
-    points = [f"{point} (needs {needed:,})" if needed else point for point, needed in unresolved.items()]
-    asked = f"{result.counts['non_mated']} non-mated pairs" if "non_mated" in result.counts else "the probes without a mate"
-    few = f"unresolved, as less than one of {asked} may be accepted"
-    return [f"{indent}{few}: {', '.join(points)}"] if points else []
 
 
 def _qualities(results: Sequence[Result]) -> list[str]:
