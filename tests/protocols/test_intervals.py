@@ -28,7 +28,7 @@ def test_each_rate_stands_once():
     assert rates_asked("far", []) == ()
     with pytest.raises(LimenError, match="cannot be asked for"):
         rates_asked("fmr", [1], "below one")
-    with pytest.raises(LimenError, match="far: 0.1, 0.10000000001: two are the same to six digits; leave one of them out"):
+    with pytest.raises(LimenError, match=r"far: 0\.1, 0\.10000000001: two are the same to six digits; leave one of them out"):
         rates_asked("far", [0.1, 0.10000000001])
 
 
