@@ -152,8 +152,8 @@ def test_the_text_says_what_the_numbers_rest_on(capsys, folder, tmp_path):
     shown = capsys.readouterr().out
     (fnmr,) = [line for line in shown.splitlines() if line.startswith("FNMR ")]
     assert fnmr.endswith(" at FMR=0.1: 13 impostors accepted, 35 mated pairs refused")
-    assert "FNMR unresolved at FMR=0.001: needs 1,000 non-mated pairs, and there are 135\n" in shown
-    assert "FNMR unresolved at FMR=0.0001: needs 10,000 non-mated pairs, and there are 135\n" in shown
+    assert "unresolved: FNMR at FMR=0.001 needs 1,000 non-mated pairs, and there are 135\n" in shown
+    assert "unresolved: FNMR at FMR=0.0001 needs 10,000 non-mated pairs, and there are 135\n" in shown
 
 
 def test_mistakes_are_one_line_that_names_them(capsys, folder, tmp_path):

@@ -110,7 +110,7 @@ def discard_lines(results: Sequence[Result]) -> list[str]:
     rates = first.where(quantity="fnmr")
     for fnmr in rates:
         if fnmr.value is None:
-            lines += ["", f"FNMR unresolved at {working_point(fnmr)}: {_needs(first, fnmr)}"]
+            lines += ["", f"unresolved: FNMR at {working_point(fnmr)} {_needs(first, fnmr)}"]
         else:
             lines += ["", *_table(results, fnmr, ["normalised"] if threshold == "fixed" else [])]
     resolved = any(fnmr.value is not None for fnmr in rates)
