@@ -74,6 +74,8 @@ def test_groups_and_backbone(bundle, path):
     backbone = loaded.backbone()
     assert not backbone.training
     assert all(torch.equal(tensor, bundle.tensors[f"backbone.{name}"]) for name, tensor in backbone.state_dict().items())
+    held = {tensor.data_ptr() for tensor in loaded.tensors.values()}
+    assert not any(tensor.data_ptr() in held for tensor in backbone.state_dict().values())  # who trains it further leaves the bundle alone
 
 
 @pytest.mark.parametrize("name", ["tiny", "mobilefacenet", "iresnet18", "vit_s"])

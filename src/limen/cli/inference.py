@@ -15,7 +15,7 @@ from limen.protocols.task import SearchSet
 
 def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the network (all)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of the network (all; under torchrun this process's share)")
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"], help="precision of the network (float32)")
     parser.add_argument("--backend", choices=BACKENDS, help="what runs the network (torch for a bundle); see limen export")
     parser.add_argument("--batch-size", type=int, metavar="N", help="images that the network takes at a time (64)")

@@ -1,7 +1,7 @@
 """Intervals of a share that hold where it is 0 or 1 too, for trials that stand or fall together."""
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 
 def proportion_interval(
@@ -32,8 +32,8 @@ def proportion_interval(
     if not (design_effect >= 1 and 0 < level < 1):
         raise ValueError(f"design_effect={design_effect} must be 1 or above, and level={level} between 0 and 1")
     wrong, count = errors / design_effect, trials / design_effect
-    low = np.where(wrong > 0, beta.ppf((1 - level) / 2, wrong, count - wrong + 1), 0.0)
-    high = np.where(wrong < count, beta.ppf((1 + level) / 2, wrong + 1, count - wrong), 1.0)
+    low = np.where(wrong > 0, betaincinv(wrong, count - wrong + 1, (1 - level) / 2), 0.0)
+    high = np.where(wrong < count, betaincinv(wrong + 1, count - wrong, (1 + level) / 2), 1.0)
     return low, high
 
 

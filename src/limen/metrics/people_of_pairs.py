@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from limen.metrics.bootstrap import subject_numbers
 from limen.metrics.image_pairs import non_mated_pairs
@@ -58,7 +58,7 @@ class PeopleOfPairs:
         left, right = self._left[events], self._right[events]
         effect = self.design_effect(left, right)
         if 1 < self._people < self.count:
-            effect *= (t.ppf((1 + level) / 2, self._people - 1) / t.ppf((1 + level) / 2, self.count - 1)) ** 2
+            effect *= (stdtrit(self._people - 1, (1 + level) / 2) / stdtrit(self.count - 1, (1 + level) / 2)) ** 2
         low, high = proportion_interval(len(left), self.count, effect, level)
         return float(low), float(high)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from limen.metrics.rates import allowed_events, checked_rates, checked_scores, refused_scores
 
@@ -83,6 +82,8 @@ def tar_at_far(
     if lookup == "nearest":
         if (failed := np.isneginf(score)).any():  # scikit-learn takes finite scores alone
             score = np.where(failed, score[~failed].min(initial=0.0) - 1, score)
+        from sklearn.metrics import roc_curve as sklearn_roc_curve  # here: two seconds of loading that only this needs
+
         false_rate, true_rate, _ = sklearn_roc_curve(mated, score)
         gap = np.abs(false_rate[::-1] - np.asarray(far, float)[:, None])
         return true_rate[::-1][gap.argmin(1)]

@@ -65,9 +65,12 @@ def source_sha256() -> str:
 
 
 def _filled(build: Callable[[], Module], weights: dict[str, torch.Tensor]) -> Module:
-    """What `build` makes, with these weights. No weights are drawn for it before, so torch's random state stays as it is."""
+    """What `build` makes, with copies of these weights on the CPU, in the network's dtypes. No weights are drawn for it before, so torch's
+    random state stays as it is."""
     module = undrawn(build)
-    module.to_empty(device="cpu").load_state_dict(weights)
+    kinds = {name: value.dtype for name, value in module.state_dict().items()}
+    copies = {name: value.detach().to("cpu", kinds.get(name, value.dtype), copy=True) for name, value in weights.items()}
+    module.load_state_dict(copies, assign=True)  # Module.to_empty would load PyTorch's compiler too
     return module
 
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from limen.errors import LimenError
 from limen.files import plain
@@ -159,7 +159,7 @@ def _over_seeds(value: float, drawn: np.ndarray, numbers: Sequence[Number], leve
     of_seeds = [(number.std**2 / len(number.runs), len(number.runs) - 1) for number in numbers if len(number.runs) > 1]
     variance = float(np.nanvar(drawn, ddof=1)) + sum(part for part, _ in of_seeds)
     spread = sum(part**2 / freedom for part, freedom in of_seeds)
-    half = math.sqrt(variance) * float(student.ppf((1 + level) / 2, variance**2 / spread if spread else np.inf))
+    half = math.sqrt(variance) * float(stdtrit(variance**2 / spread if spread else np.inf, (1 + level) / 2))
     return Interval(max(value - half, bounds[0]), min(value + half, bounds[1]), level, OVER_SEEDS)
 
 

@@ -54,7 +54,7 @@ class Step:
         set_learning_rate(run.optimiser, share)
         run.rate.fill_(run.center_lr * share)
         if self.recorded:
-            _seed(recipe.seed, run.step, 1 + run.processes.rank)
+            _seed(run, 1 + run.processes.rank)
         with run.memory():
             outcome = self.compute(images, labels)
         if run.average is not None and run.averaging is not None:
@@ -69,7 +69,7 @@ class Step:
         # the backbone (dropout), and all draw the same in the head, where each computes the loss of the whole batch.
         features = self.backbone.forward(normalise(images))  # (B, D) raw
         if not self.recorded:
-            _seed(recipe.seed, run.step, 0)
+            _seed(run, 0)
         output = self.head(_average_over(processes, features), labels, update=run.center_optimiser.at(run.rate))
         total, of_quality = output.loss, None
         if self.quality is not None:
@@ -99,11 +99,15 @@ class Step:
         """Seeds what the backbone draws in a part of the batch: another stream for each process and part."""
         run, processes = self.run, self.run.processes
         if not self.recorded:
-            _seed(run.recipe.seed, run.step, 1 + processes.rank + processes.world_size * part)
+            _seed(run, 1 + processes.rank + processes.world_size * part)
 
 
-def _seed(seed: int, step: int, stream: int) -> None:
-    torch.manual_seed(int(np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)[0]))
+def _seed(run: Run, stream: int) -> None:
+    number = int(np.random.SeedSequence((run.recipe.seed, run.step, stream)).generate_state(1, np.uint64)[0])
+    if run.device.type == "cpu":
+        torch.default_generator.manual_seed(number)  # torch.manual_seed would write down the stack for each accelerator that is not there
+    else:
+        torch.manual_seed(number)
 
 
 def _average_over(processes: Processes, features: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class GraphEmbedder:
         backends = BACKENDS[self.format]
         if backend not in (None, *backends):
             raise LimenError(f"backend {backend}: {path} is not for it; choose from {', '.join(backends)}")
-        check_threads(threads)
+        threads = check_threads(threads)
         check_runtime(backend or backends[0], precision)
         self._sidecar_path = sidecar_of(self.path)
         graph = self._open(RUNTIMES[backend or backends[0]], threads, precision)
