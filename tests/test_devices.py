@@ -7,7 +7,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-import torch
+import torch._dynamo  # an optimiser imports it at its first step, which sets a variable of the environment
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
