@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from limen.cli import main
 from limen.data import FolderSource, open_source
 from limen.data.decisions import corrected, read_decisions, save_links
+from limen.data.joint import open_data
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError
+from limen.models.bundle import load_bundle, save_bundle
 from limen.tables import write_csv
+from made_up import tiny_model
 
 COLUMNS = ["file", "person", "decision", "new_person", "reviewer", "time", "model", "pair_with"]
 ANN, BO, CY = "Ann", os.fsdecode(b"Bo\xe9"), "=Cy"
@@ -115,6 +119,26 @@ def test_equal_decisions_of_two_reviewers_are_one(faces, tmp_path):
     table(tmp_path / "b.csv", (first, ANN, "unsure"))
     with pytest.raises(LimenError, match=r"b.csv: line 2: .*decided otherwise in .*a.csv"):
         read_decisions(paths)
+
+
+def test_images_that_are_no_files_are_corrected_into_another_form(faces, tmp_path, capsys):
+    """Of an Arrow file and a folder in one run, as the model that was trained on both names them."""
+    pytest.importorskip("pyarrow")
+    assert main(["data", "convert", str(faces), "--out", str(tmp_path / "a.arrow")]) == 0
+    joint = {"sources": [{"path": str(tmp_path / "a.arrow")}, {"path": str(faces), "name": "own"}]}
+    bundle, source = load_bundle(tiny_model(tmp_path)), open_data(joint)
+    save_bundle(tmp_path / "model.safetensors", replace(bundle, recipe={"data": joint}))
+    rows = [(source.locate(0), f"{ANN}@a", "move", f"{CY}@own"), (source.locate(9), f"{ANN}@own", "wrong")]
+    words = ["data", "apply", table(tmp_path / "d.csv", *rows), "--data", str(tmp_path / "model.safetensors"), "--out"]
+    assert main([*words, str(tmp_path / "new.csv")]) == 1
+    assert "is no file of its own" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "new.arrow")]) == 0
+    found = open_source("arrow", tmp_path / "new.arrow")
+    expected = [f"{CY}@own", *(source.class_names[label] for label in source.labels[1:9]), f"{ANN}@own", f"{ANN}@own"]
+    assert [found.class_names[label] for label in found.labels[: len(expected)]] == expected
+    assert len(found) == len(source) - 1
+    for k, of in ((0, 0), (9, 10)):
+        assert found.encoded(k) == (source.place(of)[0].encoded(source.place(of)[1]))
 
 
 def test_links_are_made_whole_or_not_at_all(faces, tmp_path):

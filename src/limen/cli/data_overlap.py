@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from limen.cli.data_sets import add_form, save_set
 from limen.cli.inference import add_inference_arguments, chosen_threshold, inference_options, model_options
 from limen.cli.progress import progress_bar
 from limen.data import FaceSource
 from limen.data.decisions import decided_people, read_decisions
-from limen.data.readers.listed import save_list
+from limen.data.written import ChosenFaces, form_of
 from limen.decision.gallery import check_made_by
 from limen.decision.overlap import PersonVectors, in_both, person_vectors
 from limen.decision.vectors_file import EmbeddedPeople, open_people
@@ -34,9 +35,8 @@ def add_overlap(actions: Any) -> None:
     words.add_argument("--threshold", type=float, metavar="X", help="cosine from which two are one person (of the model's lowest FMR)")
     words.add_argument("--images", type=int, default=10, metavar="N", help="images of a person that are embedded, at most (10)")
     words.add_argument("--out", required=True, metavar="FILE.csv", help=f"table of {', '.join(COLUMNS)}: person is of A, other of B")
-    words.add_argument(
-        "--rest", metavar="FILE.csv", help="write the list of A without these people, which training reads (--data.reader list)"
-    )
+    words.add_argument("--rest", metavar="OUT", help="write A without these people: FILE.csv (a list), .tar, .arrow, or a new folder")
+    add_form(words, "links")
     words.add_argument("--decisions", nargs="+", metavar="decisions.csv", help="what people decided of these pairs (limen review)")
     add_inference_arguments(words)
 
@@ -46,9 +46,9 @@ def overlap(options: argparse.Namespace) -> dict[str, Any]:
         raise LimenError(f"--images {options.images}: give 1 or more")
     if options.detector or options.faces:
         raise LimenError("--detector: the sets have to be aligned faces of known people; run limen data align first")
-    for path in filter(None, (options.out, options.rest)):
-        if Path(path).suffix.lower() != ".csv":
-            raise LimenError(f"{path}: is a table; give a name that ends in .csv")
+    if Path(options.out).suffix.lower() != ".csv":
+        raise LimenError(f"{options.out}: is a table; give a name that ends in .csv")
+    form = form_of(options.rest, options.to, "links") if options.rest else None
     paths = (options.first, options.second)
     first, second = (open_people(path) for path in paths)
     decided = decided_people(read_decisions(options.decisions).people, first, second) if options.decisions else {}
@@ -83,9 +83,9 @@ def overlap(options: argparse.Namespace) -> dict[str, Any]:
         "overlap": rows,
         "failures": [failure for one in people for failure in one.failures],
     }
-    if options.rest:
-        save_list(options.rest, [first.locate(k) for k in kept], [first.class_names[first.labels[k]] for k in kept])
-        result |= {"rest": options.rest, "rest_images": len(kept)}
+    if form:
+        rest = save_set(options, options.rest, form, ChosenFaces(first, kept))
+        result |= {"rest": options.rest, "rest_images": rest["images"], "rest_left_out": rest["left_out"]}
     return result
 
 
@@ -132,4 +132,6 @@ def overlap_text(result: dict[str, Any]) -> str:
         f"{result['people_in_both']} of {first} people are among the other {second}: cosine {result['threshold']:.4f} or more, or the same "
         f"name ({result['by_name_alone']} by name alone). To look at them: limen review {result['out']}"
     )
+    lost = result.get("rest_left_out", [])
+    lines += [*lost[:LISTED], f"{len(lost)} images cannot be read and are left out"] if lost else []
     return "\n".join([*lines, *([f"the others, {result['rest_images']} images: {result['rest']}"] if "rest" in result else [])])

@@ -39,13 +39,17 @@ def add_sets(actions: Any) -> None:
     for words in (split, convert):
         words.add_argument("--reader", help=f"{', '.join(READERS)}, or package.module:Class (told by PATH)")
     for words, default in ((merge, "links"), (split, "links"), (convert, "folder")):
-        words.add_argument("--to", choices=FORMS, help=f"the form (told by the name's ending, else {default})")
-        words.add_argument(
-            "--unreadable",
-            choices=("refuse", "leave-out"),
-            default="refuse",
-            help="images that cannot be read, where they are copied (refuse)",
-        )
+        add_form(words, default)
+
+
+def add_form(words: argparse.ArgumentParser, default: str) -> None:
+    words.add_argument("--to", choices=FORMS, help=f"the form (told by the name's ending, else {default})")
+    words.add_argument(
+        "--unreadable",
+        choices=("refuse", "leave-out"),
+        default="refuse",
+        help="images that cannot be read, where they are copied (refuse)",
+    )
 
 
 def merge(options: argparse.Namespace) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def merge(options: argparse.Namespace) -> dict[str, Any]:
     files = Counter(os.path.realpath(source.locate(index)) for index in range(len(source)))
     if twice := [file for file, count in files.items() if count > 1]:
         raise LimenError(f"{twice[0]}: stands in two of the sets, as {len(twice):,} images do; leave them out of one")
-    return _written(options, options.out, form, source) | {"same_name": options.same_name, "people_in_several": shared}
+    return save_set(options, options.out, form, source) | {"same_name": options.same_name, "people_in_several": shared}
 
 
 def split(options: argparse.Namespace) -> dict[str, Any]:
@@ -94,10 +98,11 @@ def split(options: argparse.Namespace) -> dict[str, Any]:
 
 def convert(options: argparse.Namespace) -> dict[str, Any]:
     form = form_of(options.out, options.to, "folder")
-    return _written(options, options.out, form, open_source(options.reader or reader_of(options.path), options.path))
+    return save_set(options, options.out, form, open_source(options.reader or reader_of(options.path), options.path))
 
 
-def _written(options: argparse.Namespace, out: str, form: str, source: FaceSource) -> dict[str, Any]:
+def save_set(options: argparse.Namespace, out: str, form: str, source: FaceSource) -> dict[str, Any]:
+    """Writes the faces in this form, and tells what was written and left out."""
     faces, faults = (source, list[str]()) if form in CHEAP else _checked(options, source)
     gone = sorted(set(source.class_names) - set(faces.class_names))
     return _save(out, form, faces, faults) | {"people_gone": gone}

@@ -25,10 +25,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from limen.cli.data_labels import open_trained_on
 from limen.cli.inference import add_inference_arguments, inference_options, model_options
 from limen.cli.progress import progress_bar
-from limen.data import FaceSource
-from limen.data.joint import open_data
 from limen.data.source import READERS
 from limen.decision.vectors_file import open_people
 from limen.errors import LimenError
@@ -76,26 +75,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         model: Model | None = open_model(options.model or beside, **model_options(options))
     else:
         model = None
-    source = faces_of(model, path, options)
+    if options.data is not None:
+        source = open_people(options.data, options.reader)
+    else:
+        source = open_trained_on(model.facts if model else {}, options.model or str(path))
     with progress_bar("looking for sure images") as progress:
         reading: dict[str, Any] = {"progress": progress, **inference_options(options)}
         if of_people:
             other = open_people(options.other) if options.other else None
             return review_people(path, source, other, model, page, options.count, **reading)
         return review_suspects(path, source, model, page, options.count, **reading)
-
-
-def faces_of(model: Model | None, table: Path, options: argparse.Namespace) -> FaceSource:
-    """The faces that `--data` names, else those that the model was trained on."""
-    if options.data is not None:
-        return open_people(options.data, options.reader)
-    data = model.facts.get("recipe", {}).get("data") if model else None
-    if not data:
-        raise LimenError(f"{options.model or table}: does not say which faces it is of; add --data")
-    try:
-        return open_data(data)
-    except LimenError as error:
-        raise LimenError(f"{error} (the model was trained there; --data names another place)") from error
 
 
 def text(result: dict[str, Any]) -> str:

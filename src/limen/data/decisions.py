@@ -54,13 +54,13 @@ class Change(NamedTuple):
 class Corrected(NamedTuple):
     """Labelled images after the decisions.
 
-    files, people   every image that stays, and its person
+    indices, people every image that stays, by its number, and its person
     changes         what was moved or left out
     decided         decision -> images
     people_gone     people of whom no image is left
     """
 
-    files: list[str]
+    indices: list[int]
     people: list[str]
     changes: list[Change]
     decided: dict[str, int]
@@ -169,7 +169,7 @@ def corrected(source: FaceSource, decisions: Sequence[Decision], people: Sequenc
     changed = [index for index in range(len(files)) if index in gone or after[index] != before[index]]
     counts = Counter(one.decision for one in by_index.values()) + Counter("same" if same else "different" for same in decided.values())
     return Corrected(
-        [files[index] for index in left],
+        left,
         [names[after[index]] for index in left],
         [Change(files[index], names[before[index]], "" if index in gone else names[after[index]]) for index in changed],
         {kind: counts[kind] for kind in (*DECISIONS, *OF_PEOPLE)},

@@ -55,6 +55,17 @@ class ChosenFaces(SubsetSource):
         self.class_names: Sequence[str] = [source.class_names[label] for label in known.tolist()]
 
 
+class RelabelledFaces(ChosenFaces):
+    """The images `indices` of another source, image k of the person `people[k]`, who is one of that source's."""
+
+    def __init__(self, source: FaceSource, indices: Sequence[int], people: Sequence[str]) -> None:
+        super().__init__(source, indices)
+        known = set(people)
+        self.class_names = [name for name in source.class_names if name in known]
+        number = {name: label for label, name in enumerate(self.class_names)}
+        self.labels = np.array([number[name] for name in people], np.int64)
+
+
 def encoded_image(source: FaceSource, index: int) -> bytes:
     """The bytes of image `index` as its source keeps them; a PNG of its pixels where the source keeps none.
 

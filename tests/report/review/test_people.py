@@ -81,8 +81,8 @@ def test_what_is_decided_of_two_people_is_what_the_list_leaves_out(browser, sets
     saved(browser, tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == before
 
-    assert overlap(sets, tmp_path, "--rest", tmp_path / "rest.csv", "--decisions", tmp_path / "decisions.csv") == 0
-    assert set(open_source("list", tmp_path / "rest.csv").class_names) == {"Bo", "Cy"}  # of Di nothing is sure, so the name decides
+    assert overlap(sets, tmp_path, "--rest", tmp_path / "rest2.csv", "--decisions", tmp_path / "decisions.csv") == 0
+    assert set(open_source("list", tmp_path / "rest2.csv").class_names) == {"Bo", "Cy"}  # of Di nothing is sure, so the name decides
     assert [row["decision"] for _, row in read_csv(tmp_path / "both.csv", TABLE)] == ["same", "different", ""]
     assert "2 of 4 people are among the other 4" in capsys.readouterr().out
 
