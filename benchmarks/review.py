@@ -85,8 +85,9 @@ def run_seed(options, pairs, seed):
     for name, (result, found) in results.items():
         row = {"what": f"trained on {name}", "seed": seed, "looked_at": options.looks if name == "applied" else ""}
         against = {f"less_{other.split()[0]}": difference(pairs, found, correct[other]) for other in ("before", "true labels")}
-        show([row | figures(result) | against])
-    return correct
+        rows.append(row | figures(result) | against)
+        show(rows[-1:])
+    return correct, rows
 
 
 FIELDS = ("what", "seed", "looked_at", "wrong_found", "precision", "recall", "per_100", "per_100_random")
@@ -96,7 +97,6 @@ FIELDS += ("accuracy", "low", "high", "tar@far=0.01", "less_before", "less_true"
 def show(rows):
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-        append_row("review", dict.fromkeys(FIELDS, "") | row)
 
 
 def main():
@@ -105,11 +105,18 @@ def main():
     parser.add_argument("--vectors", metavar="FILE.npz", help="embeddings of the faces by another model, for a second list")
     options = parser.parse_args()
     pairs = open_pairs(options.pairs, options.images)
-    found = [run_seed(options, pairs, seed) for seed in options.seeds]
+    found, rows = [], []
+    for seed in options.seeds:
+        correct, own = run_seed(options, pairs, seed)
+        found.append(correct)
+        rows += own
     for name, other in (("applied", "before"), ("true labels", "before"), ("applied", "true labels")):
         mean = [np.mean([one[side] for one in found], 0) for side in (name, other)]
         ends = {"low": "", "high": "", "less_before" if other == "before" else "less_true": difference(pairs, *mean)}
-        show([{"what": f"{name} less {other}, mean of {len(found)} seeds", "accuracy": round(float(mean[0].mean()), 4)} | ends])
+        rows.append({"what": f"{name} less {other}, mean of {len(found)} seeds", "accuracy": round(float(mean[0].mean()), 4)} | ends)
+        show(rows[-1:])
+    for row in rows:
+        append_row("review", dict.fromkeys(FIELDS, "") | row)
 
 
 if __name__ == "__main__":

@@ -125,16 +125,16 @@ def test_images_that_are_no_files_are_corrected_into_another_form(faces, tmp_pat
     """Of an Arrow file and a folder in one run, as the model that was trained on both names them."""
     pytest.importorskip("pyarrow")
     assert main(["data", "convert", str(faces), "--out", str(tmp_path / "a.arrow")]) == 0
-    joint = {"sources": [{"path": str(tmp_path / "a.arrow")}, {"path": str(faces), "name": "own"}]}
+    joint = {"path": None, "options": {}, "sources": [{"path": str(tmp_path / "a.arrow")}, {"path": str(faces), "name": "own"}]}
     bundle, source = load_bundle(tiny_model(tmp_path)), open_data(joint)
     save_bundle(tmp_path / "model.safetensors", replace(bundle, recipe={"data": joint}))
-    rows = [(source.locate(0), f"{ANN}@a", "move", f"{CY}@own"), (source.locate(9), f"{ANN}@own", "wrong")]
+    rows = [(source.locate(0), f"{CY}@a", "move", f"{ANN}@own"), (source.locate(9), f"{CY}@own", "wrong")]
     words = ["data", "apply", table(tmp_path / "d.csv", *rows), "--data", str(tmp_path / "model.safetensors"), "--out"]
     assert main([*words, str(tmp_path / "new.csv")]) == 1
     assert "is no file of its own" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "new.arrow")]) == 0
     found = open_source("arrow", tmp_path / "new.arrow")
-    expected = [f"{CY}@own", *(source.class_names[label] for label in source.labels[1:9]), f"{ANN}@own", f"{ANN}@own"]
+    expected = [f"{ANN}@own", *(source.class_names[label] for label in source.labels[1:9]), f"{CY}@own", f"{CY}@own"]
     assert [found.class_names[label] for label in found.labels[: len(expected)]] == expected
     assert len(found) == len(source) - 1
     for k, of in ((0, 0), (9, 10)):
