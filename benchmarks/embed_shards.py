@@ -2,11 +2,13 @@
 
     python benchmarks/embed_shards.py --model model.safetensors --images faces/          112x112 images in folders
 
-The one process has a thread for each core, each of the four one thread. Both times hold what it takes to start.
+The one process has a thread for each core, each of the four one thread. Both times hold what it takes to start. Wall seconds compare only
+on a machine without other work; CPU seconds, of all processes, compare on any.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,15 +26,20 @@ SHARDS = 20
 
 
 def run(model, shards, out, jobs, threads):
-    """Wall seconds until all jobs have ended."""
+    """Seconds until all jobs have ended, and of CPU that they took."""
     command = [sys.executable, "-m", "limen", "embed", model, str(shards), "--no-flip", "--threads", str(threads), "--workers", "1"]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), cpu_of_children()
     running = [
         subprocess.Popen([*command, "--shard", f"{job}/{jobs}", "--out", str(out)], stdout=subprocess.DEVNULL) for job in range(jobs)
     ]
     if any([process.wait() for process in running]):
         raise SystemExit("a job failed")
-    return time.perf_counter() - start
+    return time.perf_counter() - start, cpu_of_children() - before
+
+
+def cpu_of_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def pack(images, folder):
@@ -66,8 +73,8 @@ def main():
         home = Path(folder)
         (home / "shards").mkdir()
         pack(images, home / "shards")
-        one = run(options.model, home / "shards", home / "one", 1, cores)
-        several = run(options.model, home / "shards", home / "several", JOBS, 1)
+        (one, cpu_one) = run(options.model, home / "shards", home / "one", 1, cores)
+        (several, cpu_several) = run(options.model, home / "shards", home / "several", JOBS, 1)
         command = [
             sys.executable,
             "-m",
@@ -81,6 +88,11 @@ def main():
         ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         row = {"images": len(images), "one_s": round(one, 2), f"{JOBS}_processes_s": round(several, 2), "ratio": round(several / one, 3)}
+        row |= {
+            "one_cpu_s": round(cpu_one, 1),
+            f"{JOBS}_processes_cpu_s": round(cpu_several, 1),
+            "cpu_ratio": round(cpu_several / cpu_one, 3),
+        }
         row["float16_cosine_error"] = f"{largest_error(home / 'several', np.load(home / 'w.npz')):.1e}"
     print(row)
     append_row("embed_shards", row)
