@@ -94,7 +94,7 @@ limen("evaluate runs/ada/model.safetensors --folders held_out --split 2 --fpir 0
 # %%
 # **rank 1** asks only whether the right person came first; it knows no strangers. **TPIR at an FPIR** is the share of
 # enrolled people who are found at a threshold that lets so many strangers through. The threshold rises with the number
-# of people enrolled: see the rows of smaller galleries.
+# of people enrolled: see the table "people enrolled".
 #
 # Vectors of another model do not fit: ``identify`` refuses a gallery that another model made. After training anew,
 # enrol again.

@@ -80,8 +80,9 @@ def most_alike(vectors: np.ndarray, threshold: float, most: int) -> tuple[int, A
             score = vectors[start : start + BLOCK] @ vectors[other : other + BLOCK].T
             if start == other:
                 score[np.tril_indices(len(score))] = -np.inf
-            place = np.flatnonzero(score >= threshold)
-            count += len(place)
+            count += int(np.count_nonzero(score >= threshold))
+            full = len(found.score) == most  # then a pair has to be above the last of them
+            place = np.flatnonzero(score > found.score[-1] if full else score >= threshold)
             best = place[np.argsort(-score.ravel()[place], kind="stable")[:most]]
             block = Alike(start + best // score.shape[1], other + best % score.shape[1], score.ravel()[best])
             together = Alike(*map(np.concatenate, zip(found, block, strict=True)))
