@@ -23,6 +23,7 @@ from scipy import sparse
 from limen import evaluate, metrics
 from limen.data.pairs import PairSet
 from limen.data.templates import Templates
+from limen.decision.gallery import COMPARED, PeopleGallery, too_alike
 from limen.decision.operating_point import find_operating_points
 from limen.inference.reading import BLOCK
 from limen.metrics import ScoredPairs
@@ -297,7 +298,7 @@ def own_folders():
 
 
 def identify():
-    """What `limen identify` computes of 1,000 probes after their embedding: the five best of 100,000 people."""
+    """What `limen identify` computes after embedding: the five best of 100,000 people for 1,000 probes; who of 10,000 is too much alike."""
     gallery = people(np.arange(100_000), spread=1.0)
     probe = unit(gallery[:1000] + 2 / SIZE**0.5 * RANDOM.standard_normal((1000, SIZE), dtype=np.float32))
 
@@ -306,6 +307,9 @@ def identify():
 
     number, _ = measured("identify", "1000 x 100000, 5 best (plain: the bare product)", call, lambda: probe @ gallery.T, seconds=5)
     assert (number[:, 0] == np.arange(1000)).mean() > 0.9
+    few = PeopleGallery(gallery[:COMPARED], [str(place) for place in range(COMPARED)])
+    size = f"{COMPARED} people with each other (plain: the bare product)"
+    measured("identify", size, lambda: too_alike(few, 0.4), lambda: few.vectors @ few.vectors.T, seconds=5)
 
 
 def thresholds():
