@@ -85,6 +85,22 @@ def test_groups_are_points_with_their_intervals():
         assert [tuple(line.get_xdata()) for line in axes.lines] == [(0.01, 0.04), (0.02,), (0.02, 0.08), (0.04,)]
 
 
+def test_a_group_without_an_error_does_not_press_the_others_to_the_left():
+    at = {"far": 0.01}
+    found = [
+        Metric("fmr", 0.01, at=at, variant=["many pairs"], interval=Interval(0.005, 0.02)),
+        Metric("fmr", 0.0, at=at, variant=["few pairs"], interval=Interval(0.0, 0.5, few_events=True)),
+    ]
+    axes = figure_groups(result(metrics=[Metric("accuracy", 0.9), *found]), "fmr", "far", 0.01).axes[0]
+    end = axes.get_xlim()[1]
+    assert 0.02 < end < 0.03
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == ">"] == [end]
+    without = figure_groups(result(metrics=[Metric("accuracy", 0.9), found[1]]), "fmr", "far", 0.01).axes[0]
+    assert without.get_xlim()[1] > 0.5
+    every = Metric("fmr", 0.9, at=at, variant=["all"], interval=Interval(0.8, 1.0))
+    assert figure_groups(result(metrics=[Metric("accuracy", 0.9), every]), "fmr", "far", 0.01).axes[0].get_xlim()[1] <= 1.02
+
+
 def discarding(quality, fnmr=(0.4, 0.1), orders=1, threshold="fixed", **changes):
     curves = [Curve("edc", {"discard": [0.0, 0.5], "fnmr": list(fnmr), "mated_left": [200, 100]}, {"fmr": 0.01})]
     fields = {"discarding": Discarding(quality, threshold, orders), "counts": {"mated": 200}, "curves": curves}

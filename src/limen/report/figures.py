@@ -55,16 +55,16 @@ def figure_groups(result: Result, quantity: str, rate: str, value: float) -> Fig
         axes.set_yticks(rows, [label_of(metric.variant[0]) for metric in own], parse_math=False)
         axes.set(xlabel="false match rate" if quantity == "fmr" else "false non-match rate", ylim=(-0.6, len(own) - 0.4))
         axes.set_xlim(0, end if np.isfinite(end) else None)
+        axes.locator_params(axis="x", nbins=6)
         figure.set_figheight(1.1 + 0.32 * len(own))
     return figure
 
 
 def _readable_end(metrics: Sequence[Metric]) -> float:
-    """Where the axis of rates ends, so that one group of few pairs does not press all others to the left: above every rate and every
-    interval that rests on enough events. Infinity where there is none."""
-    sure = [metric.interval.high for metric in metrics if metric.interval and not metric.interval.few_events]
-    ends = [1.15 * max(sure, default=0.0), 3 * max((float(metric.value or 0) for metric in metrics), default=0.0)]
-    return max(ends) if sure and max(ends) > 0 else np.inf
+    """Where the axis of rates ends: behind the intervals of all groups that have an error, so that one of few pairs and none does not press
+    all others to the left. Infinity where no group has an error."""
+    ends = [metric.interval.high if metric.interval else float(metric.value) for metric in metrics if metric.value]
+    return min(1.15 * max(ends), 1.02) if ends else np.inf
 
 
 def group_points(result: Result) -> list[tuple[str, str, float]]:
