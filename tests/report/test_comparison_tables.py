@@ -211,8 +211,8 @@ def test_models_of_one_name_are_told_apart(capsys, tmp_path):
         judged("model", 0.1).save(tmp_path / name / "result.json")
     assert main(["compare-results", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
     said = capsys.readouterr().out
-    assert "one/result.json" in said
-    assert "two/result.json" in said
+    assert "model (one/result.json)" in said
+    assert "model (two/result.json)" in said
     found = answer(capsys, "compare-results", tmp_path / "one", tmp_path / "one")
     assert {row["column"] for row in found["comparison"]} == {"model (2)"}
     assert {(row["value"], row["low"], row["high"]) for row in found["comparison"]} == {(0, 0, 0)}

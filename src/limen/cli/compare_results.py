@@ -47,8 +47,12 @@ def text(result: dict[str, Any]) -> str:
 
 
 def _renamed(files: list[Path], held: list[list[Result]]) -> list[Result]:
-    """All results. A model whose name stands in several files is told apart by where they lie, or by a number."""
+    """All results. Behind the name of a model that stands in several files is told in which, "mbf (old/result.json)", or a number."""
+    paths = [file.absolute() for file in files]
+    once = list(dict.fromkeys(paths))
+    places = dict(zip(once, distinct([path.name for path in once], once), strict=True))
     named = [(number, model) for number, results in enumerate(held) for model in dict.fromkeys(result.model for result in results)]
-    names = distinct([model or "model" for _, model in named], [files[number].absolute() for number, _ in named])
-    new = dict(zip(named, names, strict=True))
+    homes = {model: {paths[number] for number, other in named if other == model} for _, model in named}
+    labels = [(model or "model") + (f" ({places[paths[number]]})" if len(homes[model]) > 1 else "") for number, model in named]
+    new = dict(zip(named, distinct(labels), strict=True))
     return [replace(result, model=new[number, result.model]) for number, results in enumerate(held) for result in results]
