@@ -205,6 +205,14 @@ def test_the_command_writes_one_report_of_all(capsys, tmp_path):
     assert "Differences from one" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_model_of_other_sets_alone_has_no_column():
+    other = judged("c", 0.3)
+    other.name = "another set"
+    table = only(comparison_tables([judged("a", 0.1), other, judged("b", 0.3)]))
+    assert table.columns == ["b"]
+    assert all(len(cells) == 1 and cells[0].versus == "a" for _, cells in table.rows)
+
+
 def test_models_of_one_name_are_told_apart(capsys, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

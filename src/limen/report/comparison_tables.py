@@ -71,4 +71,7 @@ def _differences(models: Sequence[Contender], names: Sequence[str], titles: Titl
     methods = {cell.interval.method for _, cells in rows for cell in cells if cell and cell.interval}
     told = {PEOPLE: methods - {UNPAIRED}, APART: UNPAIRED in methods, SEEDS: OVER_SEEDS in methods}
     text = " ".join(text for text, holds in told.items() if holds)
-    return [Table(f"differences from {names[0]}", [*names[1:]], rows, lower=None, text=text, intervals=True)]
+    told_of = [place for place in range(len(names) - 1) if any(cells[place] for _, cells in rows)]  # not of models of other sets alone
+    rows = [(title, [cells[place] for place in told_of]) for title, cells in rows]
+    columns = [names[1 + place] for place in told_of]
+    return [Table(f"differences from {names[0]}", columns, rows, lower=None, text=text, intervals=True)]
