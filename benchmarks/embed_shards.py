@@ -2,8 +2,8 @@
 
     python benchmarks/embed_shards.py --model model.safetensors --images faces/          112x112 images in folders
 
-The one process has a thread for each core, each of the four one thread. Both times hold what it takes to start. Wall seconds compare only
-on a machine without other work; CPU seconds, of all processes, compare on any.
+The one process has a thread for each core, each of the four one thread. Both times hold what it takes to start. They compare
+only on a machine without other work, CPU seconds too, for threads that wait for each other take them.
 """
 
 import argparse
