@@ -1,8 +1,9 @@
 """Images a second of each way to compute a bundle's network, at 112x112, beside ONNX Runtime in the same run; and the import of a published
-iresnet100. Appends rows to benchmarks/results/inference.csv and import.csv.
+iresnet100. Appends rows to benchmarks/results/inference.csv, inference_batch.csv and import.csv.
 
     python benchmarks/inference.py                            iresnet50, two threads, batches of 1 and 32
     python benchmarks/inference.py --architecture mobilefacenet --rounds 9
+    python benchmarks/inference.py --only batch --threads 1   batches of 4 to 64 beside 64, in CPU seconds
     python benchmarks/inference.py --only import
 
 The weights are drawn: speed does not depend on them. `embed` is timed, preprocessing and all, without the mirror image. The ways take turns
@@ -40,21 +41,22 @@ def network(name: str) -> Embedder:
     return Embedder(Bundle(Architecture(name, 512), {f"backbone.{key}": tensor for key, tensor in backbone.state_dict().items()}))
 
 
-def ways(embedder: Embedder, folder: Path, threads: int) -> dict:
+def ways(embedder: Embedder, folder: Path, threads: int, eight_bits: bool = True) -> dict:
     """What is timed, by name."""
     embedder.save(folder / "model.safetensors")
-    noise = np.random.default_rng(0).integers(0, 256, (FACES, 112, 112, 3), np.uint8)
     start = time.perf_counter()
     export_model(embedder, folder / "f32.onnx")
     print(f"export to ONNX with its proof: {time.perf_counter() - start:.1f} s", flush=True)
-    export_model(embedder, folder / "int8.onnx", precision="int8", images=noise, tolerance=10)
     found = {
         "torch": open_model(folder / "model.safetensors", threads=threads),
         "onnxruntime": open_model(folder / "f32.onnx", threads=threads),
         "openvino": open_model(folder / "f32.onnx", threads=threads, backend="openvino"),
-        "onnxruntime int8": open_model(folder / "int8.onnx", threads=threads),
-        "openvino int8": open_model(folder / "int8.onnx", threads=threads, backend="openvino"),
     }
+    if eight_bits:
+        noise = np.random.default_rng(0).integers(0, 256, (FACES, 112, 112, 3), np.uint8)
+        export_model(embedder, folder / "int8.onnx", precision="int8", images=noise, tolerance=10)
+        found["onnxruntime int8"] = open_model(folder / "int8.onnx", threads=threads)
+        found["openvino int8"] = open_model(folder / "int8.onnx", threads=threads, backend="openvino")
     bf16 = open_model(folder / "f32.onnx", threads=threads, backend="openvino", precision="bf16")
     return found | ({"openvino bf16": bf16} if bf16.description.get("precision") == "bf16" else {})  # where the CPU has it
 
@@ -76,6 +78,25 @@ def measure(architecture: str, found: dict, batch: int, rounds: int, threads: in
         row |= {"ms_per_image": round(1000 * statistics.median(times), 2), "ratio": round(statistics.median(ratios), 3)}
         print(f"{architecture}, batch {batch}, {way}: {row['ms_per_image']} ms an image, {row['ratio']} x {BASELINE}", flush=True)
         append_row("inference", row | {"ratio_low": round(ratios[0], 3), "ratio_high": round(ratios[-1], 3)})
+
+
+def measure_batches(architecture: str, found: dict, sizes: list[int], rounds: int, threads: int) -> None:
+    """Sizes of a batch beside the largest, of each way. CPU seconds: with one thread, a neighbour does not change them much."""
+    images = np.random.default_rng(1).integers(0, 256, (max(sizes), 112, 112, 3), np.uint8)
+    for way in ("torch", "onnxruntime", "openvino"):
+        seconds: dict[int, list[float]] = {size: [] for size in sizes}
+        for turn in range(rounds + 1):  # the first warms up
+            for size in sizes:
+                start = time.process_time()
+                found[way].embed(images if turn else images[: 2 * size], flip=False, batch_size=size)
+                if turn:
+                    seconds[size].append((time.process_time() - start) / len(images))
+        for size, times in seconds.items():
+            ratios = sorted(base / one for base, one in zip(seconds[max(sizes)], times, strict=True))
+            row = {"architecture": architecture, "way": way, "threads": threads, "batch": size, "rounds": rounds}
+            row |= {"cpu_ms_per_image": round(1000 * statistics.median(times), 2), "ratio": round(statistics.median(ratios), 3)}
+            print(f"{architecture}, {way}, batch {size}: {row['cpu_ms_per_image']} ms, {row['ratio']} x batch {max(sizes)}", flush=True)
+            append_row("inference_batch", row | {"ratio_low": round(ratios[0], 3), "ratio_high": round(ratios[-1], 3)})
 
 
 def published_names(name: str) -> dict[str, torch.Tensor]:
@@ -119,17 +140,20 @@ def measure_import(folder: Path) -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="iresnet50")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--batches", type=int, nargs="+", help="(1 32; of --only batch 4 8 16 32 64)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["speed", "import"])
+    parser.add_argument("--only", choices=["speed", "batch", "import"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if options.only != "speed":
+        if options.only in (None, "import"):
             measure_import(Path(folder))
-        if options.only != "import":
+        if options.only == "batch":
+            found = ways(network(options.architecture), Path(folder), options.threads, eight_bits=False)
+            measure_batches(options.architecture, found, options.batches or [4, 8, 16, 32, 64], options.rounds, options.threads)
+        if options.only in (None, "speed"):
             found = ways(network(options.architecture), Path(folder), options.threads)
-            for batch in options.batches:
+            for batch in options.batches or [1, 32]:
                 measure(options.architecture, found, batch, options.rounds, options.threads)
 
 

@@ -101,6 +101,15 @@ def test_a_mirrored_image_has_the_same_fused_quality(judge, images):
     np.testing.assert_allclose(embedder.embed(images).quality, embedder.embed(images[:, :, ::-1]).quality, atol=1e-6)
 
 
+def test_a_cpu_takes_sixteen_images_at_a_time_unless_told(judge, images):
+    embedder, seen = Embedder(judge), []
+    embedder.backbone.register_forward_hook(lambda module, inputs, features: seen.append(len(features)))
+    many = images[np.arange(33) % len(images)]
+    embedder.embed(many, flip=False)
+    embedder.embed(many, flip=False, batch_size=20)
+    assert seen == [16, 16, 1, 20, 13]
+
+
 def test_a_quality_does_not_depend_on_its_batch(judge, images):
     """To 1e-6 |z| |w|, a few roundings of float32: a convolution of another batch size may add up in another order."""
     embedder = Embedder(judge)

@@ -12,7 +12,7 @@ import torch
 from limen.devices import WithoutTF32, check_threads, computing_on, usable_device
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, save_bundle
-from limen.models.model import BATCH, Model, graph_format, open_model
+from limen.models.model import Model, default_batch, graph_format, open_model
 from limen.models.operating_point import OperatingPoint, with_points
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
@@ -133,7 +133,7 @@ class Embedder:
     def facts(self) -> dict[str, Any]:
         return self.bundle.facts
 
-    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = BATCH) -> Embeddings:
+    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int | None = None) -> Embeddings:
         """Embeds aligned images, (N, size, size, 3) uint8 RGB: those of OpenCV are BGR, so hand in `image[..., ::-1]`.
 
         They are RGB whatever colour order the network was trained with.
@@ -145,8 +145,9 @@ class Embedder:
         """
         check_images(images, self.preprocessing.size)
         flip = self.preprocessing.flip if flip is None else flip
+        step = default_batch(self.device) if batch_size is None else batch_size
         with computing_on(self.threads):
-            features = [self._features(images[start : start + batch_size], flip) for start in range(0, len(images), batch_size)]
+            features = [self._features(images[start : start + step], flip) for start in range(0, len(images), step)]
         feature = torch.cat(features).numpy() if features else np.zeros((0, self.bundle.architecture.embedding_size), np.float32)
         return embeddings_of(feature, flip, self._quality(feature / 2 if flip else feature))
 

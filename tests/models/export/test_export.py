@@ -164,6 +164,30 @@ def test_the_gate_sees_a_wrong_preprocessing(embedder, exported, change):
         gate.check_parity(wrong, found, gate.made_images(112), gate.TOLERANCE["float32"])
 
 
+@pytest.mark.parametrize("precision", gate.TOLERANCE)
+def test_one_wrong_weight_is_refused_just_above_the_limit_and_passes_just_below(precision, exported, tmp_path):
+    right, limit, change = open_model(exported(KINDS[0]), threads=1), gate.TOLERANCE[precision], 1.0
+
+    def wrong(change):
+        model = onnx.load(exported(KINDS[0]))
+        weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 2 and 32 in tensor.dims)
+        values = onnx.numpy_helper.to_array(weights).copy()
+        values.flat[len(values.flat) // 2] += change
+        weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+        onnx.save(model, tmp_path / "wrong.onnx")  # its sidecar is inside
+        return open_model(tmp_path / "wrong.onnx", threads=1)
+
+    for _ in range(12):  # what one weight moves is nearly in proportion to its change
+        parity = gate.check_parity(right, wrong(change), gate.made_images(112), 10)
+        found = max(parity.vectors, parity.norms, parity.quality)
+        if limit < found < 1.1 * limit:
+            break
+        change *= 1.05 * limit / found
+    with pytest.raises(LimenError, match=rf"above the tolerance {limit:g}; nothing was written"):
+        gate.check_parity(right, wrong(change), gate.made_images(112), limit)
+    gate.check_parity(right, wrong(change * 0.85), gate.made_images(112), limit)
+
+
 def test_the_gate_sees_one_wrong_quality(embedder, exported):
     weights = embedder.bundle.tensors | {"quality.bias": embedder.bundle.tensors["quality.bias"] + 0.01}
     wrong = Embedder(replace(embedder.bundle, tensors=weights))
@@ -183,7 +207,7 @@ def test_int8_stays_near_and_is_a_quarter_of_the_size(embedder, exported, tmp_pa
     fused, plain = (embedding(tmp_path / "small.onnx", faces[:5], level) for level in ("ORT_ENABLE_ALL", "ORT_DISABLE_ALL"))
     assert np.linalg.norm(fused - plain, axis=1).max() < 0.02  # eight bits multiplied as they are, and as floats: no sum is cut off
     assert found.calibration is None  # that of float32 rests on other scores
-    assert found.description["exported"]["precision"] == "int8"
+    assert (found.description["exported"]["precision"], found.description["precision"], found.precision) == ("int8", "int8", "int8")
     kernels = [tensor for tensor in onnx.load(tmp_path / "small.onnx").graph.initializer if np.prod(tensor.dims) > 100]
     assert {tensor.data_type for tensor in kernels if len(tensor.dims) == 4} == {onnx.TensorProto.INT8}
     assert sorted(file.name for file in tmp_path.iterdir()) == ["small.onnx", "small.onnx.json"]

@@ -18,7 +18,6 @@ from limen.models.embedder import Embedder
 from limen.models.export import write_model
 from limen.models.export.gate import TOLERANCE, check_parity, made_images
 from limen.models.graphs.embedder import GraphEmbedder, check_runtime
-from limen.models.model import BATCH
 from limen.recogniser import Embeddings
 
 
@@ -92,5 +91,5 @@ class BackendEmbedder(Embedder):
     def identity(self) -> dict[str, Any]:
         return {name: value for name, value in super().identity.items() if name != "backend"}
 
-    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = BATCH) -> Embeddings:
+    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int | None = None) -> Embeddings:
         return self._graph.embed(images, self.preprocessing.flip if flip is None else flip, batch_size)

@@ -15,7 +15,7 @@ from limen.models.graphs.network import Network
 from limen.models.graphs.onnxruntime import open_onnx
 from limen.models.graphs.openvino import open_openvino
 from limen.models.graphs.sidecar import read_sidecar, sidecar_of, write_sidecar
-from limen.models.model import BATCH, graph_format
+from limen.models.model import default_batch, graph_format
 from limen.models.operating_point import OperatingPoint, with_points
 from limen.models.preprocessing import Preprocessing
 from limen.quality import Calibration
@@ -94,7 +94,10 @@ class GraphEmbedder:
 
     @property
     def precision(self) -> str:
-        return self._network.graph.precision
+        """What is computed in: "int8" where the file is of eight bits, what the runtime computes the rest in if not in float32."""
+        exported, rest = self._sidecar.exported, self._network.graph.precision
+        eight = exported is not None and exported.precision == "int8"
+        return rest if not eight else "int8" if rest == "float32" else f"int8 and {rest}"
 
     @property
     def embedding_size(self) -> int:
@@ -143,14 +146,14 @@ class GraphEmbedder:
         self._sidecar, self._sidecar_sha256 = calibrated, self._hash_of_sidecar()
         return path
 
-    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int = BATCH) -> Embeddings:
+    def embed(self, images: np.ndarray, flip: bool | None = None, batch_size: int | None = None) -> Embeddings:
         """Equals limen.Embedder.embed: (N, size, size, 3) uint8 RGB, not OpenCV's BGR -> embeddings; `flip=None` is the sidecar's rule.
 
         `batch_size` is for models of any batch size. `quality` is None where the graph gives none.
         """
         check_images(images, self.preprocessing.size)
         flip = self.preprocessing.flip if flip is None else flip
-        step = self._network.fixed_batch or batch_size
+        step = self._network.fixed_batch or (default_batch(self.device) if batch_size is None else batch_size)
         feature, quality = np.zeros((len(images), self.embedding_size), np.float32), np.zeros(len(images), np.float32)
         for start in range(0, len(images), step):
             block, rows = images[start : start + step], slice(start, start + step)
