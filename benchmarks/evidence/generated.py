@@ -2,10 +2,11 @@
 
     PYTHONPATH=benchmarks python -m evidence.generated --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/generated
 
-Whole networks (`tiny`, AdaFace, the recipe small/faces with --steps steps at batch 64), each run resumed where it was stopped and judged
-once at its end on pairs of other real people: generated people alone, half of the steps; real people alone; generated people and then, from
-that network, real people, half of the steps each. A seed draws weights, order and which real people there are. Prints accuracy, and paired
-differences with intervals over people and seeds (hierarchy.py). One row a run in benchmarks/results/evidence_generated.csv.
+Whole networks (`tiny`, AdaFace, the recipe small/faces with --steps steps at batch 64), each judged once at its end on pairs of other real
+people: generated people alone, half of the steps; real people alone; generated people and then, from that network, real people, half of the
+steps each. A seed draws weights, order and which real people there are; the generated people are the same for all seeds. A network that is
+there is not trained again. Prints accuracy, and paired differences with intervals over people and seeds (hierarchy.py). Appends rows to
+benchmarks/results/evidence_generated.csv.
 """
 
 import argparse
@@ -23,11 +24,12 @@ from evidence.features import first_folds
 from evidence.tables import line
 from limen.data import FolderSource, SyntheticFaces, open_pairs
 from limen.data.pairs import SubsetSource
+from limen.data.synthetic import save_folder
 from limen.models.bundle import Architecture, Bundle
 from limen.training import load_recipe, train
 
 BATCH, SIZE = 64, 256
-GENERATED = dict(identities=400, images_per_identity=16, difficulty=0.7)
+GENERATED = dict(identities=200, images_per_identity=16, difficulty=0.7)
 
 
 class SomePeople(SubsetSource):
@@ -42,17 +44,16 @@ class SomePeople(SubsetSource):
         super().__init__(folder, numbers)
 
 
-def trained(options, name, seed, steps, reader, own, path=None, init=None):
-    """The bundle of OUT/NAME-SEED, trained unless it is there."""
+def trained(options, name, seed, steps, path, people, init=None):
+    """The bundle of OUT/NAME-SEED, trained on so many people of a folder unless it is there."""
     out = Path(options.out) / f"{name}-{seed}"
     bundle = out / "model.safetensors"
     if not bundle.exists():
-        faces = SyntheticFaces(**own) if reader == "synthetic" else SomePeople(path, **own)
-        epochs = steps * BATCH / len(faces)
+        own = {"people": people, "seed": seed}
+        epochs = steps * BATCH / len(SomePeople(path, **own))
         given = {"epochs": epochs, "optimiser.warmup_epochs": epochs / 8, "batch_size": BATCH, "seed": seed, "out": out, "threads": 1}
-        given |= {"data.reader": reader, "data.options": json.dumps(own), "data.workers": 0, "checkpoint_every": 100000}
-        given |= {"data.path": path} if path else {}
-        given |= {"init": init} if init else {}
+        given |= {"data.path": path, "data.reader": "evidence.generated:SomePeople", "data.options": json.dumps(own), "data.workers": 0}
+        given |= {"checkpoint_every": 100000} | ({"init": init} if init else {})
         train(load_recipe("small/faces", [f"--{key}={value}" for key, value in given.items()]), resume="auto")
     return bundle
 
@@ -69,14 +70,14 @@ def drawn(options, seed):
 
 def bundles(options, seed):
     """Run -> its bundle."""
-    half, folder = options.steps // 2, "evidence.generated:SomePeople"
-    generated = trained(options, "generated", seed, half, "synthetic", GENERATED | {"seed": seed})
+    half, folder = options.steps // 2, Path(options.out) / "generated-people"
+    if not folder.exists():
+        save_folder(SyntheticFaces(**GENERATED), folder)
+    generated = trained(options, "generated", seed, half, folder, GENERATED["identities"])
     found = {"drawn weights": drawn(options, seed), "generated alone": generated}
     for people in options.people:
-        own = {"people": people, "seed": seed}
-        found[f"{people} real alone"] = trained(options, f"real-{people}", seed, options.steps, folder, own, options.faces)
-        name = f"generated-real-{people}"
-        found[f"generated, then {people} real"] = trained(options, name, seed, half, folder, own, options.faces, generated)
+        found[f"{people} real alone"] = trained(options, f"real-{people}", seed, options.steps, options.faces, people)
+        found[f"generated, then {people} real"] = trained(options, f"both-{people}", seed, half, options.faces, people, generated)
     return found
 
 
@@ -86,9 +87,9 @@ def main():
     parser.add_argument("--pairs", required=True, help="pairs of other real people")
     parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
     parser.add_argument("--out", required=True, help="folder of the runs")
-    parser.add_argument("--people", type=int, nargs="+", default=[30, 100, 392], help="numbers of real people")
-    parser.add_argument("--folds", type=int, default=4, help="of the pairs, the first so many")
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--people", type=int, nargs="+", default=[30, 392], help="numbers of real people")
+    parser.add_argument("--folds", type=int, default=2, help="of the pairs, the first so many")
+    parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
     pairs, correct = first_folds(open_pairs(options.pairs, options.images), options.folds), {}
