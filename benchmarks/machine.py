@@ -17,7 +17,9 @@ RESULTS = Path(__file__).parent / "results"
 
 @functools.cache
 def commit() -> str:
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
+    """Of the scripts, "+" behind it where they or the package were changed since."""
+    described = ["git", "describe", "--always", "--exclude", "*", "--dirty=+"]
+    return subprocess.run(described, capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip()
 
 
 @functools.cache

@@ -42,8 +42,6 @@ class Run(NamedTuple):
     lr: float = 0.1
     warmup: float = 0.1  # of the steps
     scale: float = 64.0
-    people: int = 0  # 0 for all
-    start: str = "identity"  # or "drawn": a network that does not start as the recogniser
     batch: int = 128
 
     def key(self):
@@ -53,17 +51,15 @@ class Run(NamedTuple):
 class Projection(nn.Module):
     """(B, D) frozen features to (B, D) features whose norm is free."""
 
-    def __init__(self, size, start, hidden=256):
+    def __init__(self, size, hidden=256):
         super().__init__()
         self.learnt = nn.Sequential(nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.PReLU(), nn.Linear(hidden, size))
-        self.straight = start == "identity"
-        if self.straight:
-            nn.init.zeros_(self.learnt[-1].weight)
-            nn.init.zeros_(self.learnt[-1].bias)
+        nn.init.zeros_(self.learnt[-1].weight)
+        nn.init.zeros_(self.learnt[-1].bias)
         self.out = nn.BatchNorm1d(size, affine=False)
 
     def forward(self, features):
-        return self.out(self.learnt(features) + (features if self.straight else 0))
+        return self.out(self.learnt(features) + features)
 
 
 def train(features, run):
@@ -71,9 +67,8 @@ def train(features, run):
     torch.manual_seed(run.seed)
     clean, label = torch.from_numpy(features.clean), torch.from_numpy(features.label)
     pool = torch.from_numpy(features.augmented) if run.augmented else clean[None]
-    rows = torch.nonzero(label < (run.people or features.classes))[:, 0]
-    classes, size = int(label[rows].max()) + 1, clean.shape[1]
-    network = Projection(size, run.start)
+    rows, classes, size = torch.arange(len(label)), int(label.max()) + 1, clean.shape[1]
+    network = Projection(size)
     torch.manual_seed(run.seed + 1)  # centres alike whatever a margin draws
     head = MarginHead(classes, size, NormFace(), run.scale)
     head.margin = create_margin(run.margin, classes, **training_options(run.margin, run.options))
