@@ -149,7 +149,7 @@ def test_a_rate_that_the_probes_cannot_resolve_says_how_many_it_needs():
     searched, vectors = problem(fpir=(0.01, 0.3))
     result = Identification(searched, replicates=2).run(Embedder(vectors))
     assert (result.value("tpir@fpir=0.01"), result.metric("tpir@fpir=0.01").needed) == (None, 100)
-    assert any("FPIR=0.01 (needs 100)" in line for line in result_lines([result]))
+    assert any("FPIR=0.01" in line and "needs 100 probes without a mate" in line for line in result_lines([result]))
 
 
 @pytest.mark.parametrize(

@@ -248,12 +248,16 @@ def test_unusable_targets_are_refused_before_any_work(embedder, exported, tmp_pa
     assert [file.name for file in tmp_path.iterdir()] == ["folder.onnx"]
 
 
-@pytest.mark.parametrize(("package", "file", "extra"), [("openvino", "model.xml", "openvino"), ("onnxscript", "model.onnx", "export")])
+@pytest.mark.parametrize(
+    ("package", "file", "extra"),
+    [("openvino", "model.xml", "openvino"), ("onnxscript", "model.onnx", "export"), ("onnxruntime", "model.onnx", "export")],
+)
 def test_a_missing_package_is_named_with_its_extra(embedder, tmp_path, monkeypatch, package, file, extra):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(LimenError, match=rf"pip install 'limen\[{extra}\]'") as caught:
         export_model(embedder, tmp_path / file)
     assert "\n" not in str(caught.value)
+    assert f"{tmp_path}/." not in str(caught.value)  # no file of its own making
     assert not list(tmp_path.iterdir())
 
 

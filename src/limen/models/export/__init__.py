@@ -14,6 +14,7 @@ from limen.models.export.gate import TOLERANCE, Parity, check_parity, made_image
 from limen.models.export.graph import write_metadata, write_onnx
 from limen.models.export.int8 import calibration_images, quantise
 from limen.models.graphs.embedder import GraphEmbedder
+from limen.models.graphs.onnxruntime import onnxruntime_library
 from limen.models.graphs.openvino import openvino_library, write_openvino
 from limen.models.graphs.sidecar import Exported, Sidecar, sidecar_of, write_sidecar
 from limen.models.model import GRAPHS, graph_format
@@ -86,6 +87,8 @@ def _checked(embedder: Embedder, path: Path, format: str | None, precision: str)
         raise LimenError(f"{path}: the name of an exported model ends in {names}; choose such a name")
     if format == "openvino":
         openvino_library()
+    else:
+        onnxruntime_library(path)  # it runs the proof
     if precision not in PRECISIONS[format]:
         raise LimenError(f"precision {precision}: {format} files have {', '.join(PRECISIONS[format])}; choose one, or another format")
     if path.is_dir() or not path.parent.is_dir():

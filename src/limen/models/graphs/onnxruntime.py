@@ -13,15 +13,21 @@ from limen.models.graphs.graph import METADATA, Graph, Port, first_line
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
+def onnxruntime_library(path: Path) -> Any:
+    """The package. Raises LimenError that names the file and the extra where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise LimenError(f"{path}: an ONNX file needs onnxruntime ({error}); pip install 'limen[export]'") from error
+    return onnxruntime
+
+
 def open_onnx(path: Path, device: str, threads: int | None, precision: str) -> Graph:
     """The graph of an ONNX file. Raises LimenError for an unusable file or device, and where onnxruntime is not installed.
 
     It computes as the file says, in no other `precision`.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise LimenError(f"{path}: an ONNX file needs onnxruntime ({error}); pip install 'limen[export]'") from error
+    onnxruntime = onnxruntime_library(path)
     if device not in PROVIDERS or PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise LimenError(f"device {device!r} cannot be used here with an ONNX file (this onnxruntime has no provider for it); try cpu")
     options = onnxruntime.SessionOptions()
