@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
-from limen import create_measure
+from limen import create_measure, import_release
+from limen.data import read_image
 from limen.errors import LimenError, UnreadableImage
 from limen.inference.measures import create_qualities, file_of, random_orders
 from limen.models.bundle import Architecture, Bundle, Preprocessing, save_bundle
@@ -86,6 +88,25 @@ def test_magface_norm_is_that_of_magface_models_alone(models, images):
     for name, said in (("arcface", "trained with ArcFace"), ("plain", "not said to be trained with MagFace")):
         with pytest.raises(LimenError, match=f"{said}.*norm:MODEL"):
             create_measure(f"magface_norm:{models[name]}")
+
+
+@pytest.mark.realdata
+def test_the_published_norms_of_ten_images_and_their_order(real_data, tmp_path):
+    """MagFace's release lists the features of ten aligned faces by its network. The weights are asked for as models/magface*.pth."""
+    lines = (real_data / "examples" / "magface" / "feat.list").read_text().split("\n")
+    published = {Path(name).name: np.array(values, float) for name, *values in (line.split() for line in lines if line)}
+    assert len(published) == 10
+    weights = sorted((real_data / "models").glob("magface*.pth"))
+    if not weights:
+        pytest.skip("no weights of MagFace beside the faces: models/magface*.pth")
+    embedder = import_release(weights[0], "magface")
+    images = np.stack([read_image(real_data / "examples" / "magface" / name) for name in published])
+    norms, found = np.linalg.norm(list(published.values()), axis=1), embedder.embed(images, flip=False).norms
+    np.testing.assert_allclose(found, norms, rtol=1e-2)
+    np.testing.assert_array_equal(np.argsort(found), np.argsort(norms))
+    embedder.save(tmp_path / "magface.safetensors")
+    score = create_measure(f"magface_norm:{tmp_path / 'magface.safetensors'}").score(images)  # of an image and its mirror image
+    assert spearmanr(score, norms).statistic > 0.9
 
 
 def test_one_of_your_own(images):
