@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import limen
 from limen.data import AdaptiveDataSampler, SyntheticFaces, create_augmentation, make_loader
-from limen.devices import WithoutTF32, check_threads, computing_on
+from limen.devices import WithoutTF32, computing_on, usable_threads
 from limen.models.bundle import Architecture, Bundle, save_bundle
 from limen.models.model import open_model
 from limen.planning.constants import measure_constants, measure_footprint
@@ -156,8 +156,8 @@ def test_without_tf32_is_of_one_thread():
 def test_processes_of_torchrun_share_the_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert check_threads(None) is None
+    assert usable_threads(None) is None
     for processes, threads in ((2, 3), (4, 1), (8, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-        assert check_threads(None) == threads
-        assert check_threads(5) == 5
+        assert usable_threads(None) == threads
+        assert usable_threads(5) == 5

@@ -34,16 +34,16 @@ def training_device(setting: str) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
 
 
-def check_threads(threads: int | None) -> int | None:
+def usable_threads(threads: int | None) -> int | None:
     """`threads`; where torchrun started several processes on this machine and none are named, this one's share of the cores. None leaves
     their number to the library. Raises LimenError where it is no number of them."""
     if threads is not None and threads < 1:
         raise LimenError(f"threads: {threads} is not a whole number above 0")
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return threads if threads is not None or processes == 1 else max(1, _cores() // processes)
+    return threads if threads is not None or processes == 1 else max(1, cores() // processes)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use, which SLURM and containers make fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

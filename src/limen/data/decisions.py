@@ -94,6 +94,7 @@ def read_decisions(paths: Iterable[str | PathLike[str]]) -> Decisions:
 
 
 def _numbers(source: FaceSource) -> dict[str, int]:
+    """File -> number of its image."""
     return {os.path.realpath(source.locate(index)): index for index in range(len(source))}
 
 
@@ -145,7 +146,7 @@ def corrected(source: FaceSource, decisions: Sequence[Decision], people: Sequenc
     it does not have.
     """
     files, names = [source.locate(index) for index in range(len(source))], source.class_names
-    number = {os.path.realpath(file): index for index, file in enumerate(files)}
+    number = _numbers(source)
     label_of, by_index = {name: label for label, name in enumerate(names)}, dict[int, Decision]()
     for one in decisions:
         index = number.get(os.path.realpath(one.file))

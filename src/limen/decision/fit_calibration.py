@@ -7,6 +7,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from limen.errors import LimenError
 from limen.metrics import design_effect, proportion_interval, roc_curve
+from limen.metrics.rates import trials_needed
 from limen.metrics.roc import last_within
 from limen.models.operating_point import OperatingPoint
 from limen.quality.calibration import QUANTILES, Calibration
@@ -58,7 +59,7 @@ def fit_calibration(
     if not 0 < fmr < 1:
         raise LimenError(f"fmr: {fmr:g} must lie between 0 and 1")
     if fmr * non_mated < 1:
-        needed = math.ceil(1 / fmr)
+        needed = trials_needed(fmr)
         raise LimenError(
             f"{reference}: an FMR of {fmr:g} needs {needed} non-mated pairs and there are {non_mated}; use more, or raise --fmr"
         )

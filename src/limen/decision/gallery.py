@@ -15,6 +15,7 @@ from limen.decision.enrolment import Enrolment
 from limen.decision.vectors_file import read_arrays
 from limen.errors import LimenError
 from limen.files import parse_json
+from limen.metrics.rates import trials_needed
 from limen.models.model import Model
 from limen.names import spelling
 
@@ -88,7 +89,7 @@ def threshold_at_fpir(gallery: PeopleGallery, fpir: float, seed: int = 0) -> met
     searching = np.arange(count) if count <= SEARCHED else np.sort(np.random.default_rng(seed).choice(count, SEARCHED, replace=False))
     if fpir * len(searching) < 1:
         people = f"{count:,} people" if count <= SEARCHED else f"{SEARCHED:,} of its people"
-        needed = f"needs {int(np.ceil(1 / fpir)):,} people who search the others, and it has {people}"
+        needed = f"needs {trials_needed(fpir):,} people who search the others, and it has {people}"
         raise LimenError(f"--fpir {fpir:g}: {needed}; give a higher rate, or a --threshold")
     if count < 2:
         raise LimenError("--fpir: one person has nobody to be taken for; give --threshold")

@@ -1,6 +1,5 @@
 """Reading images ahead of the network, in threads: OpenCV decodes without Python's lock, and nothing is copied between processes."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from limen.data.source import ImageSource
+from limen.devices import cores
 from limen.errors import LimenError, UnreadableImage
 
-WORKERS = min(4, os.cpu_count() or 1)
+WORKERS = min(4, cores())
 BLOCK = 256  # images in memory at a time, for each worker and one more
 
 

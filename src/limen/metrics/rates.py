@@ -1,5 +1,6 @@
 """How many events a rate allows, and the score below which everything is refused."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,11 @@ def allowed_events(count: int, rate: np.ndarray | Sequence[float]) -> np.ndarray
     """(F,) the largest whole k with k / count <= rate; count * rate itself may round to either side of a whole number."""
     near = np.floor(np.asarray(rate, float) * count)[..., None] + [-1, 0, 1]
     return np.where((near >= 0) & (near <= count) & (near / count <= np.asarray(rate)[..., None]), near, 0).max(-1).astype(int)
+
+
+def trials_needed(rate: float) -> int:
+    """The fewest trials of which the rate, above 0, allows one event."""
+    return math.ceil(1 / rate - 1e-9)  # 1 / rate may round to above a whole number
 
 
 def refused_scores(impostor: np.ndarray, rate: np.ndarray | Sequence[float], count: int | None = None) -> np.ndarray:

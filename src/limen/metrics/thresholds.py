@@ -1,6 +1,5 @@
 """The threshold of a false match rate: where it lies, how sure it is, and how many impostors stand behind it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from limen.metrics.image_pairs import non_mated_pairs
 from limen.metrics.people_of_pairs import PeopleOfPairs
-from limen.metrics.rates import allowed_events, checked_rates, checked_scores, lowest_above, refused_scores
+from limen.metrics.rates import allowed_events, checked_rates, checked_scores, lowest_above, refused_scores, trials_needed
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def threshold_at_fmr(
         high=high,
         false_matches=np.array([np.count_nonzero(impostor > end) for end in refused]),
         impostors=count,
-        needed=np.array([math.ceil(1 / rate - 1e-9) if rate else np.iinfo(np.int64).max for rate in rates]),
+        needed=np.array([trials_needed(rate) if rate else np.iinfo(np.int64).max for rate in rates]),
     )
 
 

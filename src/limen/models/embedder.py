@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from limen.devices import WithoutTF32, check_threads, computing_on, usable_device
+from limen.devices import WithoutTF32, computing_on, usable_device, usable_threads
 from limen.errors import LimenError
 from limen.models.bundle import Bundle, save_bundle
 from limen.models.model import Model, default_batch, graph_format, open_model
@@ -50,7 +50,7 @@ class Embedder:
             raise LimenError(f"precision: {precision!r} is not known; choose from {', '.join(PRECISIONS)}")
         self.bundle, self.path, self.precision = bundle, path, precision
         self.device = usable_device(device)
-        self.threads = check_threads(threads)
+        self.threads = usable_threads(threads)
         self.backbone = bundle.backbone().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.quality_head = bundle.quality_head()
         self._mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, 3, 1, 1)

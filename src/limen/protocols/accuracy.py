@@ -3,6 +3,7 @@
 import numpy as np
 
 from limen import metrics
+from limen.metrics.rates import trials_needed
 from limen.protocols.intervals import Figure
 from limen.protocols.result import Metric
 
@@ -31,7 +32,7 @@ def accuracy_figures(distance: np.ndarray, score: np.ndarray, same: np.ndarray, 
 def _val(kfold: metrics.KFold, distance: np.ndarray, same: np.ndarray, fold: np.ndarray) -> Figure:
     """Unresolved where `VAL_FAR` allows less than one impostor of all."""
     if VAL_FAR * (~same).sum() < 1:
-        return Figure(Metric("val", None, at={"far": VAL_FAR}, needed=round(1 / VAL_FAR)))
+        return Figure(Metric("val", None, at={"far": VAL_FAR}, needed=trials_needed(VAL_FAR)))
     events = (distance < kfold.val_thresholds[fold])[~same].sum()
     return Figure(
         Metric("val", kfold.val, at={"far": VAL_FAR}, events=int(events)), metrics.weighted_val(distance, same, fold, VAL_FAR), [same]

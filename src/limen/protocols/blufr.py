@@ -9,6 +9,7 @@ import numpy as np
 from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, Table, embed_images
+from limen.metrics.rates import trials_needed
 from limen.protocols.intervals import Bootstrap, Figure, rates_asked
 from limen.protocols.result import Curve, Metric, Result
 from limen.protocols.task import Trial, TrialSet
@@ -108,7 +109,7 @@ class Blufr:
         for row, rate in enumerate(far):
             point, impostors = {"far": rate, **at}, min(trial.impostors for trial in trials)
             if rate * impostors < 1:
-                lacking = [Metric(name, None, at=point, needed=int(np.ceil(1 / rate))) for name in (quantity, f"{quantity}_less_std")]
+                lacking = [Metric(name, None, at=point, needed=trials_needed(rate)) for name in (quantity, f"{quantity}_less_std")]
                 figures += [Figure(metric) for metric in lacking]
                 continue
             events = sum(int(trial.false_matches[row]) for trial in trials)

@@ -1,6 +1,5 @@
 """The numbers and curves of error versus discard at one FMR, for several qualities of the same pairs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from limen import metrics
+from limen.metrics.rates import trials_needed
 from limen.protocols.intervals import with_interval
 from limen.protocols.result import Curve, Metric
 
@@ -51,7 +51,7 @@ def paired_areas(score: np.ndarray, mated: np.ndarray, qualities: Mapping[str, n
 def unresolved(fmr: float) -> list[Metric]:
     """The metrics at an FMR that allows less than one impostor of all."""
     return [
-        Metric("fnmr", None, at={"fmr": fmr}, needed=math.ceil(1 / fmr)),
+        Metric("fnmr", None, at={"fmr": fmr}, needed=trials_needed(fmr)),
         *(area(None, fmr, limit, normalised) for normalised, limit in KINDS),
     ]
 

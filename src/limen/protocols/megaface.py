@@ -9,7 +9,7 @@ import numpy as np
 from limen import metrics
 from limen.errors import LimenError
 from limen.inference.table import Progress, Table, embed_images
-from limen.metrics.rates import lowest_above
+from limen.metrics.rates import lowest_above, trials_needed
 from limen.protocols.at_far import LOOKUPS
 from limen.protocols.intervals import Bootstrap, Figure, has_few_events, rates_asked, with_interval
 from limen.protocols.result import Curve, Interval, Metric, Result
@@ -157,7 +157,7 @@ class MegaFaceChallenge:
         rows = [
             Metric("tar", float(tar), at={"far": rate}, events=int(events), threshold=float(threshold))
             if rate * found.impostors >= 1
-            else Metric("tar", None, at={"far": rate}, needed=int(np.ceil(1 / rate - 1e-9)))
+            else Metric("tar", None, at={"far": rate}, needed=trials_needed(rate))
             for rate, tar, events, threshold in zip(self._far, found.tar, found.false_matches, thresholds, strict=True)
         ]
         told = [number for number, metric in enumerate(rows) if metric.value is not None]

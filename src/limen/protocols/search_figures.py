@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from limen import metrics
+from limen.metrics.rates import trials_needed
 from limen.protocols.intervals import Bootstrap, Figure, with_threshold_intervals
 from limen.protocols.result import Metric
 
@@ -72,7 +73,7 @@ def _tpir(
     rows = [
         Metric("tpir", tpir, at={"fpir": rate, **at}, variant=variant, events=int(events), threshold=float(threshold))
         if resolved
-        else Metric("tpir", None, at={"fpir": rate, **at}, variant=variant, needed=int(np.ceil(1 / rate)))
+        else Metric("tpir", None, at={"fpir": rate, **at}, variant=variant, needed=trials_needed(rate))
         for rate, tpir, events, threshold, resolved in zip(
             fpir, judged.tpir, judged.false_positives, judged.thresholds, judged.resolved, strict=True
         )

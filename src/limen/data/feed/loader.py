@@ -142,7 +142,7 @@ def _start_worker(worker: int) -> None:
 
     Ctrl-C and torchrun signal the whole group of the training process, which finishes its step first: workers leave that group. They must
     not be deaf instead, for Python ends what is left of them by SIGTERM and waits. Where the training process is killed, Linux ends them
-    too: none is left to say for itself that nobody listens.
+    too, before they print errors of their own.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

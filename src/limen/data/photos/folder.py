@@ -1,6 +1,5 @@
 """A folder of photos to a folder of aligned faces: parallel, resumable, with a table of every face and failure."""
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from limen.data.images import read_photo
 from limen.data.photos.record import TABLE, Record, Row
 from limen.data.photos.source import FaceFinder, aligned_faces
 from limen.data.readers import list_images
+from limen.devices import cores
 from limen.errors import LimenError, UnreadableImage
 from limen.files import atomic_write
 from limen.locks import sole_use
@@ -67,7 +67,7 @@ def align_folder(
         raise LimenError(f"--out {out}: lies inside the folder of the photos; choose another place")
     if jpeg is not None and not 1 <= jpeg <= 100:
         raise LimenError(f"jpeg: {jpeg} is not a quality from 1 to 100")
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = cores() if workers is None else workers
     if workers < 1:
         raise LimenError(f"workers: {workers} threads do no work; give 1 or more")
     photos = [file.relative_to(root) for file in list_images([root])]

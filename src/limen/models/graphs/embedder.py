@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from limen.devices import check_threads
+from limen.devices import usable_threads
 from limen.errors import LimenError
 from limen.files import file_sha256
 from limen.models.graphs.graph import Graph
@@ -41,7 +41,7 @@ class GraphEmbedder:
         backends = BACKENDS[self.format]
         if backend not in (None, *backends):
             raise LimenError(f"backend {backend}: {path} is not for it; choose from {', '.join(backends)}")
-        threads = check_threads(threads)
+        threads = usable_threads(threads)
         check_runtime(backend or backends[0], precision)
         self._sidecar_path = sidecar_of(self.path)
         graph = self._open(RUNTIMES[backend or backends[0]], threads, precision)

@@ -79,6 +79,12 @@ def key_of(parts: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
+def write_deck(pictures: Pictures, items: Sequence[dict[str, Any]], **data: Any) -> dict[str, Any]:
+    """Writes the page of decisions on `items`, and returns what stands on it. `data`: title, text, key, model, next, choices, people."""
+    write_page(pictures.page, ("decisions.js", "deck.js"), {**data, "items": items, "images": pictures.addresses})
+    return {"page": str(pictures.page), "items": len(items), "pictures": len(pictures.addresses), "gone": pictures.gone}
+
+
 def write_page(path: Path, scripts: Sequence[str], data: dict[str, Any]) -> None:
     """Writes the page that `scripts`, names of files beside this one, make of `data`, all at once.
 

@@ -7,7 +7,7 @@ from limen.data import FileSource
 from limen.errors import LimenError
 from limen.names import visible
 from limen.protocols import Result
-from limen.report.review.page import Pictures, key_of, write_page
+from limen.report.review.page import Pictures, key_of, write_deck
 
 
 def review_pairs(results: list[Result], of: Path, page: Path) -> dict[str, Any]:
@@ -41,16 +41,14 @@ def review_pairs(results: list[Result], of: Path, page: Path) -> dict[str, Any]:
     if len(pictures.gone) == len(pictures.addresses):
         raise LimenError(f"{of}: none of its pairs are files of images (first: {pictures.gone[0]}); its folder of images has to be there")
     hashes = {str(result.switches.get("model_sha256", result.model)) for result in results}
-    data = {
-        "title": f"Worst pairs: {visible(str(of))}",
-        "text": "Right: the label is right, and the model is wrong. Wrong: the label is wrong, and counts against every model.",
-        "key": key_of(keys),
-        "model": " ".join(sorted(hashes)),
-        "next": "A wrong label is corrected where the pairs come from.",
-        "choices": ["right", "wrong", "unsure"],
-        "people": [],
-        "items": items,
-        "images": pictures.addresses,
-    }
-    write_page(page, ("decisions.js", "deck.js"), data)
-    return {"page": str(page), "items": len(items), "pictures": len(pictures.addresses), "gone": pictures.gone}
+    return write_deck(
+        pictures,
+        items,
+        title=f"Worst pairs: {visible(str(of))}",
+        text="Right: the label is right, and the model is wrong. Wrong: the label is wrong, and counts against every model.",
+        key=key_of(keys),
+        model=" ".join(sorted(hashes)),
+        next="A wrong label is corrected where the pairs come from.",
+        choices=["right", "wrong", "unsure"],
+        people=[],
+    )

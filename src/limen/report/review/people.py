@@ -12,7 +12,7 @@ from limen.errors import LimenError
 from limen.inference.table import Progress
 from limen.models.model import Model
 from limen.names import visible
-from limen.report.review.page import Pictures, key_of, write_page
+from limen.report.review.page import Pictures, key_of, write_deck
 from limen.report.review.surest import model_hash, surest_images
 from limen.tables import read_csv
 
@@ -66,20 +66,18 @@ def review_people(
         keys.append([files[0], files[1]])
     by = model_hash(first, model)
     into = "limen data overlap ... --decisions decisions.csv" if second is not None else "limen data apply decisions.csv"
-    data = {
-        "title": f"Pairs of people: {visible(str(table))}",
-        "text": "The most alike first. Those near the threshold are the most doubtful. Decisions are kept in this browser at once; save "
+    return write_deck(
+        pictures,
+        items,
+        title=f"Pairs of people: {visible(str(table))}",
+        text="The most alike first. Those near the threshold are the most doubtful. Decisions are kept in this browser at once; save "
         f"them as decisions.csv, which {into} reads.",
-        "key": key_of([by, keys]),
-        "model": by,
-        "next": f"Next: {into}",
-        "choices": ["same", "different", "unsure"],
-        "people": [],
-        "items": items,
-        "images": pictures.addresses,
-    }
-    write_page(page, ("decisions.js", "deck.js"), data)
-    return {"page": str(page), "items": len(items), "pictures": len(pictures.addresses), "gone": pictures.gone}
+        key=key_of([by, keys]),
+        model=by,
+        next=f"Next: {into}",
+        choices=["same", "different", "unsure"],
+        people=[],
+    )
 
 
 def _read(table: Path, first: FaceSource, second: FaceSource) -> list[tuple[tuple[int, int], float]]:

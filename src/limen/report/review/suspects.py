@@ -14,7 +14,7 @@ from limen.errors import LimenError
 from limen.inference.table import Progress
 from limen.models.model import Model
 from limen.names import visible
-from limen.report.review.page import Pictures, key_of, write_page
+from limen.report.review.page import Pictures, key_of, write_deck
 from limen.report.review.surest import model_hash, surest_images
 from limen.tables import csv_columns, read_csv
 
@@ -66,20 +66,18 @@ def review_suspects(
             }
         )
     by = model_hash(source, model)
-    data = {
-        "title": f"Suspected labels: {visible(str(table))}",
-        "text": "The surest suspects first. Right: the image shows the person it is labelled with. Wrong: it does not. "
+    return write_deck(
+        pictures,
+        items,
+        title=f"Suspected labels: {visible(str(table))}",
+        text="The surest suspects first. Right: the image shows the person it is labelled with. Wrong: it does not. "
         "Decisions are kept in this browser at once; save them as decisions.csv, and let limen data apply write the corrected data.",
-        "key": key_of([by, [[row["file"], row["person"]] for row in rows]]),
-        "model": by,
-        "next": "Next: limen data apply decisions.csv",
-        "choices": ["right", "wrong", "unsure", "move"],
-        "people": [{"name": name, "shown": visible(name)} for name in source.class_names],
-        "items": items,
-        "images": pictures.addresses,
-    }
-    write_page(page, ("decisions.js", "deck.js"), data)
-    return {"page": str(page), "items": len(items), "pictures": len(pictures.addresses), "gone": pictures.gone}
+        key=key_of([by, [[row["file"], row["person"]] for row in rows]]),
+        model=by,
+        next="Next: limen data apply decisions.csv",
+        choices=["right", "wrong", "unsure", "move"],
+        people=[{"name": name, "shown": visible(name)} for name in source.class_names],
+    )
 
 
 def _read(table: Path, source: FaceSource) -> list[dict[str, Any]]:
