@@ -71,7 +71,7 @@ plt.show()
 # What to do with the list
 # ------------------------
 # It is a list to look through, not one to delete. On real faces about half of it are wrong labels (see
-# :doc:`/RESULTS`); the rest are hard images of the right person, which a model needs. Look at each image beside others
+# :doc:`/results/labels`); the rest are hard images of the right person, which a model needs. Look at each image beside others
 # of its folder: ``limen review runs/mixed/suspects.csv --out page.html`` writes a page for that, and ``limen data apply``
 # writes the corrected data. Then train again.
 #

@@ -15,7 +15,7 @@ from limen.recogniser import Recogniser
 BATCHES = {
     "cpu": 16,
     "cuda": 64,
-}  # images that a network takes at a time; measured on a CPU (RESULTS, "Backends on a CPU"), not on a GPU
+}  # images that a network takes at a time; measured on a CPU (docs/results/speed.md, "Backends on a CPU"), not on a GPU
 GRAPHS = {".onnx": "onnx", ".xml": "openvino"}  # a file's suffix -> the format of its graph; whatever else it ends in is a bundle
 BACKENDS = ("torch", "onnxruntime", "openvino")
 

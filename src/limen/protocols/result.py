@@ -30,7 +30,7 @@ class Interval:
     level: float = 0.95
     method: str = "bootstrap over subjects"
     few_events: bool = False
-    """It rests on fewer than EVENTS errors or accepted impostors, and may hold the truth less often than `level` (docs/RESULTS.md)."""
+    """It rests on fewer than EVENTS errors or accepted impostors, and may hold the truth less often (docs/results/judging.md)."""
 
 
 @dataclass

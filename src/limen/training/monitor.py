@@ -15,7 +15,7 @@ from limen.training.run import Run
 from limen.training.step import Outcome
 
 CHECKED_EVERY, CHECKED_ELSEWHERE = {"cpu": 1}, 20  # steps until a loss that is not finite ends the run
-COLLAPSED = -0.3  # both mean cosines of a logged step below it: runs that learn never had either below -.1 (docs/RESULTS.md)
+COLLAPSED = -0.3  # both mean cosines of a logged step below it: runs that learn never had either below -.1 (docs/results/margins.md)
 
 
 class Monitor:

@@ -9,7 +9,7 @@ from limen.errors import LimenError
 from limen.models.model import Model
 
 # Of a unit vector's length; a distance d is a cosine of 1 - d^2 / 2.
-# Beside what benchmarks/export_parity.py measured over real faces (docs/RESULTS.md, "Backends on a CPU"):
+# Beside what benchmarks/export_parity.py measured over real faces (docs/results/speed.md, "Backends on a CPU"):
 # float32: six times the largest that was seen, 1.7e-5 of a quality (vectors 6.7e-6). A cosine of 1 - 5e-9: no printed digit moves.
 # bf16: eight times what a MobileFaceNet moved by, .026, in 16 images; deeper networks round more often. A cosine of .98.
 # int8: twice what a trained MobileFaceNet moved by, .30. A cosine of .82 is still on the side of the same person at any threshold in use
