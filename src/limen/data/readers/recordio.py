@@ -74,7 +74,7 @@ class RecordIOSource:
         return payload[HEADER.size + 4 * flag :]
 
     def locate(self, index: int) -> str:
-        return f"{self.path} record {self._keys[index]}"
+        return f"{self.path} record {int(self._keys[index])}"  # numpy's number takes longer to write
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_file"}
