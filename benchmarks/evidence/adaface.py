@@ -11,7 +11,7 @@ import argparse
 
 from evidence.bed import Run, made
 from evidence.features import add_arguments, features
-from evidence.tables import Judge, norms_table
+from evidence.tables import Judge
 
 CLAIM = "adaface"
 START = {"init_from_first_batch": True}  # of a few hundred steps the release's start would make most practically CosFace's
@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--no-sweeps", dest="sweeps", action="store_false", help="leave AdaFace's own parameters at the paper's")
     options = parser.parse_args()
     found = features(options)
-    scores, rows = made(found, runs_of(options), options.out)
+    scores, norms, _ = made(found, runs_of(options), options.out)
     judge = Judge(CLAIM, found, scores)
     names = [title(name, augmented) for augmented in (False, True) for name in MARGINS]
     judge.accuracy_table(names)
@@ -70,7 +70,7 @@ def main():
     if options.sweeps:
         swept = [name for name in scores if name.startswith("AdaFace, ") and name not in names]
         judge.difference_table([(name, title("AdaFace", True)) for name in swept])
-    norms_table(rows)
+    judge.norm_table(norms, [(title("AdaFace", augmented), title("ArcFace", augmented)) for augmented in (False, True)])
 
 
 if __name__ == "__main__":

@@ -1,23 +1,20 @@
-"""What every claim shares: a head trained on frozen features, judged by degradation, kept as one row of results/evidence.csv.
+"""What the claims about accuracy share: heads trained on frozen features, one loop for them and for whole networks, judged by degradation.
 
 The head is z = BatchNorm(x + MLP(x)), the BatchNorm without scale as AdaFace asks of a backbone. The MLP starts at zero, so that the head
 starts as the published recogniser. A seed gives the first weights, centres, batches and draws: two margins of one seed saw the same.
 """
 
-import csv
-import hashlib
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from machine import RESULTS, append_row
 from scipy.stats import spearmanr
 from torch import nn
 
-from evidence.features import DEGRADATIONS
+from evidence import rows
+from evidence.rows import WATCHED, followed, sides_of
 from limen import MarginHead, metrics
 from limen.heads import CenterSGD
 from limen.margins import NormFace, create_margin, training_options
@@ -25,12 +22,12 @@ from limen.training.optimisation import create_optimiser, learning_rate_share, s
 from limen.training.recipe import Optimiser
 
 COLLAPSED = -0.3  # both mean cosines of a step below it
-WATCHED = (1, 10, 30, 100, 300, 1000)  # steps after which the norms are compared with the known resolution
 FAR = 0.01
+WATCHED_IMAGES = 400  # of the test's, whose norms are compared with the known resolution
 
 
 class Run(NamedTuple):
-    """One head. `options` are the margin's own; in training it keeps its largest cost past the peak unless they say otherwise."""
+    """One head or network. `options` are the margin's own; in training it keeps its largest cost past the peak unless they say otherwise."""
 
     claim: str
     name: str  # as the table calls it
@@ -44,8 +41,9 @@ class Run(NamedTuple):
     scale: float = 64.0
     batch: int = 128
 
-    def key(self):
-        return self._asdict() | {"options": json.dumps(self.options, sort_keys=True)}
+    def key(self, size):
+        settings = {name: value for name, value in self._asdict().items() if name not in ("claim", "name", "seed")}
+        return rows.key_of(self.claim, self.name, self.seed, settings | size)
 
 
 class Projection(nn.Module):
@@ -62,105 +60,117 @@ class Projection(nn.Module):
         return self.out(self.learnt(features) + features)
 
 
-def train(features, run):
-    """The trained Projection, and what its row says of the training."""
+def train_head(features, run):
+    """The trained Projection, and what `learn` says."""
     torch.manual_seed(run.seed)
     clean, label = torch.from_numpy(features.clean), torch.from_numpy(features.label)
     pool = torch.from_numpy(features.augmented) if run.augmented else clean[None]
-    rows, classes, size = torch.arange(len(label)), int(label.max()) + 1, clean.shape[1]
-    network = Projection(size)
+    network = Projection(clean.shape[1])
+
+    def batch_of(step):
+        generator = torch.Generator().manual_seed(1000 * run.seed + step)
+        drawn = torch.randint(len(label), (run.batch,), generator=generator)
+        copy = torch.randint(len(pool), (run.batch,), generator=generator)
+        return pool[copy, drawn], label[drawn]
+
+    return network, *learn(network, clean.shape[1], features, run, batch_of)
+
+
+def learn(network, size, found, run, batch_of, clip=float("inf")):
+    """Trains a network into features of that size, with a head of its own: what its row says of the training, and the norms of some of
+    the test's images, (watched steps, resolutions, images)."""
+    classes = found.classes
     torch.manual_seed(run.seed + 1)  # centres alike whatever a margin draws
     head = MarginHead(classes, size, NormFace(), run.scale)
     head.margin = create_margin(run.margin, classes, **training_options(run.margin, run.options))
     config = Optimiser(lr=run.lr, schedule="cosine", warmup_epochs=run.warmup * run.steps)
     optimiser, centers = create_optimiser(network, head, config), CenterSGD(head.centers, config.momentum, config.weight_decay)
-    watched, lowest, lowest_of_both, follows = [], 1.0, 1.0, {}
+    watched, norms = [], {}
     for step in range(run.steps):
-        generator = torch.Generator().manual_seed(1000 * run.seed + step)
-        drawn = rows[torch.randint(len(rows), (run.batch,), generator=generator)]
-        copy = torch.randint(len(pool), (run.batch,), generator=generator)
+        inputs, label = batch_of(step)
         share = learning_rate_share(config, step, 1, run.steps)
         set_learning_rate(optimiser, share)
         torch.manual_seed(1000 * run.seed + step)
-        output = head(network(pool[copy, drawn]), label[drawn], update=centers.at(run.lr * share))
+        output = head(network(inputs), label, update=centers.at(run.lr * share))
         optimiser.zero_grad(set_to_none=True)
         output.loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
         watched.append((output.target_cosine.mean().item(), output.nearest_negative.mean().item()))
-        lowest, lowest_of_both = min(lowest, watched[-1][0]), min(lowest_of_both, max(watched[-1]))
         if step + 1 in WATCHED:
-            follows[step + 1] = follows_resolution(features, network)
+            norms[step + 1] = norms_of(network, found.tested)
+    norms["end"] = norms_of(network, found.tested)
     own, other = np.mean(watched[-10:], axis=0)
-    said = {"target_cosine": own, "nearest_negative": other, "lowest_target_cosine": lowest, "lowest_of_both": lowest_of_both}
-    return network.eval(), said | {f"norm_and_resolution@{step}": follows.get(step, "") for step in WATCHED}
+    said = {"made_steps": run.steps, "target_cosine": own, "nearest_negative": other}
+    said |= {"lowest_target_cosine": min(own for own, _ in watched), "lowest_of_both": min(map(max, watched))}
+    said |= {followed(step): follows_resolution(norm, found.tested) for step, norm in norms.items()}
+    return said, np.stack(list(norms.values()))
 
 
 @torch.inference_mode()
-def projected(network, features):
+def projected(network, inputs):
+    """(I, D) float32, with the running statistics of BatchNorm."""
     network.eval()
-    found = network(torch.from_numpy(features)).numpy()
+    found = np.concatenate([network(torch.from_numpy(inputs[k : k + 512])).numpy() for k in range(0, len(inputs), 512)])
     network.train()
     return found
 
 
-def follows_resolution(features, network, images=400):
-    """Spearman's correlation of |z| with the resolution, over `images` of the test's images at each of six resolutions."""
-    sides = {name: int(name.split()[1]) for name in features.tested if name.startswith("resolution")} | {"as it is": 112}
-    norms = np.concatenate([np.linalg.norm(projected(network, features.tested[name][:images]), axis=1) for name in sides])
-    return float(spearmanr(norms, np.repeat(list(sides.values()), len(norms) // len(sides))).statistic)
+def resolutions(names):
+    """Name of the degradation -> pixels of a side."""
+    return {name: int(name.split()[1]) for name in names if name.startswith("resolution")} | {"as it is": 112}
 
 
-def scores(features, network=None):
-    """Cosines (conditions, P) of the pairs: with one image degraded, and with both; `None` judges the frozen features themselves."""
-    vectors = {name: projected(network, found) if network else found for name, found in features.tested.items()}
-    vectors = {name: found / np.linalg.norm(found, axis=1, keepdims=True) for name, found in vectors.items()}
-    first, second = features.pairs.first, features.pairs.second
-    return np.stack([(vectors[a][first] * vectors[b][second]).sum(1) for a, b in sides_of(features.tested).values()])
+def norms_of(network, tested):
+    """(resolutions, WATCHED_IMAGES) norms of the first of the test's images."""
+    return np.stack([np.linalg.norm(projected(network, tested[name][:WATCHED_IMAGES]), axis=1) for name in resolutions(tested)])
 
 
-def sides_of(names):
-    """Condition -> the degradation of the first and of the second image, of the names of Features.tested."""
-    names = [name for name in names if name != "as it is"]
-    one = {f"{name}, one": ("as it is", name) for name in names}
-    return {"as they are": ("as it is", "as it is")} | one | {f"{name}, both": (name, name) for name in names}
+def follows_resolution(norms, names):
+    """Spearman's correlation of the norms (resolutions, images) with the resolution."""
+    return float(spearmanr(norms.ravel(), np.repeat(list(resolutions(names).values()), norms.shape[1])).statistic)
 
 
-def judged(features, score):
+def scores(found, network=None):
+    """Cosines (conditions, P) of the pairs: with one image degraded, and with both; `None` judges frozen features themselves."""
+    vectors = {name: projected(network, inputs) if network else inputs for name, inputs in found.tested.items()}
+    vectors = {name: own / np.linalg.norm(own, axis=1, keepdims=True) for name, own in vectors.items()}
+    first, second = found.pairs.first, found.pairs.second
+    return np.stack([(vectors[a][first] * vectors[b][second]).sum(1) for a, b in sides_of(found.tested).values()])
+
+
+def judged(found, score):
     """Accuracy in ten (or fewer) folds and TAR at FAR .01 by condition."""
-    pairs = features.pairs
-    found = {f"{number}: {name}": "" for name in sides_of(DEGRADATIONS) for number in ("accuracy", "tar")}  # a row has all columns
-    for name, row in zip(sides_of(features.tested), score, strict=True):
-        found[f"accuracy: {name}"] = metrics.kfold_verification(1 - row, pairs.same, pairs.folds).accuracy_mean
-        found[f"tar: {name}"] = metrics.tar_at_far(row, pairs.same, [FAR])[0]
-    return found
+    pairs, told = found.pairs, {}
+    for name, row in zip(sides_of(found.tested), score, strict=True):
+        told[f"accuracy: {name}"] = metrics.kfold_verification(1 - row, pairs.same, pairs.folds).accuracy_mean
+        told[f"tar: {name}"] = metrics.tar_at_far(row, pairs.same, [FAR])[0]
+    return told
 
 
-def made(features, runs, out):
-    """The runs by name and rising seed: their scores (S, conditions, P), and their rows of evidence.csv.
+def made(found, runs, out, train=train_head):
+    """The runs by name and rising seed: their scores (S, conditions, P) and norms (S, watched, resolutions, images), and their rows.
 
-    A run whose row is there and whose scores lie under OUT is not made again.
+    A run whose row is in evidence.csv and whose scores lie under OUT is not made again.
     """
-    path, size = RESULTS / "evidence.csv", features.size()
-    known = {}
-    if path.exists():
-        with path.open(newline="") as file:
-            known = {tuple(row[name] for name in (*Run._fields, *size)): row for row in csv.DictReader(file)}
+    known = rows.known(runs[0].claim)
     Path(out).mkdir(parents=True, exist_ok=True)
-    scored, rows = defaultdict(dict), defaultdict(dict)
+    scored, told = defaultdict(dict), defaultdict(dict)
     for run in runs:
-        key = run.key() | size
-        words = tuple(str(value) for value in key.values())
-        file = Path(out) / f"{run.claim}-{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}.npy"
-        if not file.exists() or words not in known:
-            network, said = train(features, run)
-            score = scores(features, network).astype(np.float32)
-            numbers = {name: round(float(value), 5) if value != "" else "" for name, value in (said | judged(features, score)).items()}
+        key = run.key(found.size())
+        file = key.file(out)
+        if not file.exists() or key not in known:
+            network, said, norms = train(found, run)
+            network.eval()
+            score = scores(found, network).astype(np.float32)
             outcome = "collapsed" if said["lowest_of_both"] < COLLAPSED else "trained"
-            if words not in known:
-                known[words] = key | {"outcome": outcome} | numbers
-                append_row("evidence", known[words])
-            np.save(file, score)
+            if key not in known:
+                known[key] = rows.keep(key, outcome, said | judged(found, score))
+            np.savez(file, scores=score, norms=norms.astype(np.float32))
             print(f"{run.claim}: {run.name}, seed {run.seed}, {outcome}, own {said['target_cosine']:.3f}", flush=True)
-        scored[run.name][run.seed], rows[run.name][run.seed] = np.load(file), known[words]
-    ordered = {name: [own[seed] for seed in sorted(own)] for name, own in rows.items()}
-    return {name: np.stack([own[seed] for seed in sorted(own)]) for name, own in scored.items()}, ordered
+        with np.load(file) as arrays:
+            scored[run.name][run.seed] = arrays["scores"], arrays["norms"]
+        told[run.name][run.seed] = known[key]
+    stacked = {name: [np.stack(part) for part in zip(*(own[seed] for seed in sorted(own)), strict=True)] for name, own in scored.items()}
+    told = {name: [own[seed] for seed in sorted(own)] for name, own in told.items()}
+    return {name: own[0] for name, own in stacked.items()}, {name: own[1] for name, own in stacked.items()}, told

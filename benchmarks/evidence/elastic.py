@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--augmented", action="store_true", help="with AdaFace's augmentation; ElasticFace's recipe has none")
     options = parser.parse_args()
     found = features(options)
-    scores, _ = made(found, runs_of(options), options.out)
+    scores, _, _ = made(found, runs_of(options), options.out)
     judge = Judge(CLAIM, found, scores)
     judge.accuracy_table(list(scores))
     fixed = {form: f"{form}, std 0" for form in FORMS}

@@ -28,7 +28,7 @@ def main():
             for form in forms:
                 runs.append(Run(CLAIM, f"{margin}, {form}", margin, {"past_peak": form}, seed, False, options.steps))
     found = features(options)
-    scores, rows = made(found, runs, options.out)
+    scores, _, rows = made(found, runs, options.out)
     judge = Judge(CLAIM, found, scores)
     judge.accuracy_table(list(scores))
     judge.difference_table([(kept, other) for other, kept in couples])

@@ -2,20 +2,23 @@
 
 import numpy as np
 from machine import append_row
+from scipy.stats import rankdata
 
 from evidence import hierarchy
-from evidence.bed import WATCHED, scores, sides_of
+from evidence.bed import resolutions, scores
+from evidence.rows import WATCHED, followed, sides_of
+from limen import metrics
 
 DEGRADED = "all degraded"  # the mean of all conditions but the first
 
 
 class Judge:
-    """`scores` name -> (S, conditions, P), the frozen recogniser's own besides; rows of differences go to evidence_differences.csv."""
+    """`scores` name -> (S, conditions, P), of frozen features their own besides; rows of differences go to evidence_differences.csv."""
 
-    def __init__(self, claim, features, found, rates=True):
-        self.claim, self.pairs, self.scores, self.rates = claim, features.pairs, found, rates
-        self.conditions = list(sides_of(features.tested))
-        self.frozen = scores(features)[None]
+    def __init__(self, claim, found, made, frozen=True):
+        self.claim, self.pairs, self.scores = claim, found.pairs, made
+        self.conditions, self.sides = list(sides_of(found.tested)), list(resolutions(found.tested).values())
+        self.frozen = scores(found)[None] if frozen else None
         self.weights = hierarchy.people_weights(self.pairs)
         self._made = {}
 
@@ -32,7 +35,7 @@ class Judge:
         """Mean accuracy over the seeds; at the right the least and the most over the seeds of the mean of all degraded."""
         columns = [*self.conditions, DEGRADED]
         line(["head", *columns, "least; most over seeds"], head=True)
-        for name in ["frozen", *names]:
+        for name in names if self.frozen is None else ["frozen", *names]:
             value = self.replicates(name)[0]
             line([name, *(f"{number:.1f}" for number in value.mean(0)), f"{value[:, -1].min():.1f}; {value[:, -1].max():.1f}"])
 
@@ -54,35 +57,58 @@ class Judge:
         self._line(f"what augmentation gives {name} beyond {other}", plus, minus)
 
     def _head(self, first):
-        line([first, "as they are", *(f"{kind}, both" for kind in self.kinds()), DEGRADED, *self.rate_heads()], head=True)
-
-    def rate_heads(self):
-        return [f"TAR@FAR=.01, {DEGRADED}"] if self.rates else []
+        line([first, "as they are", *(f"{kind}, both" for kind in self.kinds()), DEGRADED, f"TAR@FAR=.01, {DEGRADED}"], head=True)
 
     def kinds(self):
         return [name.removesuffix(", both") for name in self.conditions if name.endswith(", both")]
 
     def _line(self, name, plus, minus):
-        found = {"accuracy": self.difference(plus, minus, hierarchy.accuracies)}
-        found |= {"tar@far=0.01": self.difference(plus, minus, hierarchy.rates)} if self.rates else {}
-        row = dict(claim=self.claim, name=name, seeds=len(self.scores[plus[0]]), pairs=len(self.pairs))
+        found = {
+            "accuracy": self.difference(plus, minus, hierarchy.accuracies),
+            "tar@far=0.01": self.difference(plus, minus, hierarchy.rates),
+        }
         for number, own in found.items():
-            for condition, (value, low, high) in own.items():
-                ends = {key: round(v, 3) for key, v in dict(value=value, low=low, high=high).items()}
-                append_row("evidence_differences", row | dict(number=number, condition=condition) | ends)
-        accuracy = found.pop("accuracy")
+            for condition, ends in own.items():
+                self._keep(name, number, condition, ends)
+        accuracy = found["accuracy"]
         shown = [accuracy["as they are"], *(accuracy[f"{kind}, both"] for kind in self.kinds()), accuracy[DEGRADED]]
-        shown += [own[DEGRADED] for own in found.values()]
-        line([name, *(f"{value:+.2f} ({low:+.2f} to {high:+.2f})" for value, low, high in shown)])
+        line([name, *map(signed, [*shown, found["tar@far=0.01"][DEGRADED]])])
+
+    def _keep(self, name, number, condition, ends):
+        row = dict(claim=self.claim, name=name, seeds=len(next(iter(self.scores.values()))), pairs=len(self.pairs))
+        value = {key: round(end, 3) for key, end in zip(("value", "low", "high"), ends, strict=True)}
+        append_row("evidence_differences", row | dict(number=number, condition=condition) | value)
+
+    def norm_table(self, norms, couples):
+        """Rank correlation of norm and resolution by step, and its differences; `norms` name -> (S, watched, resolutions, images). A
+        replicate weighs the images by their people and leaves the ranks as they are."""
+        _, watched, _, images = next(iter(norms.values())).shape
+        steps = [*WATCHED[: watched - 1], "end"]
+        people = self.pairs.subject[:images]
+        drawn = list(metrics.subject_weights(people, people, hierarchy.REPLICATES))
+        weights = np.tile(np.stack([np.ones(images), *drawn]), len(self.sides))  # (1 + R, resolutions * images)
+        side = rankdata(np.repeat(self.sides, images))
+        found = {}  # name -> (S, watched, 1 + R)
+        for name, runs in norms.items():
+            found[name] = np.stack([[correlations(rankdata(norm), side, weights) for norm in run.reshape(watched, -1)] for run in runs])
+        line(["rank correlation of norm and resolution", *map(str, steps)], head=True)
+        for name, value in found | {f"{name} less {other}": found[name] - found[other] for name, other in couples}.items():
+            ends = [hierarchy.interval(own[:, 0], own[:, 1:].T) for own in value.transpose(1, 0, 2)]
+            for step, end in zip(steps, ends, strict=True):
+                self._keep(name, followed(step), "resolutions", end)
+            line([name, *map(signed, ends)])
 
 
-def norms_table(rows):
-    """Spearman's correlation of |z| and resolution by step, mean over seeds; least and most at the last one."""
-    line(["head", *(f"step {step}" for step in WATCHED), "least; most over seeds"], head=True)
-    for name, own in rows.items():
-        found = np.array([[float(row[f"norm_and_resolution@{step}"] or "nan") for step in WATCHED] for row in own])
-        last = found[:, ~np.isnan(found).any(0)][:, -1]
-        line([name, *("" if np.isnan(value) else f"{value:.2f}" for value in found.mean(0)), f"{last.min():.2f}; {last.max():.2f}"])
+def correlations(one, other, weights):
+    """(R,) Pearson correlation of (N,) and (N,) under weights (R, N)."""
+    weights = weights / weights.sum(1, keepdims=True)
+    one, other = one - (weights @ one)[:, None], other - (weights @ other)[:, None]
+    return (weights * one * other).sum(1) / np.sqrt((weights * one**2).sum(1) * (weights * other**2).sum(1))
+
+
+def signed(ends):
+    value, low, high = ends
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def line(cells, head=False):

@@ -1,0 +1,136 @@
+"""Is AdaFace better where images are bad, in whole networks? AdaFace and ArcFace, each with AdaFace's augmentation and without.
+
+    PYTHONPATH=benchmarks python -m evidence.networks --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/evidence
+
+A seed gives the first weights, centres, order and draws to all four cells alike; they make equal steps. The network is that of small/faces on
+half of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by degradation, AdaFace less
+ArcFace, what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the resolution, with intervals
+over people and seeds (hierarchy.py).
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+import limen
+from evidence.adaface import START, title
+from evidence.bed import Run, learn, made
+from evidence.features import DEGRADATIONS, degrading, first_folds
+from evidence.tables import Judge
+from limen.data import FolderSource, create_augmentation, normalise, open_pairs
+from limen.data.pairs import PairSet
+
+CLAIM = "networks"
+MARGINS = {"ArcFace": {}, "AdaFace": START}
+SIDE, SIZE, CLIP = 56, 256, 5.0
+
+
+@dataclass(frozen=True)
+class Faces:
+    """`images` (N, 112, 112, 3) and `label` (N,) from 0 on to learn from; `pairs` and `tested`, its images (I, 56, 56, 3) by degradation."""
+
+    images: np.ndarray
+    label: np.ndarray
+    pairs: PairSet
+    tested: dict[str, np.ndarray]
+
+    @property
+    def classes(self):
+        return int(self.label.max()) + 1
+
+    def size(self):
+        tested = {"pairs": len(self.pairs), "degradations": "; ".join(name for name in self.tested if name != "as it is")}
+        return {"images": len(self.images), "people": self.classes} | tested
+
+
+class Network(nn.Sequential):
+    """(B, 56, 56, 3) uint8 to (B, 256): `tiny` with a quarter of its maps' area, and so a quarter of its cost."""
+
+    def __init__(self):
+        tiny = limen.create_backbone("tiny", SIZE)
+        tiny.head[1] = nn.Linear(128 * 16, SIZE, bias=False)
+        super().__init__(tiny)
+
+    def forward(self, images):
+        return super().forward(normalise(images))
+
+
+def reduced(image):
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def faces(options):
+    """What the options ask for."""
+    pairs = first_folds(open_pairs(options.pairs, options.images), options.folds)
+    shown = [pairs.source.image(k) for k in range(len(pairs.source))]
+    tested = {}
+    for name in ("as it is", *options.degradations):
+        change = degrading(DEGRADATIONS[name])
+        tested[name] = np.stack([reduced(change(image, np.random.default_rng((0, k)))) for k, image in enumerate(shown)])
+    source = FolderSource(options.faces)
+    left_out = [source.class_names.index(name) for name in options.without]
+    chosen = np.flatnonzero(~np.isin(source.labels, left_out))
+    label = np.unique(source.labels[chosen], return_inverse=True)[1].astype(np.int64)
+    return Faces(np.stack([source.image(int(k)) for k in chosen]), label, pairs, tested)
+
+
+def train(found, run):
+    """A network trained from drawn weights: see bed.learn."""
+    change = create_augmentation("adaface" if run.augmented else "flip")
+    count = -(-run.steps * run.batch // len(found.label))
+    order = np.concatenate([np.random.default_rng((run.seed, epoch)).permutation(len(found.label)) for epoch in range(count)])
+    torch.manual_seed(run.seed)
+    network = Network()
+
+    def batch_of(step):
+        places = range(step * run.batch, (step + 1) * run.batch)
+        drawn = order[places.start : places.stop]
+        draws = [np.random.default_rng((run.seed, 0, place)) for place in places]  # both augmentations begin with the same flip
+        images = np.stack([reduced(change(found.images[k], rng)) for k, rng in zip(drawn, draws, strict=True)])
+        return torch.from_numpy(images), torch.from_numpy(found.label[drawn])
+
+    return network, *learn(network, SIZE, found, run, batch_of, CLIP)
+
+
+def runs_of(options):
+    """Seed by seed, so that what is there when it is cut off is even."""
+    return [
+        Run(CLAIM, title(name, augmented), name, own, seed, augmented, options.steps, warmup=0.125, batch=options.batch)
+        for seed in options.seeds
+        for augmented in (False, True)
+        for name, own in MARGINS.items()
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faces", required=True, help="one folder of aligned images per person")
+    parser.add_argument("--without", nargs="*", default=[], metavar="PERSON", help="folders of people who are among the pairs too")
+    parser.add_argument("--pairs", required=True, help="pairs of other people: LFW's pairs.txt")
+    parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
+    parser.add_argument("--degradations", nargs="+", choices=[*DEGRADATIONS][1:], default=[*DEGRADATIONS][1:], help="of the pairs' images")
+    parser.add_argument("--folds", type=int, default=5, help="of the pairs, the first so many")
+    parser.add_argument("--out", required=True, help="folder of the scores")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=64)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = faces(options)
+    scores, norms, _ = made(found, runs_of(options), options.out, train)
+    judge = Judge(CLAIM, found, scores, frozen=False)
+    judge.accuracy_table(list(scores))
+    margins = [(title("AdaFace", augmented), title("ArcFace", augmented)) for augmented in (False, True)]
+    augmentation = [(title(name, True), title(name, False)) for name in MARGINS]
+    judge.difference_table(margins)
+    judge.difference_table(augmentation)
+    judge.interaction("AdaFace", "ArcFace", title)
+    judge.norm_table(norms, margins + augmentation)
+
+
+if __name__ == "__main__":
+    main()
