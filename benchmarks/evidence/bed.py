@@ -27,7 +27,7 @@ WATCHED_IMAGES = 400  # of the test's, whose norms are compared with the known r
 
 
 class Run(NamedTuple):
-    """One head or network. `options` are the margin's own; in training it keeps its largest cost past the peak unless they say otherwise."""
+    """One head or network. `options` are the margin's own; its cost keeps to its peak in training unless they say otherwise."""
 
     claim: str
     name: str  # as the table calls it

@@ -6,18 +6,17 @@ Features that come from a published recogniser never collapsed, so these network
 of 28 pixels, one linear layer, and BatchNorm with a bias as in iresnets. No gradient is clipped. Every setting differs from the base in one
 number. A run ends when it is decided: learnt is a mean cosine to the own centre of .25, collapsed is below -.3 to the own centre and to
 the nearest other. Prints the collapsed runs of each form with Clopper and Pearson's interval. One row a run in
-benchmarks/results/evidence_collapse.csv; a run whose row is there is not made again.
+benchmarks/results/evidence.csv; a run whose row is there is not made again.
 """
 
 import argparse
-import csv
 
 import cv2
 import numpy as np
 import torch
-from machine import RESULTS, append_row
 from torch import nn
 
+from evidence import rows
 from limen import MarginHead, metrics
 from limen.data import FolderSource
 from limen.heads import CenterSGD
@@ -25,6 +24,7 @@ from limen.margins import NormFace, create_margin, training_options
 from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
 from limen.training.recipe import Optimiser
 
+CLAIM = "collapse"
 LEARNT, COLLAPSED = 0.25, -0.3
 SIDE, EMBEDDING, BATCH = 28, 128, 64
 FORMS = {
@@ -61,7 +61,7 @@ def small_faces(path, people, most=40):
 
 
 def train(faces, margin, form, seed, lr, warmup, scale, people, steps):
-    """The outcome, and what its row says."""
+    """The outcome, and the numbers of its row."""
     torch.manual_seed(seed)
     pixels, label = faces
     rows = torch.nonzero(label < people)[:, 0]
@@ -87,16 +87,7 @@ def train(faces, margin, form, seed, lr, warmup, scale, people, steps):
             outcome = "learnt" if own >= LEARNT else "collapsed"
             break
     numbers = {"target_cosine": own, "nearest_negative": other, "lowest_target_cosine": lowest}
-    return {"outcome": outcome, "steps": step + 1} | {name: round(value, 3) for name, value in numbers.items()}
-
-
-def made():
-    """The rows of evidence_collapse.csv."""
-    path = RESULTS / "evidence_collapse.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return outcome, {"made_steps": step + 1} | numbers
 
 
 def title(setting):
@@ -119,17 +110,16 @@ def main():
     parser.add_argument("--steps", type=int, default=300, help="after which a run counts as undecided")
     options = parser.parse_args()
     base = BASE | {"people": options.people}
-    faces, rows, outcomes = small_faces(options.faces, options.people), made(), {}
+    faces, known, outcomes = small_faces(options.faces, options.people), rows.known(CLAIM), {}
     for seed in options.seeds:
         for setting in SETTINGS:
             for margin, form in ((margin, form) for margin, forms in FORMS.items() for form in forms):
-                key = dict(margin=margin, form=form, seed=seed) | base | setting | dict(limit=options.steps)
-                row = next((row for row in rows if all(row[name] == str(value) for name, value in key.items())), None)
-                if row is None:
-                    row = key | train(faces, margin, form, seed, **base | setting, steps=options.steps)
-                    append_row("evidence_collapse", row)
-                    print(*(f"{name} {value}" for name, value in row.items()), sep="  ", flush=True)
-                outcomes.setdefault((title(setting), margin, form), []).append(row["outcome"])
+                settings = base | setting
+                key = rows.key_of(CLAIM, f"{margin}, {form}", seed, settings | {"limit": options.steps})
+                if key not in known:
+                    known[key] = rows.keep(key, *train(faces, margin, form, seed, **settings, steps=options.steps))
+                    print(*key, known[key]["outcome"], known[key]["made_steps"], sep="  ", flush=True)
+                outcomes.setdefault((title(setting), margin, form), []).append(known[key]["outcome"])
     names = [title(setting) for setting in SETTINGS]
     print(f"\n| margin, form | {' | '.join(names)} | all |\n|{'---|' * (len(names) + 2)}")
     for margin, form in ((margin, form) for margin, forms in FORMS.items() for form in forms):

@@ -6,7 +6,7 @@ Whole networks (`tiny`, AdaFace, the recipe small/faces with --steps steps at ba
 people: generated people alone, half of the steps; real people alone; generated people and then, from that network, real people, half of the
 steps each. A seed draws weights, order and which real people there are; the generated people are the same for all seeds. A network that is
 there is not trained again. Prints accuracy, and paired differences with intervals over people and seeds (hierarchy.py). Appends rows to
-benchmarks/results/evidence_generated.csv.
+benchmarks/results/evidence.csv.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from machine import append_row
-from runs import figures, judged
+from runs import judged
 
 import limen
-from evidence import hierarchy
+from evidence import hierarchy, rows
 from evidence.features import first_folds
 from evidence.tables import line
 from limen.data import FolderSource, SyntheticFaces, open_pairs
@@ -28,16 +28,18 @@ from limen.data.synthetic import save_folder
 from limen.models.bundle import Architecture, Bundle
 from limen.training import load_recipe, train
 
+CLAIM = "generated"
 BATCH, SIZE = 64, 256
 GENERATED = dict(identities=200, images_per_identity=16, difficulty=0.7)
 
 
 class SomePeople(SubsetSource):
-    """So many people of a folder, drawn at random, at most `most` images of each."""
+    """So many people of a folder, drawn at random, none of them `without`; at most `most` images of each."""
 
-    def __init__(self, path, people, seed=0, most=40):
+    def __init__(self, path, people, seed=0, most=40, without=()):
         folder = FolderSource(path)
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(folder.class_names))[:people])
+        allowed = [number for number, name in enumerate(folder.class_names) if name not in without]
+        chosen = np.sort(np.random.default_rng(seed).permutation(allowed)[:people])
         numbers = np.concatenate([np.flatnonzero(folder.labels == person)[:most] for person in chosen])
         self.class_names = [folder.class_names[person] for person in chosen]
         self.labels = np.searchsorted(chosen, folder.labels[numbers]).astype(np.int64)
@@ -49,7 +51,7 @@ def trained(options, name, seed, steps, path, people, init=None):
     out = Path(options.out) / f"{name}-{seed}"
     bundle = out / "model.safetensors"
     if not bundle.exists():
-        own = {"people": people, "seed": seed}
+        own = {"people": people, "seed": seed, "without": options.without}
         epochs = steps * BATCH / len(SomePeople(path, **own))
         given = {"epochs": epochs, "optimiser.warmup_epochs": epochs / 8, "batch_size": BATCH, "seed": seed, "out": out, "threads": 1}
         given |= {"data.path": path, "data.reader": "evidence.generated:SomePeople", "data.options": json.dumps(own), "data.workers": 0}
@@ -84,10 +86,11 @@ def bundles(options, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faces", required=True, help="one folder of aligned images per person, none of them among the pairs")
+    parser.add_argument("--without", nargs="*", default=[], metavar="PERSON", help="folders of people who are among the pairs too")
     parser.add_argument("--pairs", required=True, help="pairs of other real people")
     parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
     parser.add_argument("--out", required=True, help="folder of the runs")
-    parser.add_argument("--people", type=int, nargs="+", default=[30, 392], help="numbers of real people")
+    parser.add_argument("--people", type=int, nargs="+", default=[30, 100, 388], help="numbers of real people")
     parser.add_argument("--folds", type=int, default=2, help="of the pairs, the first so many")
     parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -96,11 +99,13 @@ def main():
     for seed in options.seeds:
         for name, bundle in bundles(options, seed).items():
             result, right = judged(bundle, pairs)
-            row = dict(run=name, seed=seed, steps=options.steps, pairs=len(pairs)) | figures(result)
-            append_row("evidence_generated", row)
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            key = rows.key_of(CLAIM, name, seed, {"steps": options.steps, "pairs": len(pairs)})
+            numbers = {"accuracy: as they are": result.value("accuracy"), "tar: as they are": result.value("tar@far=0.01")}
+            if key not in rows.known(CLAIM):
+                rows.keep(key, "trained", numbers)
+            print(*key, *numbers.values(), sep="  ", flush=True)
             correct.setdefault(name, []).append(right)
-    weights = hierarchy.people_weights(pairs)
+    weights = hierarchy.people_weights(pairs.subject[pairs.first], pairs.subject[pairs.second])
 
     def interval(value):
         """In percent, over people and seeds."""
@@ -116,7 +121,7 @@ def main():
     for name, other in couples:
         value = interval(np.array(correct[name]) - np.array(correct[other]))
         ends = {key: round(end, 3) for key, end in zip(("value", "low", "high"), value, strict=True)}
-        row = dict(claim="generated", name=f"{name} less {other}", seeds=len(options.seeds), pairs=len(pairs))
+        row = dict(claim=CLAIM, name=f"{name} less {other}", seeds=len(options.seeds), pairs=len(pairs))
         append_row("evidence_differences", row | dict(number="accuracy", condition="as they are") | ends)
         line([f"{name} less {other}", "{:+.2f} ({:+.2f} to {:+.2f})".format(*value)])
 

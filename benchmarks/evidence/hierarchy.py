@@ -36,11 +36,9 @@ def interval(value, replicates, seed=0, level=LEVEL):
     return float(value.mean()), float(low), float(high)
 
 
-def people_weights(pairs, replicates=REPLICATES, seed=0):
-    """(1 + R, P) float32 weights of the pairs, the first row ones."""
-    subjects = pairs.subject[pairs.first], pairs.subject[pairs.second]
-    drawn = list(metrics.subject_weights(*subjects, replicates, seed))
-    return np.stack([np.ones(len(pairs)), *drawn]).astype(np.float32)
+def people_weights(first, second):
+    """(1 + R, P) float32 weights of pairs of the people `first` and `second` (P,), the first row ones."""
+    return np.stack([np.ones(len(first)), *metrics.subject_weights(first, second, REPLICATES)]).astype(np.float32)
 
 
 def accuracies(pairs, score, weights):

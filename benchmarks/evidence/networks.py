@@ -2,10 +2,10 @@
 
     PYTHONPATH=benchmarks python -m evidence.networks --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/evidence
 
-A seed gives the first weights, centres, order and draws to all four cells alike; they make equal steps. The network is that of small/faces on
-half of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by degradation, AdaFace less
-ArcFace, what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the resolution, with intervals
-over people and seeds (hierarchy.py).
+A seed gives the first weights, centres, order and draws to all four cells alike; they make equal steps. The network is that of
+small/faces at half of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by degradation,
+AdaFace less ArcFace, what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the resolution,
+with intervals over people and seeds (hierarchy.py).
 """
 
 import argparse
@@ -31,7 +31,8 @@ SIDE, SIZE, CLIP = 56, 256, 5.0
 
 @dataclass(frozen=True)
 class Faces:
-    """`images` (N, 112, 112, 3) and `label` (N,) from 0 on to learn from; `pairs` and `tested`, its images (I, 56, 56, 3) by degradation."""
+    """`images` (N, 112, 112, 3) and `label` (N,) from 0 on to learn from; `pairs`, and `tested`, its images (I, 56, 56, 3) by
+    degradation."""
 
     images: np.ndarray
     label: np.ndarray

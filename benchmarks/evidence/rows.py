@@ -59,7 +59,7 @@ def known(claim):
 
 def keep(key, outcome, numbers):
     """Appends the row of a run, and returns it as it will be read."""
-    told = {name: "" if numbers.get(name, "") == "" else round(float(numbers[name]), 5) for name in NUMBERS}
-    row = key._asdict() | {"outcome": outcome} | told
+    told = {name: round(float(value), 5) for name, value in numbers.items() if value is not None}
+    row = key._asdict() | {"outcome": outcome} | dict.fromkeys(NUMBERS, "") | told
     append_row("evidence", row)
     return {name: str(value) for name, value in row.items()}

@@ -7,7 +7,6 @@ from scipy.stats import rankdata
 from evidence import hierarchy
 from evidence.bed import resolutions, scores
 from evidence.rows import WATCHED, followed, sides_of
-from limen import metrics
 
 DEGRADED = "all degraded"  # the mean of all conditions but the first
 
@@ -19,7 +18,7 @@ class Judge:
         self.claim, self.pairs, self.scores = claim, found.pairs, made
         self.conditions, self.sides = list(sides_of(found.tested)), list(resolutions(found.tested).values())
         self.frozen = scores(found)[None] if frozen else None
-        self.weights = hierarchy.people_weights(self.pairs)
+        self.weights = hierarchy.people_weights(self.pairs.subject[self.pairs.first], self.pairs.subject[self.pairs.second])
         self._made = {}
 
     def replicates(self, name, of=hierarchy.accuracies):
@@ -85,14 +84,14 @@ class Judge:
         _, watched, _, images = next(iter(norms.values())).shape
         steps = [*WATCHED[: watched - 1], "end"]
         people = self.pairs.subject[:images]
-        drawn = list(metrics.subject_weights(people, people, hierarchy.REPLICATES))
-        weights = np.tile(np.stack([np.ones(images), *drawn]), len(self.sides))  # (1 + R, resolutions * images)
+        weights = np.tile(hierarchy.people_weights(people, people), len(self.sides))  # (1 + R, resolutions * images)
         side = rankdata(np.repeat(self.sides, images))
         found = {}  # name -> (S, watched, 1 + R)
         for name, runs in norms.items():
             found[name] = np.stack([[correlations(rankdata(norm), side, weights) for norm in run.reshape(watched, -1)] for run in runs])
         line(["rank correlation of norm and resolution", *map(str, steps)], head=True)
-        for name, value in found | {f"{name} less {other}": found[name] - found[other] for name, other in couples}.items():
+        found |= {f"{name} less {other}": found[name] - found[other] for name, other in couples}
+        for name, value in found.items():
             ends = [hierarchy.interval(own[:, 0], own[:, 1:].T) for own in value.transpose(1, 0, 2)]
             for step, end in zip(steps, ends, strict=True):
                 self._keep(name, followed(step), "resolutions", end)

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import tokenize
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -174,12 +175,12 @@ def benchmarks():
         count = len(results.read_text().splitlines()) - 1 if results.exists() else 0
         if "results/" in path.read_text() or count:
             rows.append((f"`{path.name}`", said, str(count or "")))
-    runs = ROOT / "benchmarks" / "results" / "evidence.csv"
-    made = list(csv.DictReader(runs.read_text().splitlines())) if runs.exists() else []
+    runs = csv.DictReader((ROOT / "benchmarks" / "results" / "evidence.csv").read_text().splitlines())
+    made = Counter(row["claim"] for row in runs)
     for path in sorted((ROOT / "benchmarks" / "evidence").glob("*.py")):
-        if "def main" in path.read_text():
+        if claim := re.search(r'^CLAIM = "(.*)"$', path.read_text(), re.MULTILINE):
             said = " ".join(ast.get_docstring(ast.parse(path.read_text())).split("\n\n")[0].split())
-            rows.append((f"`evidence/{path.name}`", said, str(sum(row["claim"] == path.stem for row in made) or "")))
+            rows.append((f"`evidence/{path.name}`", said, str(made[claim[1]] or "")))
     return table(("script", "what it measures", "rows measured"), rows)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -32,9 +33,10 @@ def run(files, tmp_path, monkeypatch, capsys):
     """Runs a script of the room; its rows go to tmp_path."""
     monkeypatch.syspath_prepend(ROOM)
     threads = torch.get_num_threads()
-    machine, bed, collapse = (importlib.import_module(name) for name in ("machine", "evidence.bed", "evidence.collapse"))
-    for module in (machine, bed, collapse):
+    machine, rows, collapse = (importlib.import_module(name) for name in ("machine", "evidence.rows", "evidence.collapse"))
+    for module in (machine, rows):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(importlib.import_module("evidence.hierarchy"), "REPLICATES", 30)
     for form in ("MagFace", "AdaFace", "SphereFace"):
         monkeypatch.delitem(collapse.FORMS, form)
     monkeypatch.setattr(collapse, "SETTINGS", [{}, {"people": 3}])
@@ -66,22 +68,35 @@ def test_heads_on_frozen_features_are_made_once_and_judged(run, files, tmp_path)
     assert "of 8 runs collapsed" in table
     rows = rows_of(tmp_path / "evidence.csv")
     assert len(rows) == 8
-    assert {row["pairs"] for row in rows} == {"24"}
-    assert {row["images"] for row in rows} == {"24"}
+    settings = [json.loads(row["settings"]) for row in rows]
+    assert {(own["pairs"], own["images"]) for own in settings} == {(24, 24)}
     assert run("kept_form", *words).splitlines()[-1] == table.splitlines()[-1]
     assert rows_of(tmp_path / "evidence.csv") == rows  # no run was made again
     differences = rows_of(tmp_path / "evidence_differences.csv")
     assert all(float(row["low"]) <= float(row["high"]) for row in differences)
 
 
+def test_whole_networks_are_made_once_and_judged(run, files, tmp_path):
+    words = ["--without", sorted(path.name for path in (files / "faces").iterdir())[0], *pairs_of(files), "--out", str(tmp_path / "runs")]
+    words += ["--degradations", "resolution 14", "--folds", "6", "--steps", "2", "--batch", "8", "--seeds", "0", "1"]
+    table = run("networks", *words)
+    assert "what augmentation gives AdaFace beyond ArcFace" in table
+    rows = rows_of(tmp_path / "evidence.csv")
+    assert len(rows) == 8
+    assert {json.loads(row["settings"])["people"] for row in rows} == {7}
+    again = run("networks", *words)
+    assert rows_of(tmp_path / "evidence.csv") == rows
+    assert again.splitlines()[-1] == table.splitlines()[-1]
+
+
 def test_collapse_counts_every_run_once(run, tmp_path):
     table = run("collapse", "--people", "6", "--seeds", "0", "--steps", "1")
-    rows = rows_of(tmp_path / "evidence_collapse.csv")
+    rows = rows_of(tmp_path / "evidence.csv")
     assert len(rows) == 8
     assert {row["outcome"] for row in rows} == {"undecided"}
     assert "| ArcFace, paper | 0 of 1 (0.00 to 0.97), 1 undecided |" in table
     run("collapse", "--people", "6", "--seeds", "0", "--steps", "1")
-    assert rows_of(tmp_path / "evidence_collapse.csv") == rows
+    assert rows_of(tmp_path / "evidence.csv") == rows
 
 
 def test_some_people_are_drawn_anew_by_each_seed(run, files):
@@ -90,6 +105,8 @@ def test_some_people_are_drawn_anew_by_each_seed(run, files):
     assert faces.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert [Path(faces.locate(index)).parent.name for index in range(0, 6, 2)] == faces.class_names
     assert others.class_names != faces.class_names
+    left_out = faces.class_names[1]
+    assert left_out not in some(files / "faces", 7, without=[left_out]).class_names
 
 
 @pytest.mark.slow
@@ -99,7 +116,7 @@ def test_generated_people_before_real_ones(run, files, tmp_path, monkeypatch):
     monkeypatch.setattr(generated, "BATCH", 4)
     words = [*pairs_of(files), "--out", str(tmp_path / "runs"), "--people", "3", "--steps", "4", "--folds", "6"]
     table = run("generated", *words, "--seeds", "0", "1")
-    rows = rows_of(tmp_path / "evidence_generated.csv")
-    assert [row["run"] for row in rows[:4]] == ["drawn weights", "generated alone", "3 real alone", "generated, then 3 real"]
+    rows = rows_of(tmp_path / "evidence.csv")
+    assert [row["name"] for row in rows[:4]] == ["drawn weights", "generated alone", "3 real alone", "generated, then 3 real"]
     assert len(rows) == 8
     assert "generated, then 3 real less 3 real alone" in table
