@@ -1,5 +1,6 @@
 """Shared fixtures: one thread count for exact comparisons, and the real faces where they are present."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -56,3 +57,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not walk through it in every test."""
+    gc.collect()
+    gc.freeze()

@@ -14,7 +14,8 @@ import signal
 import sys
 
 import numpy as np
-import torch._dynamo  # an optimiser would import it at its first step, in each process
+import scipy.stats  # what a run imports when it needs it, here once for all processes
+import torch._dynamo
 from forks import run_forks
 from torch import nn
 
@@ -103,6 +104,7 @@ def main(rank, jobs, outcomes):
 
 
 if __name__ == "__main__":
+    load_recipe()  # makes the parser
     with open(sys.argv[2]) as file:
         wanted = json.load(file)
     print(json.dumps(run_forks(int(sys.argv[1]), main, wanted, sys.argv[3])))

@@ -1,6 +1,7 @@
 """Exported equals trained: in ONNX Runtime, in OpenVINO, with the preprocessing inside and without; what differs is not written."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from limen.cli import main
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError
 from limen.models.bundle import Architecture, Bundle, Preprocessing
+from limen.models import export
 from limen.models.embedder import Embedder
 from limen.models.export import export_model, gate
 from limen.models.model import open_model
@@ -65,18 +67,42 @@ def bundle_file(embedder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(embedder, tmp_path_factory):
-    """A function that exports each kind once."""
-    made = {}
+def graphs(tmp_path_factory):
+    return tmp_path_factory.mktemp("graphs")
 
-    def export(kind):
+
+@pytest.fixture
+def traced_once(graphs, monkeypatch):
+    """PyTorch's exporter takes seconds: it writes a bundle's graph once for all tests. All else of an export is done each time."""
+    trace = export.write_onnx
+
+    def write(bundle, path, takes_pixels):
+        kept = graphs / f"{bundle.weights_sha256}-{takes_pixels}.onnx"
+        if not kept.exists():
+            trace(bundle, kept, takes_pixels)
+        shutil.copy(kept, path)
+
+    monkeypatch.setattr(export, "write_onnx", write)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return {}
+
+
+@pytest.fixture
+def exported(embedder, made, traced_once, tmp_path_factory):
+    """A function that exports each kind once."""
+
+    def one(kind):
         need(kind[0])
         if kind not in made:
-            made[kind] = tmp_path_factory.mktemp("exported") / kind[0]
-            export_model(embedder, made[kind], input=kind[1])
+            path = tmp_path_factory.mktemp("exported") / kind[0]
+            export_model(embedder, path, input=kind[1])
+            made[kind] = path
         return made[kind]
 
-    return export
+    return one
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
@@ -146,6 +172,7 @@ def test_a_lost_sidecar_is_in_the_file_itself(embedder, exported, images, tmp_pa
 # ---- the gate
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_what_differs_is_refused_with_the_difference_and_nothing_is_written(embedder, images, tmp_path):
     (tmp_path / "model.onnx").write_text("an earlier file")
     with pytest.raises(LimenError, match=r"largest difference over 5 images: vectors .*, norms .*, quality .*, above the tolerance 0;"):
@@ -198,6 +225,7 @@ def test_the_gate_sees_one_wrong_quality(embedder, exported):
 # ---- eight bits
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_int8_stays_near_and_is_a_quarter_of_the_size(embedder, exported, tmp_path):
     faces = np.stack([SyntheticFaces(25, 5).image(number) for number in range(125)])
     parity = export_model(embedder, tmp_path / "small.onnx", precision="int8", input="uint8", images=faces)
@@ -289,6 +317,7 @@ def test_a_damaged_openvino_file_is_refused_in_one_line(exported, tmp_path):
 # ---- who computes a bundle
 
 
+@pytest.mark.usefixtures("traced_once")
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_a_bundle_by_another_backend_equals_the_bundle(backend, embedder, bundle_file, images, tmp_path):
     need(backend)
@@ -304,6 +333,7 @@ def test_a_bundle_by_another_backend_equals_the_bundle(backend, embedder, bundle
     assert open_model(kept).calibration == CALIBRATION
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_backend_exports_once_into_a_cache(embedder, bundle_file, images, tmp_path, monkeypatch):
     open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
     (kept,) = (tmp_path / "graphs").iterdir()
@@ -327,6 +357,7 @@ def test_an_exported_file_runs_by_the_backend_named(embedder, exported, images):
             open_model(exported(kind), backend=backend)
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_unusable_backends_are_refused(bundle_file, monkeypatch):
     with pytest.raises(LimenError, match="backend 'tensorrt' is not known; known: torch, onnxruntime, openvino"):
         open_model(bundle_file, backend="tensorrt")
@@ -340,6 +371,7 @@ def test_unusable_backends_are_refused(bundle_file, monkeypatch):
 # ---- the commands
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_every_command_takes_what_export_wrote(bundle_file, tmp_path, capsys):
     faces = save_folder(SyntheticFaces(6, 4), tmp_path / "faces")
     assert main(["data", "pairs", str(faces), "--count", "60", "--out", str(tmp_path / "pairs.txt")]) == 0
@@ -366,6 +398,7 @@ def test_every_command_takes_what_export_wrote(bundle_file, tmp_path, capsys):
     assert "it is exported already; name the bundle" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_command_by_another_backend_gives_the_same(bundle_file, images, tmp_path, capsys):
     files = [str(tmp_path / f"{number}.png") for number in (0, 1)]
     for file, image in zip(files, images, strict=False):
