@@ -14,7 +14,7 @@ import signal
 import sys
 
 import numpy as np
-import scipy.stats  # what a run imports when it needs it, here once for all processes
+import scipy.stats  # noqa: F401  (what a run imports when it needs it, here once for all processes)
 import torch._dynamo
 from forks import run_forks
 from torch import nn

@@ -19,8 +19,8 @@ from limen.backbones.vit import VisionTransformer
 from limen.cli import main
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.errors import LimenError
-from limen.models.bundle import Architecture, Bundle, Preprocessing
 from limen.models import export
+from limen.models.bundle import Architecture, Bundle, Preprocessing
 from limen.models.embedder import Embedder
 from limen.models.export import export_model, gate
 from limen.models.model import open_model
@@ -337,10 +337,10 @@ def test_a_bundle_by_another_backend_equals_the_bundle(backend, embedder, bundle
 def test_a_backend_exports_once_into_a_cache(embedder, bundle_file, images, tmp_path, monkeypatch):
     open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
     (kept,) = (tmp_path / "graphs").iterdir()
-    monkeypatch.setattr("limen.models.export.backend.write_model", None)
-    again = open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("limen.models.export.backend.write_model", None)
+        again = open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
     np.testing.assert_allclose(again.embed(images).vectors, embedder.embed(images).vectors, atol=1e-5)
-    monkeypatch.undo()
     kept.write_bytes(kept.read_bytes()[:1000])  # a damaged one is written again
     mended = open_model(bundle_file, backend="onnxruntime", cache=tmp_path)
     np.testing.assert_allclose(mended.embed(images).vectors, embedder.embed(images).vectors, atol=1e-5)

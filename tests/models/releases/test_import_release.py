@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,8 +31,13 @@ def images():
     return np.load(GOLDEN / "images_rgb_uint8.npy")
 
 
+@cache
+def drawn(name):
+    return golden_weights(name)
+
+
 def saved(tmp_path, name, wrap=None):
-    torch.save((wrap or PUBLISHED[name][2])(golden_weights(name)), path := tmp_path / "checkpoint.pth")
+    torch.save((wrap or PUBLISHED[name][2])(dict(drawn(name))), path := tmp_path / "checkpoint.pth")
     return path
 
 
@@ -62,7 +68,7 @@ def test_magface_in_either_wrapper_is_the_same_model(form, tmp_path, images):
 
 
 def test_other_wrappings_hold_the_same_weights(tmp_path):
-    state = golden_weights("insightface_r18")
+    state = drawn("insightface_r18")
     plain = limen.import_release(saved(tmp_path, "insightface_r18"), "insightface").bundle
     for wrap in (
         lambda s: {"net_state_dict": s},
