@@ -29,11 +29,12 @@ from limen.data import (
     FolderSource,
     RecordIOSource,
     SyntheticFaces,
-    augment,
     create_augmentation,
     open_source,
     write_recordio,
 )
+from limen.data.augmentation import changes, on_cpu
+from limen.data.augmentation.changes import Changes
 from limen.data.readers.raw import RawSource, pack_raw
 from limen.metrics import kfold_verification
 
@@ -133,17 +134,17 @@ def measure_operations(images: Path, rounds: int) -> None:
     source = FolderSource(images)
     faces = [source.image(index) for index in range(min(len(source), 600))]
     lanczos = cv2.INTER_LANCZOS4
-    small = [augment._resize(face, 67, 67, cv2.INTER_LINEAR) for face in faces]
+    small = [on_cpu.resize(face, 67, 67, cv2.INTER_LINEAR) for face in faces]
     parts: dict[str, tuple[float, Callable[[int, np.random.Generator], object]]] = {
-        "flip": (1.0, lambda k, rng: augment.flip(faces[k], rng)),
-        "crop": (0.2, lambda k, rng: augment.crop(faces[k], rng)),
-        "low resolution": (0.2, lambda k, rng: augment.low_resolution(faces[k], rng)),
-        "  of it Lanczos to 67 pixels": (0.04, lambda k, rng: augment._resize(faces[k], 67, 67, lanczos)),
-        "  of it Lanczos from 67 pixels": (0.04, lambda k, rng: augment._resize(small[k], 112, 112, lanczos)),
-        "  of it areas to 67 pixels": (0.04, lambda k, rng: augment._resize(faces[k], 67, 67, cv2.INTER_AREA)),
-        "  of it cubic from 67 pixels": (0.04, lambda k, rng: augment._resize(small[k], 112, 112, cv2.INTER_CUBIC)),
-        "photometric": (0.2, lambda k, rng: augment.photometric(faces[k], rng)),
-        "all of AdaFace's": (1.0, lambda k, rng: augment.adaface(faces[k], rng)),
+        "flip": (1.0, lambda k, rng: on_cpu.apply(faces[k], changes.draw_flip(112, 112, rng))),
+        "crop": (0.2, lambda k, rng: on_cpu.apply(faces[k], Changes(kept=changes.draw_rectangle(112, 112, rng)))),
+        "low resolution": (0.2, lambda k, rng: on_cpu.apply(faces[k], Changes(reduced=changes.draw_reduction(112, 112, rng)))),
+        "  of it Lanczos to 67 pixels": (0.04, lambda k, rng: on_cpu.resize(faces[k], 67, 67, lanczos)),
+        "  of it Lanczos from 67 pixels": (0.04, lambda k, rng: on_cpu.resize(small[k], 112, 112, lanczos)),
+        "  of it areas to 67 pixels": (0.04, lambda k, rng: on_cpu.resize(faces[k], 67, 67, cv2.INTER_AREA)),
+        "  of it cubic from 67 pixels": (0.04, lambda k, rng: on_cpu.resize(small[k], 112, 112, cv2.INTER_CUBIC)),
+        "photometric": (0.2, lambda k, rng: on_cpu.apply(faces[k], Changes(photometric=changes.draw_photometric(rng)))),
+        "all of AdaFace's": (1.0, lambda k, rng: create_augmentation("adaface")(faces[k], rng)),
     }
     for name, (share, part) in parts.items():
         rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from plain import markdown_line, to_markdown
 from limen.backbones import BACKBONES
 from limen.cli import COMMANDS, parser_of
 from limen.cli.train import choices, options_of
-from limen.data.augment import AUGMENTATIONS
+from limen.data.augmentation import AUGMENTATIONS
 from limen.data.photos.record import Row
 from limen.data.source import READERS
 from limen.models.bundle import FORMAT, HASHES, KINDS, Architecture

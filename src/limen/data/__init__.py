@@ -1,6 +1,6 @@
 """Readers of faces, synthetic faces, augmentation and the training feed."""
 
-from limen.data.augment import Augmentation, create_augmentation
+from limen.data.augmentation import Augmentation, create_augmentation
 from limen.data.feed.adaptive_sampling import AdaptiveDataSampler
 from limen.data.feed.loader import Batch, BatchReader, make_loader, normalise
 from limen.data.feed.order import BatchOrder, BatchPlan

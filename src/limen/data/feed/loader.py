@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from limen.data.augment import Augmentation
+from limen.data.augmentation import Augmentation
 from limen.data.feed.order import AUGMENTATION, BatchOrder, BatchPlan
 from limen.data.images import MEAN, STD
 from limen.data.source import FaceSource
