@@ -73,16 +73,19 @@ def train_head(features, run):
         copy = torch.randint(len(pool), (run.batch,), generator=generator)
         return pool[copy, drawn], label[drawn]
 
-    return network, *learn(network, clean.shape[1], features, run, batch_of)
+    return network, *learn(network, head_of(features.classes, clean.shape[1], run), features, run, batch_of)
 
 
-def learn(network, size, found, run, batch_of, clip=float("inf")):
-    """Trains a network into features of that size, with a head of its own: what its row says of the training, and the norms of some of
-    the test's images, (watched steps, resolutions, images)."""
-    classes = found.classes
-    torch.manual_seed(run.seed + 1)  # centres alike whatever a margin draws
+def head_of(classes, size, run):
+    """Its centres are alike whatever the margin draws."""
+    torch.manual_seed(run.seed + 1)
     head = MarginHead(classes, size, NormFace(), run.scale)
     head.margin = create_margin(run.margin, classes, **training_options(run.margin, run.options))
+    return head
+
+
+def learn(network, head, found, run, batch_of, clip=float("inf")):
+    """Trains both: what a row says of the training, and the norms of some of the test's images, (watched steps, resolutions, images)."""
     config = Optimiser(lr=run.lr, schedule="cosine", warmup_epochs=run.warmup * run.steps)
     optimiser, centers = create_optimiser(network, head, config), CenterSGD(head.centers, config.momentum, config.weight_decay)
     watched, norms = [], {}

@@ -2,23 +2,26 @@
 
     PYTHONPATH=benchmarks python -m evidence.networks --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/evidence
 
-A seed gives the first weights, centres, order and draws to all four cells alike; they make equal steps. The network is that of
-small/faces at half of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by degradation,
-AdaFace less ArcFace, what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the resolution,
-with intervals over people and seeds (hierarchy.py).
+From drawn weights each network makes --start steps with a plain softmax (NormFace, scale 30, no augmentation but the flip); from there the
+four cells part, with equal steps. A seed gives them the same weights, centres, order and draws. The network is that of small/faces at half
+of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by degradation, AdaFace less ArcFace,
+what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the resolution, with intervals over
+people and seeds (hierarchy.py).
 """
 
 import argparse
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import limen
 from evidence.adaface import START, title
-from evidence.bed import Run, learn, made
+from evidence.bed import Run, head_of, learn, made
 from evidence.features import DEGRADATIONS, degrading, first_folds
 from evidence.tables import Judge
 from limen.data import FolderSource, create_augmentation, normalise, open_pairs
@@ -79,32 +82,49 @@ def faces(options):
     return Faces(np.stack([source.image(int(k)) for k in chosen]), label, pairs, tested)
 
 
-def train(found, run):
-    """A network trained from drawn weights: see bed.learn."""
+def started(run, steps):
+    """The run that comes before `run`."""
+    return run._replace(name="start", margin="NormFace", options={}, augmented=False, steps=steps, scale=30.0)
+
+
+def train(found, run, steps, out):
+    """A network trained for run.steps after those of its start, whose weights lie under `out`: see bed.learn."""
+    start = started(run, steps)
+    weights = start.key(found.size()).file(out).with_suffix(".safetensors")
+    first = 0 if run == start else steps * run.batch
+    last = first + run.steps * run.batch
     change = create_augmentation("adaface" if run.augmented else "flip")
-    count = -(-run.steps * run.batch // len(found.label))
-    order = np.concatenate([np.random.default_rng((run.seed, epoch)).permutation(len(found.label)) for epoch in range(count)])
+    epochs = range(-(-last // len(found.label)))
+    order = np.concatenate([np.random.default_rng((run.seed, epoch)).permutation(len(found.label)) for epoch in epochs])
     torch.manual_seed(run.seed)
-    network = Network()
+    network, head = Network(), head_of(found.classes, SIZE, run)
+    both = nn.ModuleDict({"network": network, "centers": head.centers})
+    if run != start:
+        both.load_state_dict(load_file(weights))
 
     def batch_of(step):
-        places = range(step * run.batch, (step + 1) * run.batch)
+        places = range(first + step * run.batch, first + (step + 1) * run.batch)
         drawn = order[places.start : places.stop]
         draws = [np.random.default_rng((run.seed, 0, place)) for place in places]  # both augmentations begin with the same flip
         images = np.stack([reduced(change(found.images[k], rng)) for k, rng in zip(drawn, draws, strict=True)])
         return torch.from_numpy(images), torch.from_numpy(found.label[drawn])
 
-    return network, *learn(network, SIZE, found, run, batch_of, CLIP)
+    said, norms = learn(network, head, found, run, batch_of, CLIP)
+    if run == start:
+        save_file(both.state_dict(), weights)
+    return network, said, norms
 
 
 def runs_of(options):
     """Seed by seed, so that what is there when it is cut off is even."""
-    return [
-        Run(CLAIM, title(name, augmented), name, own, seed, augmented, options.steps, warmup=0.125, batch=options.batch)
-        for seed in options.seeds
-        for augmented in (False, True)
-        for name, own in MARGINS.items()
-    ]
+    runs = []
+    for seed in options.seeds:
+        for augmented in (False, True):
+            for name, own in MARGINS.items():
+                cell = title(name, augmented)
+                runs.append(Run(CLAIM, cell, name, own, seed, augmented, options.steps, warmup=0.125, batch=options.batch))
+        runs.insert(-4, started(runs[-1], options.start))
+    return runs
 
 
 def main():
@@ -117,12 +137,14 @@ def main():
     parser.add_argument("--folds", type=int, default=5, help="of the pairs, the first so many")
     parser.add_argument("--out", required=True, help="folder of the scores")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--start", type=int, default=600, help="steps with a plain softmax before the cells part")
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = faces(options)
-    scores, norms, _ = made(found, runs_of(options), options.out, train)
+    of_options = functools.partial(train, steps=options.start, out=options.out)
+    scores, norms, _ = made(found, runs_of(options), options.out, of_options)
     judge = Judge(CLAIM, found, scores, frozen=False)
     judge.accuracy_table(list(scores))
     margins = [(title("AdaFace", augmented), title("ArcFace", augmented)) for augmented in (False, True)]
@@ -130,6 +152,7 @@ def main():
     judge.difference_table(margins)
     judge.difference_table(augmentation)
     judge.interaction("AdaFace", "ArcFace", title)
+    norms.pop("start")  # of fewer steps
     judge.norm_table(norms, margins + augmentation)
 
 

@@ -78,11 +78,11 @@ def test_heads_on_frozen_features_are_made_once_and_judged(run, files, tmp_path)
 
 def test_whole_networks_are_made_once_and_judged(run, files, tmp_path):
     words = ["--without", sorted(path.name for path in (files / "faces").iterdir())[0], *pairs_of(files), "--out", str(tmp_path / "runs")]
-    words += ["--degradations", "resolution 14", "--folds", "6", "--steps", "2", "--batch", "8", "--seeds", "0", "1"]
+    words += ["--degradations", "resolution 14", "--folds", "6", "--start", "1", "--steps", "2", "--batch", "8", "--seeds", "0", "1"]
     table = run("networks", *words)
     assert "what augmentation gives AdaFace beyond ArcFace" in table
     rows = rows_of(tmp_path / "evidence.csv")
-    assert len(rows) == 8
+    assert len(rows) == 10
     assert {json.loads(row["settings"])["people"] for row in rows} == {7}
     again = run("networks", *words)
     assert rows_of(tmp_path / "evidence.csv") == rows
