@@ -48,6 +48,7 @@ class Features:
 def add_arguments(parser, steps):
     parser.add_argument("--model", required=True, help="the recogniser whose features stay as they are, such as a published MobileFaceNet")
     parser.add_argument("--faces", required=True, help="one folder of aligned images per person, none of them among the pairs")
+    parser.add_argument("--without", nargs="*", default=[], metavar="PERSON", help="folders of people who are among the pairs too")
     parser.add_argument("--pairs", required=True, help="pairs of other people: LFW's pairs.txt")
     parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
     parser.add_argument("--cache", required=True, help="folder for the features, which are made once")
@@ -76,7 +77,9 @@ def features(options) -> Features:
     learnt = [kept(cache / f"clean-{options.most}.npy", embedder, source, lambda image, rng: image, chosen)]
     for draw in range(options.draws):
         learnt.append(kept(cache / f"augmented-{options.most}-{draw}.npy", embedder, source, create_augmentation("adaface"), chosen, draw))
-    return Features(learnt[0], np.stack(learnt[1:]), source.labels[chosen].astype(np.int64), pairs, tested)
+    rows = ~np.isin(source.labels[chosen], [source.class_names.index(name) for name in options.without])
+    label = np.unique(source.labels[chosen][rows], return_inverse=True)[1].astype(np.int64)
+    return Features(learnt[0][rows], np.stack([found[rows] for found in learnt[1:]]), label, pairs, tested)
 
 
 def first_folds(pairs: PairSet, count: int) -> PairSet:
