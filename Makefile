@@ -2,23 +2,31 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs release-check evidence
+.PHONY: demo test lint style types docs release-check evidence
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: .venv/installed
 	$(BIN)/limen demo
 
-lint: .venv/installed
+lint: style types
+
+style: .venv/installed
 	$(BIN)/ruff check src tests benchmarks docs tools
 	$(BIN)/ruff format --check src tests benchmarks docs tools
+
+types: .venv/installed
 	$(BIN)/mypy
 
-test: lint
-	$(BIN)/python -m pytest -n auto --dist worksteal
+# mypy computes on one core, so it runs beside the tests; what it says stands at the end.
+test: style
+	@mkdir -p build
+	$(BIN)/mypy > build/mypy.txt 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n auto --dist worksteal; tests=$$?; \
+	wait $$types; types=$$?; cat build/mypy.txt; [ $$tests = 0 ] && [ $$types = 0 ]
 
 docs: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html -d build/doctrees docs build/site

@@ -34,11 +34,14 @@ tensors = {"a": torch.zeros(100_000)}
 writers = {"safetensors": lambda path: save_file(tensors, path), "torch": lambda path: torch.save(tensors, path),
            "torch file": through_a_file, "bytes": lambda path: path.write_bytes(bytes(400_000))}
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-try:
-    atomic_write(Path(sys.argv[1]), writers[sys.argv[2]])
-except LimenError as error:
-    print(error)
+for name, writer in writers.items():
+    try:
+        atomic_write(Path(sys.argv[1]) / name / "file", writer)
+        print("written")
+    except LimenError as error:
+        print(error)
 """
+WRITERS = ("safetensors", "torch", "torch file", "bytes")
 
 
 def test_writes_what_the_writer_writes(tmp_path):
@@ -90,16 +93,17 @@ def test_an_exception_leaves_the_old_file_and_no_temporary(tmp_path, raised, see
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
-@pytest.mark.parametrize("writer", ["safetensors", "torch", "torch file", "bytes"])
-def test_full_disk(tmp_path, writer):
-    path = tmp_path / "file"
-    path.write_text("old")
-    run = subprocess.run([sys.executable, "-c", FULL_DISK, path, writer], capture_output=True, text=True, check=True)
-    assert run.stdout.startswith(f"cannot save {path}: ")
-    assert "the earlier file there is unchanged" in run.stdout
-    assert run.stdout.count("\n") == 1
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file"]
+def test_full_disk(tmp_path):
+    for writer in WRITERS:
+        (tmp_path / writer).mkdir()
+        (tmp_path / writer / "file").write_text("old")
+    run = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, check=True)
+    for writer, said in zip(WRITERS, run.stdout.splitlines(), strict=True):
+        path = tmp_path / writer / "file"
+        assert said.startswith(f"cannot save {path}: "), writer
+        assert "the earlier file there is unchanged" in said, writer
+        assert path.read_text() == "old", writer
+        assert os.listdir(path.parent) == ["file"], writer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")

@@ -98,7 +98,7 @@ def test_the_last_layers_stay_in_float32_under_autocast(networks, name):
     network, seen = networks[name].eval(), []
     hook = network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        features = network(images())
+        features = network(images(1))
     hook.remove()
     assert features.dtype == torch.float32
     with torch.inference_mode():

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -34,12 +35,10 @@ def model(tmp_path_factory):
 IN_TURN = """
 import contextlib, io, json, sys
 from limen.cli import main
-answers = []
-for words in json.load(sys.stdin):
+for line in sys.stdin:
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        code = main(words)
-    answers.append({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()})
-print(json.dumps(answers))
+        code = main(json.loads(line))
+    print(json.dumps({"returncode": code, "stdout": out.getvalue(), "stderr": err.getvalue()}), flush=True)
 """
 
 
@@ -90,29 +89,42 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def hub(tmp_path):
-    """A function that runs commands of limen, one after the other in one process, with this server as its Hub; and the server's files."""
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A process that runs commands of limen in turn, with a server as its Hub; the server's files; and the process's cache of the Hub."""
     pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (pip install 'limen[hub]')")
-    handler = type("Handler", (Hub,), {"files": {}})
+    cache, handler = tmp_path_factory.mktemp("hub") / "cache", type("Handler", (Hub,), {"files": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    own = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "cache"), "HF_TOKEN": "hf_none"}
+    own = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(cache), "HF_TOKEN": "hf_none"}
     own |= {
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", IN_TURN], env=os.environ | own, **pipes) as process:
+        yield process, handler.files, cache
+        process.stdin.close()
+    server.shutdown()
+
+
+@pytest.fixture
+def hub(served):
+    """A function that runs commands of limen, one after the other; and the files of the Hub, which is empty at first, as is the cache."""
+    process, files, cache = served
+    files.clear()
+    shutil.rmtree(cache, ignore_errors=True)
 
     def run(*commands):
-        process = subprocess.run(
-            [sys.executable, "-c", IN_TURN], input=json.dumps(commands), capture_output=True, text=True, env=os.environ | own
-        )
-        return [SimpleNamespace(**answer) for answer in json.loads(process.stdout)]
+        answers = []
+        for words in commands:
+            print(json.dumps(words), file=process.stdin, flush=True)
+            answers.append(SimpleNamespace(**json.loads(process.stdout.readline())))
+        return answers
 
-    yield run, handler.files
-    server.shutdown()
+    return run, files
 
 
 def test_a_folder_holds_the_bundle_and_a_card_made_from_it_and_its_results(model, tmp_path, capsys):
@@ -198,13 +210,13 @@ def test_what_the_hub_has_not_is_said_in_one_line(hub):
         assert found.stderr.count("\n") == 1
 
 
-def test_without_the_extra_and_without_the_net_one_line_says_so(model, hub, monkeypatch):
-    run, _ = hub
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (found,) = run(["info", "hf://owner/name"])
-    assert found.returncode == 1
-    assert "the Hub cannot be reached" in found.stderr
-    assert found.stderr.count("\n") == 1
+def test_without_the_extra_and_without_the_net_one_line_says_so(monkeypatch, capsys):
+    constants = pytest.importorskip("huggingface_hub.constants", reason="huggingface_hub is not installed")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # HF_HUB_OFFLINE=1 before its import
+    assert main(["info", "hf://owner/name"]) == 1
+    said = capsys.readouterr().err
+    assert "the Hub cannot be reached" in said
+    assert said.count("\n") == 1
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(LimenError, match=r"pip install 'limen\[hub\]'"):
         open_model("hf://owner/name")
