@@ -9,7 +9,7 @@ import pytest
 import limen
 
 ROOMS = ("align", "backbones", "data", "functional", "heads", "margins", "metrics", "protocols", "quality", "training")
-TYPES = ("Augmentation", "Progress", "Statistic")  # names of types, which have no docstring of their own
+TYPES = ("Progress", "Statistic")  # names of types, which have no docstring of their own
 
 
 def _public():

@@ -3,14 +3,33 @@
 from functools import partial
 
 import pytest
+import torch
 
 from limen.backbones import BACKBONES
 from limen.backbones.vit import VisionTransformer
+from limen.data.feed.to_device import copied_ahead
 from limen.data.readers.raw import pack_raw
 from limen.data.synthetic import SyntheticFaces
 from limen.training import Recipe, train
 from limen.training.recipe import Backbone, Data, Margin, Optimiser
 from saved_runs import assert_equal_runs
+
+
+class Copies:
+    """A device that is the CPU, and copies at once."""
+
+    def buffer(self, like):
+        return torch.empty_like(like)
+
+    def start(self, buffers):
+        return [buffer.clone() for buffer in buffers], None
+
+    def wait(self, event):
+        pass
+
+    def hand_over(self, copies, event):
+        pass
+
 
 ADAMW = Optimiser("AdamW", 1e-3, center_lr=0.05, center_weight_decay=1e-4, warmup_epochs=0.5, clip_norm=1.0, ema=0.9)
 SETTINGS = {
@@ -29,17 +48,20 @@ def raw(tmp_path_factory):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_resumed_equals_uninterrupted(raw, tmp_path, monkeypatch, name):
+    """Whole as the workers augment, cut and resumed as the device does, each batch copied ahead."""
     monkeypatch.setitem(BACKBONES, "vit_small", partial(VisionTransformer, 16, 2, 2))
 
-    def run(out, steps, resume=None):
-        data, margin = Data("raw", raw, augment="adaface", workers=0), Margin("AdaMSoftmax")
+    monkeypatch.setattr("limen.training.run.on_device", lambda batches, device: copied_ahead(batches, Copies()))
+
+    def run(out, steps, augment_on, resume=None):
+        data, margin = Data("raw", raw, augment="adaface", augment_on=augment_on, workers=0), Margin("AdaMSoftmax")
         whole = Recipe(out=str(tmp_path / out), epochs=steps / 2, batch_size=8, device="cpu", threads=1, data=data, margin=margin)
         whole.checkpoint_every = 1
         for setting, value in SETTINGS[name].items():
             setattr(whole, setting, value)
         train(whole, resume, quiet=True)
 
-    run("whole", 3)
-    run("cut", 2)
-    run("cut", 3, "auto")
+    run("whole", 3, "workers")
+    run("cut", 2, "device")
+    run("cut", 3, "device", "auto")
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")

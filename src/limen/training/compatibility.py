@@ -11,7 +11,12 @@ from limen.training.recipe import Recipe
 # What may differ between a run and its continuation: it changes no weight beyond rounding (device and threads) or not at all.
 FREE_KEYS = {"out", "epochs", "device", "threads", "log_every", "checkpoint_every", "tensorboard", "licence", "evaluation"}
 FREE_KEYS |= {"allow_collapse"}  # it decides whether a run goes on, not how
-FREE_DATA_KEYS = {"data.workers", "data.max_unreadable", "data.path"}  # people and labels are compared, wherever they lie
+FREE_DATA_KEYS = {
+    "data.workers",
+    "data.augment_on",
+    "data.max_unreadable",
+    "data.path",
+}  # people and labels are compared, wherever they lie
 
 
 # What nodes that train together may have of their own.

@@ -41,6 +41,9 @@ class Data:
     path: str | None = None  # the folder, the .rec file; not for synthetic
     options: dict[str, Any] = field(default_factory=dict)  # further arguments of the reader
     augment: str = "flip"  # none, flip, adaface
+    augment_on: Literal["workers", "device"] = (
+        "workers"  # who computes it, from the same draws: workers, image by image; the training device
+    )
     workers: Whole = 2  # processes that read images ahead of the training step
     max_unreadable: Share = 0.01  # share of the images that may be unreadable before the run stops; they are replaced and counted
     sampling: Sampling = field(default_factory=Sampling)

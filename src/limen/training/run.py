@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from limen.backbones import create_backbone
 from limen.data import Batch, FaceSource, create_augmentation, make_loader
 from limen.data.feed import WeightedSources, create_order
+from limen.data.feed.to_device import on_device
 from limen.data.joint import JointSource, open_data
 from limen.devices import training_device, usable_device
 from limen.errors import LimenError
@@ -52,9 +53,12 @@ class Run:
         torch.manual_seed(recipe.seed)
         self._open_source()
         self._create_order()
-        augment = create_augmentation(recipe.data.augment)
-        loader = make_loader(self.source, self.order, augment, recipe.seed, recipe.data.workers, self.device.type == "cuda")
-        self.batches = iter(loader)  # before there are centres: a reading process would hold a copy of each page that an update changes
+        augment, later = create_augmentation(recipe.data.augment), recipe.data.augment_on == "device"
+        if later and self.device.type not in ("cpu", "cuda"):
+            raise LimenError(f"data.augment_on: device is for CUDA and CPUs, and the run is on {self.device.type}; set it to workers")
+        loader = make_loader(self.source, self.order, augment, recipe.seed, recipe.data.workers, later)
+        # before there are centres: a reading process would hold a copy of each page that an update changes
+        self.batches = on_device(iter(loader), self.device)
         self._create_networks()
         self._create_optimisers()
         sampler = self.head.sampler

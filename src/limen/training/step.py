@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limen.data import Batch, normalise
+from limen.data.augmentation.on_device import augment_batch
 from limen.heads import HeadOutput
 from limen.quality import certainty_ratio, quality_loss
 from limen.training.accumulation import BackbonePass
@@ -48,15 +49,15 @@ class Step:
 
     def __call__(self, batch: Batch) -> Outcome:
         run, recipe = self.run, self.run.recipe
-        images = batch.images.to(run.device, non_blocking=True)  # (B, 112, 112, 3), this process's share of the batch
-        labels = batch.labels.to(run.device, non_blocking=True)  # (B,)
+        # (B, 112, 112, 3), this process's share of the batch, on its device
+        images = batch.images if batch.changes is None else augment_batch(batch.images, batch.changes)
         share = learning_rate_share(recipe.optimiser, run.step, run.steps_per_epoch, run.total_steps)
         set_learning_rate(run.optimiser, share)
         run.rate.fill_(run.center_lr * share)
         if self.recorded:
             _seed(run, 1 + run.processes.rank)
         with run.memory():
-            outcome = self.compute(images, labels)
+            outcome = self.compute(images, batch.labels)
         if run.average is not None and run.averaging is not None:
             run.averaging.finite = outcome.finite
             run.average.update_parameters(run.averaged)

@@ -76,6 +76,16 @@ def test_augmentation_depends_on_seed_step_and_rank_alone():
     assert not torch.equal(images(), images(rank=1))
 
 
+def test_what_the_device_is_to_change_has_to_be_of_its_size():
+    class Large(NumberedFaces):
+        def image(self, index):
+            return np.zeros((112, 128, 3), np.uint8)
+
+    reader = BatchReader(Large(), create_augmentation("adaface"), 0, on_device=True)
+    with pytest.raises(LimenError, match=r"^face 3: is 128x112; data\.augment_on device is for 112x112 pixels, set it to workers$"):
+        reader[plan_of(3, 4)]
+
+
 # ---- make_loader ----
 
 

@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from limen.align import SIZE
 from limen.data.augmentation import Augmentation
+from limen.data.augmentation.changes import Changes
+from limen.data.augmentation.on_device import BatchChanges, batch_changes
 from limen.data.feed.order import AUGMENTATION, BatchOrder, BatchPlan
 from limen.data.images import MEAN, STD
 from limen.data.source import FaceSource
@@ -31,29 +34,34 @@ class Batch(NamedTuple):
     labels: torch.Tensor
     indices: torch.Tensor
     unreadable: list[tuple[int, str]]
+    changes: BatchChanges | None = None  # what the training device still has to do to the images
 
 
 class BatchReader(Dataset[Batch]):
     """reader[plan] is the Batch of a BatchPlan, augmented by default_rng((AUGMENTATION, seed, step, rank)), whichever worker reads it.
 
+    With `on_device` the same changes are drawn and stand in the batch, whose images are as they were read.
+
     In place of an image that cannot be read stands a copy of the next of the batch that can, with its label and index.
 
     Raises:
-        LimenError: no image of a batch can be read.
+        LimenError: no image of a batch can be read; with `on_device`, one is not of SIZE x SIZE pixels.
     """
 
-    def __init__(self, source: FaceSource, augment: Augmentation | None, seed: int) -> None:
+    def __init__(self, source: FaceSource, augment: Augmentation | None, seed: int, on_device: bool = False) -> None:
         self.source = source
         self.augment = augment
         self.seed = seed
+        self.on_device = on_device and augment is not None
 
     def __getitem__(self, plan: BatchPlan) -> Batch:
         rng = np.random.default_rng((AUGMENTATION, self.seed, plan.step, plan.rank))
         batch = np.empty((0, 0, 0, 3), np.uint8)
         unreadable: dict[int, str] = {}  # by place in the batch
+        changes = [Changes()] * len(plan.indices)
         for place, index in enumerate(plan.indices.tolist()):
             try:
-                image = self._read(index, rng)
+                image, changes[place] = self._read(index, rng)
             except UnreadableImage as error:
                 unreadable[place] = str(error)
                 continue
@@ -67,13 +75,24 @@ class BatchReader(Dataset[Batch]):
         for place in unreadable:
             stand_in = readable[np.searchsorted(readable, place) % len(readable)]
             indices[place] = indices[stand_in]
-            batch[place] = self._read(int(indices[place]), rng)
+            batch[place], changes[place] = self._read(int(indices[place]), rng)
         reasons = [(int(plan.indices[place]), reason) for place, reason in unreadable.items()]
-        return Batch(torch.from_numpy(batch), torch.from_numpy(self.source.labels[indices]), torch.from_numpy(indices), reasons)
+        images, labels = torch.from_numpy(batch), torch.from_numpy(self.source.labels[indices])
+        return Batch(images, labels, torch.from_numpy(indices), reasons, batch_changes(changes) if self.on_device else None)
 
-    def _read(self, index: int, rng: np.random.Generator) -> np.ndarray:
+    def _read(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, Changes]:
+        """An image, and what is left to be done to it."""
         image = self.source.image(index)
-        return image if self.augment is None else self.augment(image, rng)
+        if self.augment is None:
+            return image, Changes()
+        if not self.on_device:
+            return self.augment(image, rng), Changes()
+        height, width = image.shape[:2]
+        if (height, width) != (SIZE, SIZE):
+            raise LimenError(
+                f"{self.source.locate(index)}: is {width}x{height}; data.augment_on device is for {SIZE}x{SIZE} pixels, set it to workers"
+            )
+        return image, self.augment.draw(height, width, rng)
 
 
 class BatchLoader(DataLoader[Batch]):
@@ -106,21 +125,20 @@ def readers_alive() -> Iterator[None]:
 
 
 def make_loader(
-    source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int, pin_memory: bool = False
+    source: FaceSource, order: BatchOrder, augment: Augmentation | None, seed: int, workers: int, on_device: bool = False
 ) -> BatchLoader:
     """The batches of `order`, read by `workers` processes ahead of time, or by this one where that is 0; the same ones either way.
 
-    `pin_memory` is for training on CUDA.
+    With `on_device` they are augmented later, on the training device: see `BatchReader`.
     """
     return BatchLoader(
-        BatchReader(source, augment, seed),
+        BatchReader(source, augment, seed, on_device),
         sampler=order,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=BATCHES_AHEAD if workers else None,
         worker_init_fn=_start_worker,
         collate_fn=_unchanged,
-        pin_memory=pin_memory,
         # DataLoader draws a seed at its start; from the global generator that would shift the margins' draws on resuming.
         generator=torch.Generator(),
     )
