@@ -132,7 +132,11 @@ def test_a_shard_of_no_use_leaves_the_others_done(home, capsys):
 @pytest.mark.parametrize(
     ("spoil", "words", "said"),
     [
-        (lambda home: (home / "people" / "synthetic-00000" / "extra.jpg").write_bytes(b""), {}, "another list of shards, 3 then and 3 now"),
+        (
+            lambda home: (home / "people" / "synthetic-00000" / "extra.jpg").write_bytes(b""),
+            {},
+            "another list of shards, 3 then and 3 now with other",
+        ),
         (lambda home: None, {"model": "other"}, "another model"),
         (lambda home: (home / "out" / "part-00001.parquet").write_bytes(b"PAR1 half"), {}, "part-00001.parquet: is no whole Parquet file"),
         (lambda home: None, {"flip": "--no-flip"}, "with another flip"),

@@ -93,7 +93,7 @@ class VisionTransformer(nn.Module):
         if images.shape[-2:] != (SIDE, SIDE):
             raise LimenError(
                 f"images of {images.shape[-1]}x{images.shape[-2]}: a vision transformer has a position for each patch of {SIDE}x{SIDE} "
-                "and takes no other size; align the faces to it"
+                f"and takes no other size; align the faces to it (limen data align), or set data.options.size to {SIDE}"
             )
         tokens = self.patches(images).flatten(2).transpose(1, 2) + self.positions  # (B, 196, width)
         return self.head(self.blocks(tokens))

@@ -176,10 +176,9 @@ def _check(file: Path, about: Mapping[str, Any]) -> bool:
     if "model" in differ:
         raise LimenError(f"{file}: was made by another model, or by none of limen's; give another --out")
     if {"list", "shards"} & set(differ):
-        had = found.get("shards")
-        raise LimenError(
-            f"{file}: was made of another list of shards, {had} then and {about['shards']} now; give that list, or another --out"
-        )
+        had, has = found.get("shards"), about["shards"]
+        but = " with other names, sizes or images" if had == has else ""
+        raise LimenError(f"{file}: was made of another list of shards, {had} then and {has} now{but}; give that list, or another --out")
     if differ:
         raise LimenError(f"{file}: was made with another {' and '.join(differ)}; give another --out, or the settings of then")
     return True
