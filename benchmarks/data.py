@@ -1,6 +1,6 @@
 """Images a second of the training feed on one core (read, decode, augment, collate), beside bare cv2.imdecode of the same bytes; the
-same of LMDB, Arrow and tar files beside the folder; what each part of AdaFace's augmentation costs; and milliseconds of the k-fold metric
-on 6,000 pairs. Times are of the CPU.
+same of LMDB, Arrow and tar files beside the folder; what each part of AdaFace's augmentation costs, and left to the training device; and
+milliseconds of the k-fold metric on 6,000 pairs. Times are of the CPU.
 
     python benchmarks/data.py                    JPEGs of synthetic faces
     python benchmarks/data.py --images DIR       112x112 images of one's own, one folder per person
@@ -23,6 +23,7 @@ import pyarrow
 import torch
 from machine import append_row
 
+from limen.align import SIZE
 from limen.data import (
     BatchOrder,
     BatchReader,
@@ -35,6 +36,7 @@ from limen.data import (
 )
 from limen.data.augmentation import changes, on_cpu
 from limen.data.augmentation.changes import Changes
+from limen.data.augmentation.on_device import augment_batch, batch_changes
 from limen.data.readers.raw import RawSource, pack_raw
 from limen.metrics import kfold_verification
 
@@ -66,10 +68,10 @@ def exhaust(results) -> None:
     deque(results, maxlen=0)
 
 
-def feed(source, augmentation: str):
-    """A function that reads one epoch of `source` in batches of BATCH."""
+def feed(source, augmentation: str, on_device: bool = False):
+    """A function that reads one epoch of `source` in batches of BATCH; with `on_device` the changes are drawn, and left to the device."""
     order = BatchOrder(len(source), BATCH, seed=0, total_steps=len(source) // BATCH)
-    reader = BatchReader(source, create_augmentation(augmentation), seed=0)
+    reader = BatchReader(source, create_augmentation(augmentation), seed=0, on_device=on_device)
     return lambda: exhaust(reader[plan] for plan in order)
 
 
@@ -102,10 +104,13 @@ def measure(images: Path, rounds: int) -> None:
             "imdecode": lambda: exhaust(cv2.imdecode(array, cv2.IMREAD_COLOR) for array in arrays),
             "folder, no augmentation": feed(folder, "none"),
             "folder, adaface": feed(folder, "adaface"),
+            "folder, adaface on the device": feed(folder, "adaface", on_device=True),
             "recordio, no augmentation": feed(records, "none"),
             "recordio, adaface": feed(records, "adaface"),
+            "recordio, adaface on the device": feed(records, "adaface", on_device=True),
             "raw, no augmentation": feed(raw, "none"),
             "raw, adaface": feed(raw, "adaface"),
+            "raw, adaface on the device": feed(raw, "adaface", on_device=True),
         }
         for reader, path in write_containers(Path(packed), images, encoded, folder.labels).items():
             calls[f"{reader}, no augmentation"] = feed(open_source(reader, path), "none")
@@ -117,15 +122,15 @@ def measure(images: Path, rounds: int) -> None:
     print(f"{len(arrays)} images of {statistics.mean(map(len, encoded)):.0f} bytes, one core")
     for name in ("lmdb", "arrow", "archive"):
         of_folder = rates[f"{name}, no augmentation"] / rates["folder, no augmentation"]
-        print(f"{name:27s} {of_folder:5.2f} x folder  {'ok' if of_folder >= WANTED_OF_FOLDER else f'below {WANTED_OF_FOLDER}'}")
+        print(f"{name:32s} {of_folder:5.2f} x folder  {'ok' if of_folder >= WANTED_OF_FOLDER else f'below {WANTED_OF_FOLDER}'}")
     for name, rate in rates.items():
         ratio = rate / rates["imdecode"]
         verdict = "" if name == "imdecode" else "ok" if ratio >= WANTED_RATIO else f"below {WANTED_RATIO}"
-        print(f"{name:27s} {rate:7.0f} images/s  {ratio:5.2f} x imdecode  {verdict}")
+        print(f"{name:32s} {rate:7.0f} images/s  {ratio:5.2f} x imdecode  {verdict}")
         if name.startswith("raw"):
             of_jpeg = rate / rates[name.replace("raw", "recordio")]
             verdict = f"{of_jpeg:.2f} x recordio, {'ok' if of_jpeg >= WANTED_OF_RAW else f'below {WANTED_OF_RAW}'}"
-            print(f"{'':27s} {verdict}")
+            print(f"{'':32s} {verdict}")
         append_row("data", {"what": name, "images_per_second": round(rate), "ratio": round(ratio, 3), "milliseconds": ""})
 
 
@@ -153,6 +158,23 @@ def measure_operations(images: Path, rounds: int) -> None:
         print(f"{name:31s} {microseconds:6.1f} us of {share:.0%} of the images: {share * microseconds:5.1f} us an image")
 
 
+def measure_on_device(images: Path, rounds: int) -> None:
+    """What `augment_batch` costs an image on a CPU, where it is meant for tests alone, beside OpenCV's changes of the same draws."""
+    source, rng = FolderSource(images), np.random.default_rng(0)
+    faces = np.stack([source.image(index) for index in range(BATCH)])
+    drawn = [changes.draw_adaface(SIZE, SIZE, rng) for _ in faces]
+    packed, batch = batch_changes(drawn), torch.from_numpy(faces)
+    ways = {
+        "adaface by OpenCV": lambda: exhaust(on_cpu.apply(face, change) for face, change in zip(faces, drawn, strict=True)),
+        "adaface by torch on a CPU": lambda: augment_batch(batch, packed),
+        "drawn changes into tensors": lambda: batch_changes(drawn),
+    }
+    for name, way in ways.items():
+        microseconds = 1e6 * statistics.median([seconds_of(way) for _ in range(rounds + 1)][1:]) / BATCH
+        print(f"{name:31s} {microseconds:6.1f} us an image")
+        append_row("data", {"what": name, "images_per_second": round(1e6 / microseconds), "ratio": "", "milliseconds": ""})
+
+
 def measure_folds(rounds: int) -> None:
     rng = np.random.default_rng(0)
     same = np.arange(PAIRS) % 2 == 0
@@ -177,6 +199,7 @@ def main() -> None:
             write_synthetic(Path(made), options.quality)
         measure(options.images or Path(made), options.rounds)
         measure_operations(options.images or Path(made), options.rounds)
+        measure_on_device(options.images or Path(made), options.rounds)
     measure_folds(options.rounds)
 
 

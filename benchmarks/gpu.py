@@ -1,18 +1,20 @@
 """The head, the step, the feed and resuming on one GPU: one JSON row each, with card, clocks and versions.
 
-    python benchmarks/gpu.py [--rows head step feed resume] [--classes 1000000 10000000] [--batch 128 1024 4096] [--out gpu.jsonl]
+    python benchmarks/gpu.py [--rows head step feed augment resume] [--classes 1000000 10000000] [--batch 128 1024 4096] [--out gpu.jsonl]
     python benchmarks/gpu.py --smoke          tiny, on any device: what the tests run
 
 `head` times forward, backward and the momentum update of all centres, in multiples of three bare bfloat16 products of the same sizes in the
 same process. Ways: the kernels with all exponentials kept ("kept") and with none ("recomputed"); cuBLAS's logits and one pass over them
 ("logits"); float32 and TF32 products; F.linear_cross_entropy and a plain head, each with SGD, on normalised weights. `step` is whole
-training steps of images that lie on the device: eager, compiled, recorded. `feed` reads files in worker processes. `resume` says whether a
-resumed run is one that was not interrupted, to the bit. A row that fails says why.
+training steps of images that lie on the device: eager, compiled, recorded. `feed` reads files in worker processes, and leaves AdaFace's
+augmentation to them or to the device; `augment` is the time it takes there, and how many levels the pixels are off OpenCV's. `resume` says
+whether a resumed run is one that was not interrupted, to the bit. A row that fails says why.
 """
 
 import argparse
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import statistics
 import subprocess
@@ -20,11 +22,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from limen import MarginHead
+from limen.align import SIZE as SIDE
 from limen.data import Batch, open_source
+from limen.data.augmentation.changes import draw_adaface
+from limen.data.augmentation.on_cpu import apply
+from limen.data.augmentation.on_device import augment_batch, batch_changes
 from limen.data.synthetic import SyntheticFaces, save_folder
 from limen.functional.margin_softmax import kernels
 from limen.heads import CenterSGD
@@ -36,6 +43,7 @@ from limen.training.recipe import Backbone, Data, Head, Margin, Optimiser
 from limen.training.run import Run
 from limen.training.step import Step
 
+ROWS = ["head", "step", "feed", "augment", "resume"]
 SIZE, WARM_UP, ROUNDS = 512, 10, 20
 
 
@@ -176,25 +184,43 @@ def step_rows(options, device):
                 yield dict(rows="step", network=network, way=way, batch=options.images) | attempted(measure)
 
 
-def from_files(options, folder, out, share=1.0, resume=None, **changes):
+def from_files(options, folder, out, share=1.0, resume=None, augment_on="workers", **changes):
     """A run of `options.steps` steps, or a share of them, from the images of a folder."""
     steps = len(open_source("folder", str(folder))) // options.images
-    data = Data(path=str(folder), workers=options.workers, augment="adaface")
+    data = Data(path=str(folder), workers=options.workers, augment="adaface", augment_on=augment_on)
     chosen = recipe(options, out, data=data, epochs=share * min(options.steps, steps) / steps, checkpoint_every=options.steps // 4)
     return train(dataclasses.replace(chosen, log_every=options.steps // 2, **changes), resume, quiet=True)
 
 
 def feed_rows(options, folder):
-    """Images a second from files, with AdaFace's augmentation: of the last half of a run."""
-    for network in options.networks:
+    """Images a second from files, with AdaFace's augmentation by the workers or on the device: of the last half of a run."""
+    for network, augment_on in itertools.product(options.networks, ("workers", "device")):
 
-        def measure(network=network):
+        def measure(network=network, augment_on=augment_on):
             with tempfile.TemporaryDirectory() as out:
-                path = from_files(options, folder, Path(out) / "run", backbone=Backbone(network))
+                path = from_files(options, folder, Path(out) / "run", augment_on=augment_on, backbone=Backbone(network))
                 speeds = [row["images_per_second"] for row in read_log(path.parent / "log.jsonl") if "images_per_second" in row]
             return dict(images_per_second=speeds[-1])
 
-        yield dict(rows="feed", network=network, batch=options.images, workers=options.workers) | attempted(measure)
+        yield dict(rows="feed", network=network, augment_on=augment_on, batch=options.images, workers=options.workers) | attempted(measure)
+
+
+def augment_rows(options, device):
+    """AdaFace's augmentation of a batch that lies on the device, from changes that do: its own time, with OpenCV's pixels or not."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(options.images, SIDE, SIDE, 3), dtype=np.uint8)
+    drawn = [draw_adaface(SIDE, SIDE, rng) for _ in images]
+    wanted = np.stack([apply(image, changes) for image, changes in zip(images, drawn, strict=True)])
+
+    def measure():
+        packed = batch_changes(drawn)
+        packed = packed._replace(numbers=packed.numbers.to(device), places=packed.places.to(device))
+        batch = torch.from_numpy(images).to(device)
+        off = np.abs(augment_batch(batch, packed).cpu().numpy().astype(int) - wanted).max()
+        took = seconds(lambda: augment_batch(batch, packed), device, options.warm_up, options.rounds)
+        return dict(milliseconds=1e3 * took, levels_off=int(off))
+
+    yield dict(rows="augment", batch=options.images) | attempted(measure)
 
 
 def resume_rows(options, folder):
@@ -241,7 +267,7 @@ def version(name):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", default=["head", "step", "feed", "resume"], choices=["head", "step", "feed", "resume"])
+    parser.add_argument("--rows", nargs="+", default=ROWS, choices=ROWS)
     parser.add_argument("--batch", nargs="+", type=int, default=[128, 1024, 4096])
     parser.add_argument("--classes", nargs="+", type=int, default=[1_000_000, 10_000_000])
     parser.add_argument("--networks", nargs="+", default=["iresnet50", "iresnet100"])
@@ -268,6 +294,7 @@ def main(arguments=None):
         makers = [head_rows(options, device)] if "head" in options.rows else []
         makers += [step_rows(options, device)] if "step" in options.rows else []
         makers += [feed_rows(options, folder)] if "feed" in options.rows else []
+        makers += [augment_rows(options, device)] if "augment" in options.rows else []
         makers += [resume_rows(options, folder)] if "resume" in options.rows else []
         for maker in makers:
             for row in maker:

@@ -21,8 +21,9 @@ def test_the_smoke_run_gives_every_row(capsys, monkeypatch):
     assert "take float32" in failed["tf32"]
     assert all(row["ratio"] > 0 for row in ways.values() if row["way"] != "tf32")
     speeds = [row["images_per_second"] for row in rows if row["rows"] in ("step", "feed")]
-    assert len(speeds) == 2
+    assert len(speeds) == 3
     assert min(speeds) > 0
+    assert [row["levels_off"] for row in rows if row["rows"] == "augment"] == [0]
     assert [row["bit_equal"] for row in rows if row["rows"] == "resume"] == [True]
     assert all({"card", "limen", "torch", "triton", "cuda"} <= row.keys() for row in rows)
 
