@@ -5,6 +5,7 @@ r"""Train a recogniser from a recipe.
   torchrun --nproc-per-node 4 -m limen train --config small/faces --data.path faces/ --out runs/first
   limen train --config small/faces --data.path faces/ --out runs/quality --init runs/first/model.safetensors \
       --freeze backbone --quality.weight 10
+  limen train --config my.yaml --device cuda --data.augment adaface --data.augment_on device --out runs/gpu
 
 --config takes a file, or the name of a recipe that comes with limen: small/... for a laptop, papers/... as published.
 Any setting of the recipe can be given as --section.key value; --print-config shows them all with their values.

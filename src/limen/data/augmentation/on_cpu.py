@@ -63,12 +63,7 @@ def contrast(image: np.ndarray, factor: float) -> np.ndarray:
 
 def saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """factor * image + (1 - factor) * luma of each pixel, rounded and clipped."""
-    return cv2.transform(image, saturation_matrix(factor))
-
-
-def saturation_matrix(factor: float) -> np.ndarray:
-    """(3, 3) float64: from a pixel to its red, green and blue after `saturation`."""
-    return factor * UNIT + (1 - factor) * SHARES
+    return cv2.transform(image, factor * UNIT + (1 - factor) * SHARES)
 
 
 OPERATIONS = (brightness, contrast, saturation)  # in the order of `changes`

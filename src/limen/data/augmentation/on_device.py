@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from limen.align import SIZE
-from limen.data.augmentation.changes import Changes
-from limen.data.augmentation.on_cpu import LUMA, saturation_matrix
+from limen.data.augmentation.changes import OPERATIONS, Changes
+from limen.data.augmentation.on_cpu import LUMA, SHARES
 from limen.data.augmentation.resizing import is_fixed_point, place, resize_fixed_point, resize_float
 
-RECTANGLE, DOWN, UP, FACTOR, GRAY, OWN, NUMBERS = slice(0, 4), 4, 5, 6, slice(8, 11), slice(11, 14), 14  # in `BatchChanges.numbers`
+RECTANGLE, DOWN, UP, FACTOR, GRAY, OWN, NUMBERS = slice(0, 4), 4, 5, 6, slice(9, 12), slice(12, 15), 15  # in `BatchChanges.numbers`
 BITS = 10  # of the weights of `saturation`, as OpenCV takes them
 
 
@@ -25,7 +25,7 @@ class BatchChanges(NamedTuple):
 
     numbers: Tensor
     """(B, NUMBERS) float64, of each image: what is kept, from top and left to bottom and right; its places in the tables of `resizing`;
-    the factors of brightness and contrast; of saturation, the weights of red, green and blue in all three, and of each in itself"""
+    the factor of each operation; of saturation, the weights of red, green and blue in all three, and of each in itself"""
     places: Tensor
     """(7 * B,) int64: the images that each of STEPS changes, one step after the other, then zeros"""
     counts: list[int]
@@ -34,32 +34,36 @@ class BatchChanges(NamedTuple):
 
 def batch_changes(changes: Sequence[Changes]) -> BatchChanges:
     """The changes of images of SIZE x SIZE pixels as `augment_batch` takes them."""
-    numbers = np.zeros((len(changes), NUMBERS))
+    rows = [[0.0] * (FACTOR + len(OPERATIONS)) for _ in changes]
     changed: list[list[int]] = [[] for _ in STEPS]
-    for image, (mirrored, kept, reduced, photometric) in enumerate(changes):
+    for image, (row, (mirrored, kept, reduced, photometric)) in enumerate(zip(rows, changes, strict=True)):
         if mirrored:
             changed[0].append(image)
         if kept is not None:
             changed[1].append(image)
             top, left, height, width = kept
-            numbers[image, RECTANGLE] = top, left, top + height, left + width
+            row[RECTANGLE] = top, left, top + height, left + width
         if reduced is not None:
             side, _, down, up = reduced
             changed[2 if is_fixed_point(down, side, True) else 3].append(image)
             changed[4 if is_fixed_point(up, side, False) else 5].append(image)
-            numbers[image, [DOWN, UP]] = place(down, side), place(up, side)
+            row[DOWN], row[UP] = place(down, side), place(up, side)
         for order, (operation, factor) in enumerate(photometric):
             changed[6 + 3 * order + operation].append(image)
-            if operation < 2:
-                numbers[image, FACTOR + operation] = factor
-            else:
-                matrix = np.rint(saturation_matrix(factor).astype(np.float32) * np.float32(1 << BITS))
-                numbers[image, GRAY] = matrix[[1, 2, 0], [0, 1, 2]]
-                numbers[image, OWN] = matrix.diagonal() - numbers[image, GRAY]
+            row[FACTOR + operation] = factor
+    numbers = np.zeros((len(changes), NUMBERS))
+    numbers[:, : GRAY.start] = rows
+    saturation = numbers[:, FACTOR + 2, None]
+    numbers[:, GRAY] = _in_fixed_point((1 - saturation) * SHARES)
+    numbers[:, OWN] = _in_fixed_point(saturation + (1 - saturation) * SHARES) - numbers[:, GRAY]
     places = torch.zeros(7 * len(changes), dtype=torch.int64)
     one_after_another = torch.tensor([image for images in changed for image in images], dtype=torch.int64)
     places[: len(one_after_another)] = one_after_another
     return BatchChanges(torch.from_numpy(numbers), places, [len(images) for images in changed])
+
+
+def _in_fixed_point(weights: np.ndarray) -> np.ndarray:
+    return np.rint(weights.astype(np.float32) * np.float32(1 << BITS))
 
 
 def augment_batch(images: Tensor, changes: BatchChanges) -> Tensor:
