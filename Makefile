@@ -47,4 +47,4 @@ evidence: .venv/installed
 		--out build/evidence/runs --folds 2 --degradations "resolution 14" --start 10 --steps 10 --seeds 0 1
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.collapse --faces $(FACES) --people 30 --seeds 0 --steps 100
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.generated --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) \
-		--out build/evidence/generated --people 30 --steps 60 --folds 2 --seeds 0 1
+		--out build/evidence/generated --people 30 --steps 40 --folds 2 --seeds 0 1
