@@ -11,6 +11,7 @@ from limen.data.feed.to_device import copied_ahead
 from limen.data.readers.raw import pack_raw
 from limen.data.synthetic import SyntheticFaces
 from limen.training import Recipe, train
+from limen.training.compatibility import differences, recipe_values
 from limen.training.recipe import Backbone, Data, Margin, Optimiser
 from saved_runs import assert_equal_runs
 
@@ -65,3 +66,12 @@ def test_resumed_equals_uninterrupted(raw, tmp_path, monkeypatch, name):
     run("cut", 2, "device")
     run("cut", 3, "device", "auto")
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_resumed_run_may_augment_elsewhere():
+    """The images are the same; an older checkpoint does not say."""
+    had, has = (recipe_values(Recipe(data=Data(augment_on=where))) for where in ("workers", "device"))
+    assert differences(had, has) == []
+    del had["data"]["augment_on"]
+    assert differences(had, has) == []
+    assert differences(had, recipe_values(Recipe(data=Data(augment="none")))) == ['data.augment "flip", not "none"']
