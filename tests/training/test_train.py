@@ -34,8 +34,8 @@ from saved_runs import assert_equal_runs, saved_tensors
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
-    """8 people, 8 images each."""
-    return save_folder(SyntheticFaces(8, 8, difficulty=0.5), tmp_path_factory.mktemp("train") / "faces")
+    """8 people, 4 images each."""
+    return save_folder(SyntheticFaces(8, 4, difficulty=0.5), tmp_path_factory.mktemp("train") / "faces")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def recipe(faces, out, **changes):
     plain = Recipe(
         out=str(out),
         epochs=2,
-        batch_size=16,
+        batch_size=8,
         device="cpu",
         threads=1,
         log_every=1,
@@ -148,8 +148,8 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(faces, tmp_path):
 
 def test_resuming_refuses_another_recipe_and_other_people(faces, tmp_path):
     train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
-    with pytest.raises(LimenError, match=r'the run had batch_size 16, not 8, data\.augment "adaface", not "flip"; use its settings'):
-        train(recipe(faces, tmp_path / "run", batch_size=8, data=Data(path=str(faces), workers=0)), resume="auto", quiet=True)
+    with pytest.raises(LimenError, match=r'the run had batch_size 8, not 4, data\.augment "adaface", not "flip"; use its settings'):
+        train(recipe(faces, tmp_path / "run", batch_size=4, data=Data(path=str(faces), workers=0)), resume="auto", quiet=True)
     longer = train(recipe(faces, tmp_path / "run", epochs=2), resume="auto", quiet=True)
     assert Embedder.load(longer).bundle.training["steps"] == 8
     (faces / "synthetic-00000").rename(faces / "renamed")
@@ -248,7 +248,7 @@ def test_a_run_is_no_checkpoint_and_says_which_it_holds(faces, finished):
 
 
 def test_a_run_goes_on_where_its_data_have_moved(tmp_path):
-    faces = save_folder(SyntheticFaces(4, 8), tmp_path / "faces")
+    faces = save_folder(SyntheticFaces(4, 4), tmp_path / "faces")
     train(recipe(faces, tmp_path / "run", epochs=1), quiet=True)
     moved = faces.rename(tmp_path / "elsewhere")
     assert Embedder.load(train(recipe(moved, tmp_path / "run", epochs=2), resume="auto", quiet=True)).bundle.training["steps"] == 4
@@ -288,7 +288,7 @@ def test_a_label_without_a_class_is_named_with_its_image(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "own", types.SimpleNamespace(WrongLabels=WrongLabels))
     wrong = Data(reader="own:WrongLabels", workers=0)
     with pytest.raises(LimenError, match=r"synthetic identity 3 image 0 .*: label 4 is outside \[0, 4\), as are 3 others"):
-        train(recipe(None, tmp_path / "run", data=wrong), quiet=True)
+        train(recipe(None, tmp_path / "run", batch_size=16, data=wrong), quiet=True)
 
 
 class Killer(SyntheticFaces):
@@ -320,14 +320,17 @@ def test_bf16_and_tensorboard(faces, tmp_path):
     assert list((bundle.parent / "tensorboard").glob("events.*"))
 
 
-def test_training_teaches(faces, tmp_path):
-    settings = recipe(faces, tmp_path / "run", epochs=12, margin=Margin("CosFace", {"m": 0.1}), data=Data(path=str(faces), workers=0))
+def test_training_teaches(tmp_path):
+    faces = save_folder(SyntheticFaces(8, 8, difficulty=0.5), tmp_path / "faces")
+    settings = recipe(
+        faces, tmp_path / "run", epochs=12, batch_size=16, margin=Margin("CosFace", {"m": 0.1}), data=Data(path=str(faces), workers=0)
+    )
     rows = read_log(train(settings, quiet=True).parent / "log.jsonl")
     assert rows[-1]["target_cosine"] > 0.5 > rows[0]["target_cosine"] + 0.3
 
 
 def test_fewer_images_than_a_batch(faces, tmp_path):
-    with pytest.raises(LimenError, match="batch_size: 512 images cannot be drawn from 64"):
+    with pytest.raises(LimenError, match="batch_size: 512 images cannot be drawn from 32"):
         train(recipe(faces, tmp_path / "run", batch_size=512), quiet=True)
 
 
