@@ -2,11 +2,11 @@
 
     PYTHONPATH=benchmarks python -m evidence.networks --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/evidence
 
-From drawn weights each network makes --start steps with a plain softmax (NormFace, scale 30, no augmentation but the flip); from there the
-four cells part, with equal steps. A seed gives them the same weights, centres, order and draws. The network is that of small/faces at half
-of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by degradation, AdaFace less ArcFace,
-what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the resolution, with intervals over
-people and seeds (hierarchy.py).
+From drawn weights each network makes --start steps, which may be none, with a plain softmax (NormFace, scale 30, no augmentation but the
+flip); from there the four cells part, with equal steps. A seed gives them the same weights, centres, order and draws. The network is that
+of small/faces at half of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by
+degradation, AdaFace less ArcFace, what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the
+resolution, with intervals over people and seeds (hierarchy.py).
 """
 
 import argparse
@@ -41,6 +41,7 @@ class Faces:
     label: np.ndarray
     pairs: PairSet
     tested: dict[str, np.ndarray]
+    start: int  # steps before the cells part
 
     @property
     def classes(self):
@@ -48,7 +49,7 @@ class Faces:
 
     def size(self):
         tested = {"pairs": len(self.pairs), "degradations": "; ".join(name for name in self.tested if name != "as it is")}
-        return {"images": len(self.images), "people": self.classes} | tested
+        return {"images": len(self.images), "people": self.classes, "start": self.start} | tested
 
 
 class Network(nn.Sequential):
@@ -79,19 +80,19 @@ def faces(options):
     left_out = [source.class_names.index(name) for name in options.without]
     chosen = np.flatnonzero(~np.isin(source.labels, left_out))
     label = np.unique(source.labels[chosen], return_inverse=True)[1].astype(np.int64)
-    return Faces(np.stack([source.image(int(k)) for k in chosen]), label, pairs, tested)
+    return Faces(np.stack([source.image(int(k)) for k in chosen]), label, pairs, tested, options.start)
 
 
-def started(run, steps):
+def started(found, run):
     """The run that comes before `run`."""
-    return run._replace(name="start", margin="NormFace", options={}, augmented=False, steps=steps, scale=30.0)
+    return run._replace(name="start", margin="NormFace", options={}, augmented=False, steps=found.start, scale=30.0)
 
 
-def train(found, run, steps, out):
+def train(found, run, out):
     """A network trained for run.steps after those of its start, whose weights lie under `out`: see bed.learn."""
-    start = started(run, steps)
+    start = started(found, run)
     weights = start.key(found.size()).file(out).with_suffix(".safetensors")
-    first = 0 if run == start else steps * run.batch
+    first = 0 if run == start else found.start * run.batch
     last = first + run.steps * run.batch
     change = create_augmentation("adaface" if run.augmented else "flip")
     epochs = range(-(-last // len(found.label)))
@@ -99,7 +100,7 @@ def train(found, run, steps, out):
     torch.manual_seed(run.seed)
     network, head = Network(), head_of(found.classes, SIZE, run)
     both = nn.ModuleDict({"network": network, "centers": head.centers})
-    if run != start:
+    if first:
         both.load_state_dict(load_file(weights))
 
     def batch_of(step):
@@ -115,7 +116,7 @@ def train(found, run, steps, out):
     return network, said, norms
 
 
-def runs_of(options):
+def runs_of(found, options):
     """Seed by seed, so that what is there when it is cut off is even."""
     runs = []
     for seed in options.seeds:
@@ -123,7 +124,8 @@ def runs_of(options):
             for name, own in MARGINS.items():
                 cell = title(name, augmented)
                 runs.append(Run(CLAIM, cell, name, own, seed, augmented, options.steps, warmup=0.125, batch=options.batch))
-        runs.insert(-4, started(runs[-1], options.start))
+        if found.start:
+            runs.insert(-4, started(found, runs[-1]))
     return runs
 
 
@@ -137,14 +139,13 @@ def main():
     parser.add_argument("--folds", type=int, default=5, help="of the pairs, the first so many")
     parser.add_argument("--out", required=True, help="folder of the scores")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--start", type=int, default=600, help="steps with a plain softmax before the cells part")
+    parser.add_argument("--start", type=int, default=600, help="steps with a plain softmax before the cells part; 0 for none")
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = faces(options)
-    of_options = functools.partial(train, steps=options.start, out=options.out)
-    scores, norms, _ = made(found, runs_of(options), options.out, of_options)
+    scores, norms, _ = made(found, runs_of(found, options), options.out, functools.partial(train, out=options.out))
     judge = Judge(CLAIM, found, scores, frozen=False)
     judge.accuracy_table(list(scores))
     margins = [(title("AdaFace", augmented), title("ArcFace", augmented)) for augmented in (False, True)]
@@ -152,7 +153,7 @@ def main():
     judge.difference_table(margins)
     judge.difference_table(augmentation)
     judge.interaction("AdaFace", "ArcFace", title)
-    norms.pop("start")  # of fewer steps
+    norms.pop("start", None)  # of fewer steps
     judge.norm_table(norms, margins + augmentation)
 
 
