@@ -45,12 +45,17 @@ class Features:
         return {"images": len(self.clean), "draws": len(self.augmented)} | tested
 
 
-def add_arguments(parser, steps):
-    parser.add_argument("--model", required=True, help="the recogniser whose features stay as they are, such as a published MobileFaceNet")
+def add_data_arguments(parser):
+    """Whom every claim learns from, and the pairs it is judged on."""
     parser.add_argument("--faces", required=True, help="one folder of aligned images per person, none of them among the pairs")
     parser.add_argument("--without", nargs="*", default=[], metavar="PERSON", help="folders of people who are among the pairs too")
     parser.add_argument("--pairs", required=True, help="pairs of other people: LFW's pairs.txt")
     parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
+
+
+def add_arguments(parser, steps):
+    parser.add_argument("--model", required=True, help="the recogniser whose features stay as they are, such as a published MobileFaceNet")
+    add_data_arguments(parser)
     parser.add_argument("--cache", required=True, help="folder for the features, which are made once")
     parser.add_argument("--most", type=int, default=12, help="images of a person to learn from")
     parser.add_argument("--draws", type=int, default=2, help="augmented copies of an image")

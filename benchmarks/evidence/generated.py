@@ -20,7 +20,7 @@ from runs import judged
 
 import limen
 from evidence import hierarchy, rows
-from evidence.features import first_folds
+from evidence.features import add_data_arguments, first_folds
 from evidence.tables import line
 from limen.data import FolderSource, SyntheticFaces, open_pairs
 from limen.data.pairs import SubsetSource
@@ -85,10 +85,7 @@ def bundles(options, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", required=True, help="one folder of aligned images per person, none of them among the pairs")
-    parser.add_argument("--without", nargs="*", default=[], metavar="PERSON", help="folders of people who are among the pairs too")
-    parser.add_argument("--pairs", required=True, help="pairs of other real people")
-    parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
+    add_data_arguments(parser)
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--people", type=int, nargs="+", default=[30, 100, 388], help="numbers of real people")
     parser.add_argument("--folds", type=int, default=2, help="of the pairs, the first so many")

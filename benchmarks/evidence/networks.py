@@ -22,7 +22,7 @@ from torch import nn
 import limen
 from evidence.adaface import START, title
 from evidence.bed import Run, head_of, learn, made
-from evidence.features import DEGRADATIONS, degrading, first_folds
+from evidence.features import DEGRADATIONS, add_data_arguments, degrading, first_folds
 from evidence.tables import Judge
 from limen.data import FolderSource, create_augmentation, normalise, open_pairs
 from limen.data.pairs import PairSet
@@ -131,10 +131,7 @@ def runs_of(found, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faces", required=True, help="one folder of aligned images per person")
-    parser.add_argument("--without", nargs="*", default=[], metavar="PERSON", help="folders of people who are among the pairs too")
-    parser.add_argument("--pairs", required=True, help="pairs of other people: LFW's pairs.txt")
-    parser.add_argument("--images", help="the folder of the images, where --pairs is a text list")
+    add_data_arguments(parser)
     parser.add_argument("--degradations", nargs="+", choices=[*DEGRADATIONS][1:], default=[*DEGRADATIONS][1:], help="of the pairs' images")
     parser.add_argument("--folds", type=int, default=5, help="of the pairs, the first so many")
     parser.add_argument("--out", required=True, help="folder of the scores")
