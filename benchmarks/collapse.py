@@ -13,6 +13,7 @@ whose row is there is not made again.
 
 import argparse
 import csv
+import inspect
 import json
 import signal
 import subprocess
@@ -23,7 +24,8 @@ from pathlib import Path
 from machine import RESULTS, append_row
 from runs import RECIPE, figures
 
-from limen.margins import MARGINS, training_options
+from limen import margins
+from limen.margins import MARGINS
 from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.training import read_log
@@ -81,7 +83,7 @@ def main():
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=MARGINS, default=list(MARGINS), help="these margins alone")
-    parser.add_argument("--past_peak", help="another form than that of training, of the margins that have it")
+    parser.add_argument("--past_peak", help="with the exact gradient, in this form, the margins that have it")
     parser.add_argument("--set", nargs="*", default=[], help="further settings of the recipe, such as optimiser.lr=.05")
     parser.add_argument("--whole", action="store_true", help="train to the end, and evaluate on --pairs")
     parser.add_argument("--pairs")
@@ -92,9 +94,8 @@ def main():
     further = dict(setting.split("=", 1) for setting in options.set)
     for seed in options.seeds:
         for margin in options.only:
-            given = {} if options.past_peak is None else {"past_peak": options.past_peak}
-            form = training_options(margin, given).get("past_peak", "")
-            if options.past_peak and "past_peak" not in training_options(margin, {}):
+            form = options.past_peak or ""
+            if form and "past_peak" not in inspect.signature(getattr(margins, margin)).parameters:
                 continue
             key = dict(
                 recipe=recipe, margin=margin, past_peak=form, settings=" ".join(options.set), people=people, seed=seed, whole=options.whole
@@ -104,7 +105,10 @@ def main():
             if any(all(row[name] == str(value) for name, value in key.items()) for row in made):
                 continue
             folder = Path(options.out) / "-".join([recipe, margin, form, *options.set, str(people), str(seed)]).replace("/", "_")
-            own = {"name": margin, "options": {"past_peak": form} if form else {}}  # in place of the recipe's margin and its options
+            own = {
+                "name": margin,
+                "options": {"past_peak": form, "gradient": "exact"} if form else {},
+            }  # in place of the recipe's margin and its options
             settings = {"margin.name": own["name"], "margin.options": json.dumps(own["options"]), **further}
             train(options, folder, seed, settings)
             rows = rows_of(folder)

@@ -14,10 +14,11 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from evidence import rows
+from evidence.collapse import FORMS
 from evidence.rows import WATCHED, followed, sides_of
 from limen import MarginHead, metrics
 from limen.heads import CenterSGD
-from limen.margins import NormFace, create_margin, training_options
+from limen.margins import NormFace, create_margin
 from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
 from limen.training.recipe import Optimiser
 
@@ -80,7 +81,7 @@ def head_of(classes, size, run):
     """Its centres are alike whatever the margin draws."""
     torch.manual_seed(run.seed + 1)
     head = MarginHead(classes, size, NormFace(), run.scale)
-    head.margin = create_margin(run.margin, classes, **training_options(run.margin, run.options))
+    head.margin = create_margin(run.margin, classes, **run.options if run.margin not in FORMS else {"past_peak": "keep"} | run.options)
     return head
 
 

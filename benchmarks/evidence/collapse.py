@@ -20,22 +20,29 @@ from evidence import rows
 from limen import MarginHead, metrics
 from limen.data import FolderSource
 from limen.heads import CenterSGD
-from limen.margins import NormFace, create_margin, training_options
+from limen.margins import NormFace, create_margin
 from limen.training.optimisation import create_optimiser, learning_rate_share, set_learning_rate
 from limen.training.recipe import Optimiser
 
 CLAIM = "collapse"
 LEARNT, COLLAPSED = 0.25, -0.3
 SIDE, EMBEDDING, BATCH = 28, 128, 64
-FORMS = {
-    "ArcFace": ("paper", "keep"),
-    "ElasticArcFace": ("released", "keep"),
-    "MagFace": ("paper", "keep"),
-    "AdaFace": ("paper", "keep"),
-    "SphereFace": ("paper", "keep"),
+STRAIGHT = "straight through"
+FORMS = {  # past_peak with the exact gradient, or the paper's form with a slope of 1 in the cosine
+    "ArcFace": ("paper", "keep", STRAIGHT),
+    "ElasticArcFace": ("released", "keep", STRAIGHT),
+    "MagFace": ("paper", "keep", STRAIGHT),
+    "AdaFace": ("paper", "keep", STRAIGHT),
+    "CurricularFace": ("paper", "keep", STRAIGHT),
+    "SphereFace": ("paper", "keep", STRAIGHT),
 }
 BASE = {"lr": 0.1, "warmup": 0.5, "scale": 64.0, "people": 90}
 SETTINGS = [{}, {"lr": 0.03}, {"lr": 0.3}, {"warmup": 0.0}, {"scale": 30.0}, {"people": 20}]
+
+
+def options_of(form):
+    """The options of a margin in one of its FORMS; a gradient that is not named is exact."""
+    return {"past_peak": "paper", "gradient": "straight_through"} if form == STRAIGHT else {"past_peak": form}
 
 
 class SmallNet(nn.Sequential):
@@ -68,7 +75,7 @@ def train(faces, margin, form, seed, lr, warmup, scale, people, steps):
     network = SmallNet()
     torch.manual_seed(seed + 1)  # centres alike whatever a margin draws
     head = MarginHead(people, EMBEDDING, NormFace(), scale)
-    head.margin = create_margin(margin, people, **training_options(margin, {"past_peak": form}))
+    head.margin = create_margin(margin, people, **options_of(form))
     config = Optimiser(lr=lr, schedule="constant", warmup_epochs=warmup * steps)
     optimiser, centers = create_optimiser(network, head, config), CenterSGD(head.centers, config.momentum, config.weight_decay)
     lowest, outcome = 1.0, "undecided"

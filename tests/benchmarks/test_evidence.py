@@ -37,7 +37,7 @@ def run(files, tmp_path, monkeypatch, capsys):
     for module in (machine, rows):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     monkeypatch.setattr(importlib.import_module("evidence.hierarchy"), "REPLICATES", 30)
-    for form in ("MagFace", "AdaFace", "SphereFace"):
+    for form in ("MagFace", "AdaFace", "CurricularFace", "SphereFace"):
         monkeypatch.delitem(collapse.FORMS, form)
     monkeypatch.setattr(collapse, "SETTINGS", [{}, {"people": 3}])
 
@@ -65,9 +65,9 @@ def test_heads_on_frozen_features_are_made_once_and_judged(run, files, tmp_path)
     words += ["--steps", "2", "--seeds", "0", "1"]
     table = run("kept_form", *words)
     assert "ArcFace, keep less ArcFace, paper" in table
-    assert "of 8 runs collapsed" in table
+    assert "of 12 runs collapsed" in table
     rows = rows_of(tmp_path / "evidence.csv")
-    assert len(rows) == 8
+    assert len(rows) == 12
     settings = [json.loads(row["settings"]) for row in rows]
     assert {(own["pairs"], own["images"]) for own in settings} == {(24, 24)}
     assert run("kept_form", *words).splitlines()[-1] == table.splitlines()[-1]
@@ -89,10 +89,26 @@ def test_whole_networks_are_made_once_and_judged(run, files, tmp_path):
     assert again.splitlines()[-1] == table.splitlines()[-1]
 
 
+def test_whole_networks_are_judged_by_their_form(run, files, tmp_path):
+    words = [*pairs_of(files), "--out", str(tmp_path / "runs"), "--folds", "6", "--steps", "2", "--batch", "8", "--seeds", "0", "1"]
+    words += ["--degradations", "resolution 14", "--margins", "ArcFace", "CosFace"]
+    table = run("forms", *words)
+    assert "| ArcFace, paper less ArcFace, straight through |" in table
+    assert "| CosFace less CosFace, m .5 |" in table
+    rows = rows_of(tmp_path / "evidence.csv")
+    assert [row["name"] for row in rows[:5]] == [
+        *(f"ArcFace, {form}" for form in ("paper", "keep", "straight through")),
+        "CosFace",
+        "CosFace, m .5",
+    ]
+    run("forms", *words)
+    assert rows_of(tmp_path / "evidence.csv") == rows
+
+
 def test_collapse_counts_every_run_once(run, tmp_path):
     table = run("collapse", "--people", "6", "--seeds", "0", "--steps", "1")
     rows = rows_of(tmp_path / "evidence.csv")
-    assert len(rows) == 8
+    assert len(rows) == 12
     assert {row["outcome"] for row in rows} == {"undecided"}
     assert "| ArcFace, paper | 0 of 1 (0.00 to 0.97), 1 undecided |" in table
     run("collapse", "--people", "6", "--seeds", "0", "--steps", "1")

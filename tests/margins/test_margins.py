@@ -1,6 +1,7 @@
 """Each margin against its formula in angles, its gradient, and the laws its paper states."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -167,12 +168,29 @@ def test_adam_margins_are_learnt_and_held_in_range():
 
 
 def test_straight_through_changes_the_gradient_and_not_the_value():
-    for make in (ArcFace, AdaFace, CurricularFace):
+    angular = partial(AdaMSoftmax, C, form="angular")
+    for make in (ArcFace, AdaFace, CurricularFace, MagFace, SphereFace, partial(ElasticArcFace, std=0.0), angular):
         cosine = THETA.cos().requires_grad_()
-        exact, through = make().double().eval(), make(gradient="straight_through").double().eval()
-        torch.testing.assert_close(through(cosine, NORM, LABEL), exact(cosine, NORM, LABEL))
+        torch.manual_seed(0)
+        exact = make().double().eval()
+        torch.manual_seed(0)
+        through = make(gradient="straight_through").double().eval()
+        torch.testing.assert_close(through(cosine, NORM, LABEL), exact(cosine, NORM, LABEL), rtol=0, atol=0)
         (gradient,) = torch.autograd.grad(through(cosine, NORM, LABEL).sum(), cosine)
         assert (gradient == 1).all()
+
+
+def test_straight_through_leaves_the_gradients_of_norm_and_learnt_margin():
+    for make, other in ((MagFace, "norm"), (partial(AdaMSoftmax, C, form="angular"), "margin")):
+        found = []
+        for gradient in ("exact", "straight_through"):
+            torch.manual_seed(0)
+            margin, norm = make(gradient=gradient).double(), NORM.clone().requires_grad_()
+            by = norm if other == "norm" else margin.class_margin
+            (slope,) = torch.autograd.grad(margin(THETA.cos().requires_grad_(), norm, LABEL).sum(), by)
+            found.append(slope)
+        assert found[0].abs().max() > 1e-3
+        torch.testing.assert_close(*found, rtol=0, atol=0)
 
 
 def test_curricular_threshold_and_average():

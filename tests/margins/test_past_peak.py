@@ -1,4 +1,4 @@
-"""What a margin costs past the angle where it costs most: no margin of a training run rewards features that turn away from their centre."""
+"""Which way a margin pulls features and centres that share a direction: no margin of a training run lets them gather or part by itself."""
 
 import math
 
@@ -28,7 +28,8 @@ IN_TRAINING = {  # every margin with the options of a training run, and the angu
     "AdaMSoftmax angular": ("AdaMSoftmax", training_options("AdaMSoftmax", {"form": "angular"})),
     "ElasticArcFace+": ("ElasticArcFace", training_options("ElasticArcFace", {"std": 0.0175, "plus": True})),
 }
-KEPT = [name for name, (_, options) in IN_TRAINING.items() if options.get("past_peak") == "keep" and name != "AdaMSoftmax"]
+ANGULAR = [name for name, (_, options) in IN_TRAINING.items() if "gradient" in options and name != "AdaMSoftmax"] + ["AdaFace"]
+KEEP = {"past_peak": "keep", "gradient": "exact"}
 NORMS = (5.0, 17.0, 20.0, 23.0, 60.0)  # AdaFace's k from -1 to 1 with the statistics below; MagFace's range
 
 
@@ -59,14 +60,63 @@ def loss(margin, cosine, classes, norm):
         return head(features, torch.arange(64) % classes).loss.item()
 
 
+def pull(margin, cosine, classes=90, norm=20.0):
+    """d loss / d cosine of the same features, as an optimiser sees it: below 0 features and centres gather, above 0 they part."""
+    head = MarginHead(classes, 4, margin, SCALE).double().eval()
+    head.centers.weight.data.copy_(torch.eye(4)[0].expand(classes, 4))
+    cosine = torch.tensor(cosine, dtype=torch.float64, requires_grad=True)
+    across = (1 - cosine**2).sqrt()
+    axes = torch.eye(4, dtype=torch.float64)
+    head((norm * (cosine * axes[0] + across * axes[1])).expand(64, 4), torch.arange(64) % classes).loss.backward()
+    return cosine.grad.item()
+
+
+@pytest.mark.parametrize("cosine", [-0.9, -0.3, 0.0, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", sorted({*IN_TRAINING} - {"AdaFace", "CurricularFace"}))
+def test_in_training_nothing_pulls_all_features_and_all_centres_together_or_apart(name, cosine):
+    """CurricularFace moves its negatives too, by its own gate: (2 cos_j + t) of their pull. AdaFace: below."""
+    assert pull(made(name, 90), cosine) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("cosine", [0.0, 0.3, 0.6, 0.9])
+def test_adaface_s_slopes_are_near_1_on_the_whole(cosine):
+    """By slopes whose mean is cos(g), near 1: sin(theta +- g) / sin(theta)."""
+    pulls = {norm: pull(AdaFace().double().eval(), cosine, norm=norm) for norm in (20.0, 60.0)}
+    margin = made("AdaFace")
+    slopes = [psi(margin, torch.tensor([math.acos(cosine)], dtype=torch.float64), norm)[1].item() for norm in (5.0, 60.0)]
+    assert pulls[20.0] == pytest.approx(0, abs=1e-9)
+    assert slopes[0] - 1 == pytest.approx(math.cos(0.4) - 1 + cosine / math.sqrt(1 - cosine**2) * math.sin(0.4))
+    assert sum(slopes) / 2 == pytest.approx(math.cos(0.4))
+
+
+@pytest.mark.parametrize(
+    ("margin", "gathers", "parts"),
+    [
+        (ArcFace(), (0.3, 0.6, 0.9), (0.2, 0.0, -0.5)),  # parted from the peak on, at cosine sin(m / 2) = .247
+        (ElasticArcFace(std=0.0, past_peak="released"), (0.3, 0.9), (0.2, -0.9)),
+        (MagFace(), (0.3, 0.9), (0.2, -0.5)),
+        (SphereFace(), (0.2, 0.9), (0.0, -0.3)),
+        (ArcFace(**KEEP), (0.3, 0.9), ()),
+    ],
+)
+def test_the_exact_gradient_lets_them_gather_before_the_peak_and_part_beyond(margin, gathers, parts):
+    assert all(pull(margin, cosine) < -0.1 for cosine in gathers)
+    assert all(pull(margin, cosine) > 0.1 for cosine in parts)
+
+
+@pytest.mark.parametrize("cosine", [0.2, 0.0, -0.9])
+def test_a_kept_peak_pulls_neither_way_beyond_it(cosine):
+    assert pull(ArcFace(**KEEP), cosine) == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("classes", [90, 392])
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", IN_TRAINING)
-def test_features_opposite_to_all_centres_cost_no_less_than_an_untrained_network(name, norm, classes):
+@pytest.mark.parametrize("name", ANGULAR)
+def test_with_a_kept_peak_features_opposite_to_all_centres_cost_no_less_than_an_untrained_network(name, norm, classes):
     torch.manual_seed(0)
-    opposite = loss(made(name, classes), -1.0, classes, norm)
+    opposite = loss(made(name, classes, **KEEP), -1.0, classes, norm)
     torch.manual_seed(0)
-    assert opposite >= loss(made(name, classes), 0.0, classes, norm) - 1e-9
+    assert opposite >= loss(made(name, classes, **KEEP), 0.0, classes, norm) - 1e-9
 
 
 @pytest.mark.parametrize(
@@ -86,9 +136,9 @@ def test_what_the_opposite_costs_in_each_form(margin, classes, opposite, untrain
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", ANGULAR)
 def test_a_kept_peak_is_monotonic_and_continuously_differentiable(name, norm):
-    margined, slope = psi(made(name), THETA, norm)
+    margined, slope = psi(made(name, **KEEP), THETA, norm)
     assert (margined.diff() < 1e-12).all()
     assert margined.diff().abs().max() < 2 * THETA.diff().max()
     # the steepest change of the exact slope sin(theta + g) / sin(theta) lies at the ends of the range
@@ -96,9 +146,9 @@ def test_a_kept_peak_is_monotonic_and_continuously_differentiable(name, norm):
     assert (slope >= 0).all()
 
 
-@pytest.mark.parametrize("name", sorted(set(KEPT) - {"AdaFace"}))
+@pytest.mark.parametrize("name", sorted(set(ANGULAR) - {"AdaFace"}))
 def test_a_kept_peak_costs_ever_more_and_then_the_same(name):
-    cost = THETA.cos() - psi(made(name), THETA, 20.0)[0]
+    cost = THETA.cos() - psi(made(name, **KEEP), THETA, 20.0)[0]
     peak = cost.argmax()
     assert (cost[: peak + 1].diff() > -1e-12).all()
     torch.testing.assert_close(cost[peak:], cost[peak].expand_as(cost[peak:]))
@@ -140,11 +190,13 @@ def test_adaface_with_a_kept_peak_is_its_formula(norm, k):
     turned = (THETA + g).clamp(1e-3, math.pi - 1e-3).cos()
     beyond = torch.tensor(g > 0) & (math.pi / 2 - g / 2 < THETA)
     want = torch.where(beyond, THETA.cos() - 2 * math.sin(g / 2), turned) - add
-    torch.testing.assert_close(psi(made("AdaFace"), THETA, norm)[0], want, rtol=0, atol=1e-6)
+    torch.testing.assert_close(psi(made("AdaFace", **KEEP), THETA, norm)[0], want, rtol=0, atol=1e-6)
 
 
 def test_poor_images_have_arcface_s_margin_in_the_kept_form_too():
-    torch.testing.assert_close(psi(made("AdaFace"), THETA, 5.0)[0], psi(ArcFace(0.4, past_peak="keep"), THETA, 5.0)[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        psi(made("AdaFace", **KEEP), THETA, 5.0)[0], psi(ArcFace(0.4, past_peak="keep"), THETA, 5.0)[0], rtol=0, atol=1e-6
+    )
 
 
 def test_magface_with_the_release_s_easy_margin_is_its_formula():
@@ -165,15 +217,25 @@ def test_magface_without_easy_margin_is_the_release_s_other_branch():
 
 def test_the_classes_default_to_their_papers_and_training_does_not():
     assert all(kind().past_peak == "paper" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace, SphereFace))
-    assert AdaMSoftmax(3).past_peak == "paper"
-    assert training_options("ArcFace", {"m": 0.3}) == {"m": 0.3, "past_peak": "keep"}
-    assert training_options("ArcFace", {"past_peak": "paper"}) == {"past_peak": "paper"}
-    assert training_options("CosFace", {}) == {}
+    assert all(kind().gradient == "exact" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace, SphereFace))
+    assert (AdaMSoftmax(3).past_peak, AdaMSoftmax(3).gradient) == ("paper", "exact")
+    assert training_options("ArcFace", {"m": 0.3}) == {"m": 0.3, "gradient": "straight_through"}
+    assert training_options("ArcFace", {"gradient": "exact"}) == {"gradient": "exact"}
+    assert training_options("CosFace", {}) == training_options("AdaFace", {}) == {}
     with pytest.raises(TypeError):
         CosFace(past_peak="keep")
 
 
-@pytest.mark.parametrize("name", [name for name in MARGINS if "past_peak" in IN_TRAINING[name][1]])
+@pytest.mark.parametrize("begun", [{"m": 0.3, "past_peak": "keep"}, {"m": 0.3}, {"m": 0.3, "gradient": "straight_through"}])
+def test_a_run_that_goes_on_keeps_what_was_chosen_when_it_began(begun):
+    assert training_options("ArcFace", {"m": 0.3}, begun) == begun
+
+
+def test_other_options_than_a_run_began_with_are_not_taken_for_its_own():
+    assert training_options("ArcFace", {}, {"past_peak": "paper"}) == {"gradient": "straight_through"}
+
+
+@pytest.mark.parametrize("name", sorted({*ANGULAR} & {*MARGINS}))
 def test_an_unknown_form_is_named(name):
     with pytest.raises(Exception, match=r"past_peak='kept' is not one of 'paper', 'keep'"):
         made(name, past_peak="kept")

@@ -80,14 +80,14 @@ def test_a_run_leaves_a_bundle_a_log_and_checkpoints(faces, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("given", [{}, {"past_peak": "paper"}])
-def test_training_keeps_the_peak_of_a_margin_unless_told(faces, tmp_path, given):
+@pytest.mark.parametrize("given", [{}, {"gradient": "exact"}])
+def test_training_takes_a_straight_through_gradient_unless_told(faces, tmp_path, given):
     start = recipe(faces, tmp_path / "run", epochs=1, margin=Margin("ElasticArcFace", dict(given)))
     bundle = train(start, quiet=True)
-    assert load_bundle(bundle).recipe["margin"]["options"] == {"past_peak": "keep"} | given
+    assert load_bundle(bundle).recipe["margin"]["options"] == {"gradient": "straight_through"} | given
     assert start.margin.options == given
-    other = {"past_peak": "paper"} if not given else {}
-    with pytest.raises(LimenError, match=r"margin.options.past_peak .* not .*; use its settings"):
+    other = {"gradient": "exact"} if not given else {}
+    with pytest.raises(LimenError, match=r"margin.options.gradient .* not .*; use its settings"):
         train(dataclasses.replace(start, margin=Margin("ElasticArcFace", other)), resume="auto", quiet=True)
 
 
@@ -480,9 +480,20 @@ def test_features_apart_from_some_centres_alone_are_no_collapse(faces, tmp_path,
     assert "collapsed" not in load_bundle(train(recipe(faces, tmp_path / "run"), quiet=True)).training
 
 
-def test_a_collapse_in_the_paper_s_form_is_answered_with_the_kept_peak(faces, tmp_path, collapsing):
-    with pytest.raises(LimenError, match=r"turned away from all centres.*; start again with margin.options.past_peak keep"):
-        train(recipe(faces, tmp_path / "run", margin=Margin("ArcFace", {"past_peak": "paper"})), quiet=True)
+def test_a_collapse_under_the_exact_gradient_is_answered_with_the_other(faces, tmp_path, collapsing):
+    with pytest.raises(LimenError, match=r"turned away from all centres.*; start again with margin.options.gradient straight_through"):
+        train(recipe(faces, tmp_path / "run", margin=Margin("ArcFace", {"gradient": "exact"})), quiet=True)
+
+
+@pytest.mark.parametrize(("own", "other", "told"), [(0.72, 0.71, 1), (0.52, 0.38, 0), (0.34, 0.36, 0)])
+def test_features_that_gather_are_told_once(faces, tmp_path, monkeypatch, capsys, own, other, told):
+    row = monitor.Monitor._row
+    monkeypatch.setattr(
+        monitor.Monitor, "_row", lambda self, outcome: row(self, outcome) | {"target_cosine": own, "nearest_negative": other}
+    )
+    train(recipe(faces, tmp_path / "run", margin=Margin("ArcFace", {"gradient": "exact"})))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("gather in a few directions; if it stays so, start again with margin.options.gradient straight_through") == told
 
 
 def test_a_network_that_collapsed_ends_the_run_with_a_remedy(faces, tmp_path, collapsing):

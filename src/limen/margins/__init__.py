@@ -49,17 +49,19 @@ __all__ = [
 ]
 
 
-def training_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a new training run: past_peak="keep" where the margin takes it and `options` do not say.
+def training_options(name: str, options: dict[str, Any], begun: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The options of a training run: the margin's `in_training`, and `options` before them.
 
-    The classes themselves default to their papers' forms, in which a network may turn all features away from all centres.
+    The classes themselves default to their papers' equations. The exact gradient of an angular margin lets features gather, or turn away
+    from all centres (docs/explanation/collapse.md), so most train with gradient="straight_through". A run that goes on, with the options
+    `begun`, keeps what was chosen when it began: earlier releases chose past_peak="keep", the first nothing.
 
     >>> from limen.margins import training_options
     >>> training_options("ArcFace", {"m": 0.3})
-    {'past_peak': 'keep', 'm': 0.3}
+    {'gradient': 'straight_through', 'm': 0.3}
     """
-    takes = inspect.signature(find("margin.name", name, MARGINS, Margin)).parameters
-    return {"past_peak": "keep"} | options if "past_peak" in takes else options
+    found = [dict(find("margin.name", name, MARGINS, Margin).in_training) | options, {"past_peak": "keep"} | options, options]
+    return next((one for one in found if one == begun), found[0])
 
 
 def create_margin(name: str, num_classes: int, **options: Any) -> Margin:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import keep_peak, sine
-from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, move_average, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, margined, move_average
 
 EPSILON = 1e-3  # the release's bound on |cos|, on the angle and on the standard deviation
 
@@ -62,12 +62,15 @@ class AdaFace(Margin):
         if self.training:
             self._update(norm, finite)
         k = (self.h * (norm - self.norm_mean) / (self.norm_std + EPSILON)).clamp(-1, 1)
+        return margined(lambda cosine: self._psi(cosine, k), target_cosine, self.gradient)
+
+    def _psi(self, target_cosine: Tensor, k: Tensor) -> Tensor:
         cosine = target_cosine.clamp(-1 + EPSILON, 1 - EPSILON)
         turned = (torch.atan2(sine(cosine), cosine) - self.m * k).clamp(EPSILON, math.pi - EPSILON).cos()
         if self.past_peak == "keep":
             below = (target_cosine - cosine).clamp_max(0)  # where the bound on |cos| leaves opposite features neither loss nor gradient
             turned = keep_peak(target_cosine, -self.m * k, turned + below)
-        return pass_gradient(turned - (self.m + self.m * k), target_cosine, self.gradient)
+        return turned - (self.m + self.m * k)
 
     @torch.no_grad()
     def _update(self, norm: Tensor, finite: Tensor) -> None:

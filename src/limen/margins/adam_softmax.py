@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from limen.functional import add_angle
 from limen.margins import class_margins
-from limen.margins.base import PAST_PEAK, Margin, check_choice
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined
 from limen.parts import Surroundings, Tables
 
 
@@ -34,14 +34,16 @@ class AdaMSoftmax(Margin):
     True
     """
 
+    in_training = STRAIGHT
     per_class = ("class_margin",)
 
-    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine", past_peak: str = "paper"):
+    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine", gradient: str = "exact", past_peak: str = "paper"):
         super().__init__()
         if strength < 0:
             raise ValueError(f"strength={strength!r} would ask for small margins; it is 0 or above, s * .1 to s * .3 as a rule")
         self.num_classes, self.strength = num_classes, strength
         self.form = check_choice("form", form, ("cosine", "angular"))
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.class_margin = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))
 
@@ -49,7 +51,9 @@ class AdaMSoftmax(Margin):
         with torch.no_grad():
             self.class_margin.clamp_(0, 1)
         margin = self.class_margin[label]
-        return target_cosine - margin if self.form == "cosine" else add_angle(target_cosine, margin, self.past_peak)
+        if self.form == "cosine":
+            return target_cosine - margin
+        return margined(lambda cosine: add_angle(cosine, margin, self.past_peak), target_cosine, self.gradient)
 
     def regulariser(self, norm: Tensor) -> Tensor:
         return -self.strength * self.class_margin.sum() / self.num_classes

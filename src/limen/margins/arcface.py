@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from limen.functional import add_angle
-from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined
 
 
 class ArcFace(Margin):
@@ -21,6 +21,8 @@ class ArcFace(Margin):
     tensor([ 0.2719, -0.4794])
     """
 
+    in_training = STRAIGHT
+
     def __init__(self, m: float = 0.5, gradient: str = "exact", past_peak: str = "paper"):
         super().__init__()
         self.m = m
@@ -28,4 +30,4 @@ class ArcFace(Margin):
         self.gradient = check_choice("gradient", gradient, GRADIENTS)
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return pass_gradient(add_angle(target_cosine, self.m, self.past_peak), target_cosine, self.gradient)
+        return margined(lambda cosine: add_angle(cosine, self.m, self.past_peak), target_cosine, self.gradient)

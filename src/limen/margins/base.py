@@ -1,6 +1,9 @@
 """What a margin is: a change of the target cosine, on (B,)-vectors. A margin never sees the class centres."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +39,16 @@ class Margin(nn.Module, Part, ABC):
         """A scale per row (B,) that takes the place of the head's."""
         return None
 
-    past_peak: str = "keep"
-    """Whether its cost is kept beyond the angle where it is largest: `limen.functional.add_angle`. Margins that are no angle keep it."""
+    in_training: Mapping[str, Any] = MappingProxyType({})
+    """Options that a training run chooses where its recipe does not give them."""
 
-    def remedy_of_collapse(self) -> str:
-        """What to train with instead, where the features have turned away from all centres."""
-        return "a lower optimiser.lr or more warm-up" if self.past_peak == "keep" else "margin.options.past_peak keep"
+    gradient: str = "straight_through"
+    """"exact" where d psi / d cosine may differ from 1: see `margined`. Of margins that are no angle it is 1."""
+
+    def remedy(self) -> str:
+        """What to train with instead, where the features gather or have turned away from all centres."""
+        exact = self.gradient == "exact"
+        return "margin.options.gradient straight_through" if exact else "a lower optimiser.lr or head.scale"
 
     per_class: tuple[str, ...] = ()
     """Names of parameters with an entry for each class. Ranks that share the classes hold their own entries, psi of a class is asked of the
@@ -52,14 +59,19 @@ class Margin(nn.Module, Part, ABC):
 
 PAST_PEAK = ("paper", "keep")  # of every angular margin: limen.functional.add_angle and multiply_angle define them
 GRADIENTS = ("exact", "straight_through")
+STRAIGHT = MappingProxyType({"gradient": "straight_through"})  # in training, of the margins whose exact slope is above 1 at most angles
 
 
-def pass_gradient(margined: Tensor, target_cosine: Tensor, gradient: str) -> Tensor:
-    """`margined`, with its exact gradient or with d margined / d cosine = 1 ("straight_through").
+def margined(psi: Callable[[Tensor], Tensor], target_cosine: Tensor, gradient: str) -> Tensor:
+    """psi(target_cosine), with its exact gradient or with d psi / d cosine = 1 ("straight_through"). What else psi depends on, such as a
+    norm or a learnt margin, keeps its gradient.
 
     insightface and CVLface write the margined target without gradient, which loses the factor sin(theta + m) / sin(theta).
     """
-    return margined if gradient == "exact" else target_cosine + (margined - target_cosine).detach()
+    if gradient == "exact":
+        return psi(target_cosine)
+    fixed = target_cosine.detach()
+    return psi(fixed) + (target_cosine - fixed)
 
 
 @torch.no_grad()

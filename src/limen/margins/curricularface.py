@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import add_angle, sine
-from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, move_average, pass_gradient
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined, move_average
 
 
 class CurricularFace(Margin):
@@ -19,6 +19,7 @@ class CurricularFace(Margin):
     tensor([ 0.2719, -0.4794])
     """
 
+    in_training = STRAIGHT
     t: Tensor
 
     def __init__(self, m: float = 0.5, gradient: str = "exact", past_peak: str = "paper"):
@@ -29,7 +30,7 @@ class CurricularFace(Margin):
         self.register_buffer("t", torch.tensor(0.0))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return pass_gradient(add_angle(target_cosine, self.m, self.past_peak), target_cosine, self.gradient)
+        return margined(lambda cosine: add_angle(cosine, self.m, self.past_peak), target_cosine, self.gradient)
 
     @torch.no_grad()
     def gate(self, target_cosine: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]

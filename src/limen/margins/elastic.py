@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import add_angle
-from limen.margins.base import PAST_PEAK, Margin, check_choice
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined
 
 
 class _Elastic(Margin):
@@ -52,12 +52,24 @@ class ElasticArcFace(_Elastic):
     >>> margin = ElasticArcFace(std=0.0175, plus=True)  # ElasticFace-Arc+ of the paper
     """
 
-    def __init__(self, m: float = 0.5, std: float = 0.05, plus: bool = False, assignment: str = "ranked", past_peak: str = "paper"):
+    in_training = STRAIGHT
+
+    def __init__(
+        self,
+        m: float = 0.5,
+        std: float = 0.05,
+        plus: bool = False,
+        assignment: str = "ranked",
+        gradient: str = "exact",
+        past_peak: str = "paper",
+    ):
         super().__init__(m, std, plus, assignment)
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.past_peak = check_choice("past_peak", past_peak, (*PAST_PEAK, "released"))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return add_angle(target_cosine, self.draw(target_cosine), self.past_peak)
+        margins = self.draw(target_cosine)
+        return margined(lambda cosine: add_angle(cosine, margins, self.past_peak), target_cosine, self.gradient)
 
 
 class ElasticCosFace(_Elastic):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import add_angle
-from limen.margins.base import PAST_PEAK, Margin, check_choice
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined
 
 
 class MagFace(Margin):
@@ -25,24 +25,32 @@ class MagFace(Margin):
     tensor([ 0.3197, -0.0246])
     """
 
+    in_training = STRAIGHT
+
     def __init__(
         self,
         m_range: tuple[float, float] = (0.45, 0.8),
         norm_range: tuple[float, float] = (10.0, 110.0),
         strength: float = 35.0,
         easy_margin: bool = False,
+        gradient: str = "exact",
         past_peak: str = "paper",
     ):
         super().__init__()
         self.m_range, self.norm_range, self.strength = tuple(m_range), tuple(norm_range), strength
         self.easy_margin = easy_margin
         self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
         (low_m, high_m), (low, high) = self.m_range, self.norm_range
         angle = low_m + (norm.clamp(low, high) - low) * (high_m - low_m) / (high - low)
-        margined = add_angle(target_cosine, angle, self.past_peak)
-        return torch.where(target_cosine > 0, margined, target_cosine) if self.easy_margin else margined
+
+        def psi(cosine: Tensor) -> Tensor:
+            turned = add_angle(cosine, angle, self.past_peak)
+            return torch.where(cosine > 0, turned, cosine) if self.easy_margin else turned
+
+        return margined(psi, target_cosine, self.gradient)
 
     def regulariser(self, norm: Tensor) -> Tensor:
         a = norm.clamp(*self.norm_range)

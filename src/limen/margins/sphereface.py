@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import multiply_angle
-from limen.margins.base import PAST_PEAK, Margin, check_choice
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined
 
 
 class SphereFace(Margin):
@@ -23,14 +23,17 @@ class SphereFace(Margin):
     tensor([ 0.2169, -0.8910])
     """
 
-    def __init__(self, m: float = 1.7, scale: str = "head", past_peak: str = "paper"):
+    in_training = STRAIGHT
+
+    def __init__(self, m: float = 1.7, scale: str = "head", gradient: str = "exact", past_peak: str = "paper"):
         super().__init__()
         self.m = m
         self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
+        self.gradient = check_choice("gradient", gradient, GRADIENTS)
         self.scale = check_choice("scale", scale, ("head", "norm"))
 
     def forward(self, target_cosine: Tensor, norm: Tensor, label: Tensor) -> Tensor:
-        return multiply_angle(target_cosine, self.m, self.past_peak)
+        return margined(lambda cosine: multiply_angle(cosine, self.m, self.past_peak), target_cosine, self.gradient)
 
     def row_scale(self, norm: Tensor) -> Tensor | None:
         return norm.clamp_min(torch.finfo(norm.dtype).tiny) if self.scale == "norm" else None  # a cosine is a logit over its scale

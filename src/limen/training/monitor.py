@@ -15,6 +15,7 @@ from limen.training.run import Run
 from limen.training.step import Outcome
 
 CHECKED_EVERY, CHECKED_ELSEWHERE = {"cpu": 1}, 20  # steps until a loss that is not finite ends the run
+GATHERED, TOGETHER = 0.5, 0.05  # the nearest other mean cosine of a logged step above the first, and the own within the second of it
 COLLAPSED = -0.3  # both mean cosines of a logged step below it: runs that learn never had either below -.1 (docs/results/margins.md)
 
 
@@ -25,6 +26,7 @@ class Monitor:
         self.run, self.log, self.out = run, log, out
         self.first_fault: Tensor | None = None  # (1 + values judged,) float64: number of the step, or 0, and what it found
         self.judged: list[str] = []
+        self.told_gathered = False
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -118,20 +120,24 @@ class Monitor:
                 self.log.row(self.run.step, **row)
 
     def _judge(self, target_cosine: float, nearest_negative: float) -> None:
-        """Ends a run whose network has collapsed, or marks it where the recipe allows that. It stays marked.
+        """Says once that features gather. Ends a run whose network has collapsed, or marks it where the recipe allows that, for good.
 
         Collapsed are features that have turned away from their own centre and from the nearest of the others too, which few classes in a
         space of few dimensions do not do by chance, and a network that learns never does.
         """
         run = self.run
+        cosines = f"to the own centre is {target_cosine:.2f} and to the nearest other {nearest_negative:.2f}"
+        found = f"step {run.step}: the mean cosine {cosines}: "
+        if nearest_negative > max(GATHERED, target_cosine - TOGETHER) and not self.told_gathered:
+            self.told_gathered = True
+            if self.log is not None:
+                gathered = "the features of all people gather in a few directions"
+                self.log.note(f"{found}{gathered}; if it stays so, start again with {run.margin.remedy()}")
         if max(target_cosine, nearest_negative) >= COLLAPSED or run.collapsed:
             return
-        found = (
-            f"step {run.step}: the mean cosine to the own centre is {target_cosine:.2f} and to the nearest other {nearest_negative:.2f}: "
-            "the features have turned away from all centres, and will stay there"
-        )
+        found += "the features have turned away from all centres, and will stay there"
         if not run.recipe.allow_collapse:
-            run.processes.fail(f"{found}; start again with {run.margin.remedy_of_collapse()}; allow_collapse: true would train on")
+            run.processes.fail(f"{found}; start again with {run.margin.remedy()}; allow_collapse: true would train on")
         run.collapsed = True
         if self.log is not None:
             self.log.note(f"{found}; the model will be marked as collapsed")

@@ -66,7 +66,9 @@ class Margin:
     """The margin: a name of limen.margins, or package.module:Class."""
 
     name: str = "AdaFace"  # a margin of limen.margins, or package.module:Class
-    options: dict[str, Any] = field(default_factory=dict)  # past_peak of an angular margin is keep in training, unless it is given
+    options: dict[str, Any] = field(
+        default_factory=dict
+    )  # gradient of an angular margin is straight_through in training, unless it is given
 
 
 @dataclass

@@ -173,11 +173,11 @@ class Run:
 
 def _with_training_margin(recipe: Recipe, checkpoint: Path | None) -> Recipe:
     """`recipe` with all options of its margin that training chooses; what it chooses today is not what an older run began with."""
-    options = training_options(recipe.margin.name, recipe.margin.options)
+    begun = None
     if checkpoint is not None:
         with damage(checkpoint):
-            began_with = set(read_values(checkpoint)["recipe"]["margin"]["options"])
-        options = {key: value for key, value in options.items() if key in began_with or key in recipe.margin.options}
+            begun = read_values(checkpoint)["recipe"]["margin"]["options"]
+    options = training_options(recipe.margin.name, recipe.margin.options, begun)
     return dataclasses.replace(recipe, margin=dataclasses.replace(recipe.margin, options=options))
 
 
