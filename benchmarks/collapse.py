@@ -25,7 +25,7 @@ from machine import RESULTS, append_row
 from runs import RECIPE, figures
 
 from limen import margins
-from limen.margins import MARGINS
+from limen.margins import MARGINS, training_options
 from limen.models.embedder import Embedder
 from limen.protocols import Verification
 from limen.training import read_log
@@ -94,8 +94,8 @@ def main():
     further = dict(setting.split("=", 1) for setting in options.set)
     for seed in options.seeds:
         for margin in options.only:
-            form = options.past_peak or ""
-            if form and "past_peak" not in inspect.signature(getattr(margins, margin)).parameters:
+            form = options.past_peak or training_options(margin, {}).get("gradient", "")
+            if options.past_peak and "past_peak" not in inspect.signature(getattr(margins, margin)).parameters:
                 continue
             key = dict(
                 recipe=recipe, margin=margin, past_peak=form, settings=" ".join(options.set), people=people, seed=seed, whole=options.whole
@@ -107,7 +107,7 @@ def main():
             folder = Path(options.out) / "-".join([recipe, margin, form, *options.set, str(people), str(seed)]).replace("/", "_")
             own = {
                 "name": margin,
-                "options": {"past_peak": form, "gradient": "exact"} if form else {},
+                "options": {"past_peak": form, "gradient": "exact"} if options.past_peak else {},
             }  # in place of the recipe's margin and its options
             settings = {"margin.name": own["name"], "margin.options": json.dumps(own["options"]), **further}
             train(options, folder, seed, settings)

@@ -28,7 +28,7 @@ WATCHED_IMAGES = 400  # of the test's, whose norms are compared with the known r
 
 
 class Run(NamedTuple):
-    """One head or network. `options` are the margin's own; its cost keeps to its peak in training unless they say otherwise."""
+    """One head or network. `options` are the margin's own; its gradient is exact and past_peak "keep" unless they say otherwise."""
 
     claim: str
     name: str  # as the table calls it
@@ -81,7 +81,8 @@ def head_of(classes, size, run):
     """Its centres are alike whatever the margin draws."""
     torch.manual_seed(run.seed + 1)
     head = MarginHead(classes, size, NormFace(), run.scale)
-    head.margin = create_margin(run.margin, classes, **run.options if run.margin not in FORMS else {"past_peak": "keep"} | run.options)
+    chosen = {"past_peak": "keep"} if run.margin in FORMS else {}  # what training chose when most of the rows were made
+    head.margin = create_margin(run.margin, classes, **chosen | run.options)
     return head
 
 

@@ -1,4 +1,4 @@
-"""How often does each angular margin collapse, by rate, warm-up, scale and people, in the paper's form and in the one that ships?
+"""How often does each angular margin collapse, by rate, warm-up, scale and people, in each of its forms?
 
     PYTHONPATH=benchmarks python -m evidence.collapse --faces FACES
 

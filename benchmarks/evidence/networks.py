@@ -29,7 +29,7 @@ from limen.data import FolderSource, create_augmentation, normalise, open_pairs
 from limen.data.pairs import PairSet
 
 CLAIM = "networks"
-MARGINS = {"ArcFace": options_of(STRAIGHT), "AdaFace": START | {"past_peak": "paper"}}  # as training chooses
+MARGINS = {"ArcFace": options_of(STRAIGHT), "AdaFace": START | {"past_peak": "paper"}}  # gradients as training chooses
 SIDE, SIZE, CLIP = 56, 256, 5.0
 
 

@@ -3,7 +3,8 @@
     PYTHONPATH=docs/extend limen train --config small/synthetic --margin.name own_margin:LinearMargin --out runs/linear
 
 A margin sees three (B,)-vectors, never the class centres, so this is all there is to write: the fused pass over the centres, its gradient,
-recipes and checkpoints come with it.
+recipes and checkpoints come with it. Its slope in the cosine is not 1, so that features may gather (docs/explanation/collapse.md):
+`return margined(psi, target_cosine, "straight_through")`, of limen.margins, would pass the gradient with a slope of 1.
 """
 
 import math

@@ -78,15 +78,20 @@ def test_in_training_nothing_pulls_all_features_and_all_centres_together_or_apar
     assert pull(made(name, 90), cosine) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("cosine", [0.0, 0.3, 0.6, 0.9])
-def test_adaface_s_slopes_are_near_1_on_the_whole(cosine):
-    """By slopes whose mean is cos(g), near 1: sin(theta +- g) / sin(theta)."""
-    pulls = {norm: pull(AdaFace().double().eval(), cosine, norm=norm) for norm in (20.0, 60.0)}
-    margin = made("AdaFace")
-    slopes = [psi(margin, torch.tensor([math.acos(cosine)], dtype=torch.float64), norm)[1].item() for norm in (5.0, 60.0)]
-    assert pulls[20.0] == pytest.approx(0, abs=1e-9)
-    assert slopes[0] - 1 == pytest.approx(math.cos(0.4) - 1 + cosine / math.sqrt(1 - cosine**2) * math.sin(0.4))
-    assert sum(slopes) / 2 == pytest.approx(math.cos(0.4))
+@pytest.mark.parametrize(("norm", "k"), [(5.0, -1.0), (20.0, 0.0), (60.0, 1.0)])
+@pytest.mark.parametrize("cosine", [0.0, 0.6, 0.9])
+def test_adaface_pulls_poor_images_together_and_good_ones_apart_and_both_apart_at_a_right_angle(cosine, norm, k):
+    theta = math.acos(cosine)
+    want = 1 - math.sin(theta - 0.4 * k) / math.sin(theta)
+    found = pull(made("AdaFace", 90), cosine, norm=norm)
+    assert found == pytest.approx(SCALE * want, rel=1e-3, abs=1e-9)  # where p is 0, as here
+    assert want > 0 if k and not cosine else want * k >= 0
+
+
+@pytest.mark.parametrize("cosine", [-0.4, 0.0, 0.5, 0.7])
+def test_curricularface_s_gate_pulls_together_below_half_and_apart_above(cosine):
+    """By (2 cos + t) of the negatives' pull, t = 0 here, whatever the gradient of its target."""
+    assert pull(made("CurricularFace", 90), cosine) == pytest.approx(SCALE * (2 * cosine - 1), rel=1e-3, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +223,7 @@ def test_magface_without_easy_margin_is_the_release_s_other_branch():
 def test_the_classes_default_to_their_papers_and_training_does_not():
     assert all(kind().past_peak == "paper" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace, SphereFace))
     assert all(kind().gradient == "exact" for kind in (ArcFace, ElasticArcFace, AdaFace, MagFace, CurricularFace, SphereFace))
-    assert (AdaMSoftmax(3).past_peak, AdaMSoftmax(3).gradient) == ("paper", "exact")
+    assert (AdaMSoftmax(3).past_peak, AdaMSoftmax(3, form="angular").gradient) == ("paper", "exact")
     assert training_options("ArcFace", {"m": 0.3}) == {"m": 0.3, "gradient": "straight_through"}
     assert training_options("ArcFace", {"gradient": "exact"}) == {"gradient": "exact"}
     assert training_options("CosFace", {}) == training_options("AdaFace", {}) == {}
@@ -226,13 +231,33 @@ def test_the_classes_default_to_their_papers_and_training_does_not():
         CosFace(past_peak="keep")
 
 
-@pytest.mark.parametrize("begun", [{"m": 0.3, "past_peak": "keep"}, {"m": 0.3}, {"m": 0.3, "gradient": "straight_through"}])
-def test_a_run_that_goes_on_keeps_what_was_chosen_when_it_began(begun):
-    assert training_options("ArcFace", {"m": 0.3}, begun) == begun
+@pytest.mark.parametrize(
+    ("name", "options", "begun"),
+    [
+        ("ArcFace", {"m": 0.3}, {"m": 0.3}),  # before training chose anything
+        ("ArcFace", {"m": 0.3}, {"m": 0.3, "past_peak": "keep"}),
+        ("ArcFace", {"m": 0.3}, {"m": 0.3, "gradient": "straight_through"}),
+        ("ArcFace", {"gradient": "exact"}, {"past_peak": "paper"}),  # recipes of the papers as they were
+        ("MagFace", {"m_range": (0.4, 0.8)}, {"past_peak": "keep", "m_range": [0.4, 0.8]}),
+        ("AdaFace", {}, {"past_peak": "keep"}),
+    ],
+)
+def test_a_run_that_goes_on_keeps_what_was_chosen_when_it_began(name, options, begun):
+    assert training_options(name, options, begun) == begun
 
 
 def test_other_options_than_a_run_began_with_are_not_taken_for_its_own():
-    assert training_options("ArcFace", {}, {"past_peak": "paper"}) == {"gradient": "straight_through"}
+    assert training_options("ArcFace", {"m": 0.4}, {"m": 0.3, "past_peak": "keep"}) == {"m": 0.4, "gradient": "straight_through"}
+
+
+class Mine(ArcFace):
+    def __init__(self, m: float = 0.3):
+        super().__init__(m)
+
+
+def test_a_margin_of_one_s_own_is_given_no_option_that_it_does_not_take():
+    assert training_options(f"{__name__}:Mine", {}) == {}
+    assert create_margin(f"{__name__}:Mine", 3, **training_options(f"{__name__}:Mine", {})).m == 0.3
 
 
 @pytest.mark.parametrize("name", sorted({*ANGULAR} & {*MARGINS}))

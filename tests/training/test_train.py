@@ -86,7 +86,7 @@ def test_training_takes_a_straight_through_gradient_unless_told(faces, tmp_path,
     bundle = train(start, quiet=True)
     assert load_bundle(bundle).recipe["margin"]["options"] == {"gradient": "straight_through"} | given
     assert start.margin.options == given
-    other = {"gradient": "exact"} if not given else {}
+    other = {"gradient": "exact"} if not given else {"gradient": "straight_through"}
     with pytest.raises(LimenError, match=r"margin.options.gradient .* not .*; use its settings"):
         train(dataclasses.replace(start, margin=Margin("ElasticArcFace", other)), resume="auto", quiet=True)
 
@@ -485,15 +485,17 @@ def test_a_collapse_under_the_exact_gradient_is_answered_with_the_other(faces, t
         train(recipe(faces, tmp_path / "run", margin=Margin("ArcFace", {"gradient": "exact"})), quiet=True)
 
 
-@pytest.mark.parametrize(("own", "other", "told"), [(0.72, 0.71, 1), (0.52, 0.38, 0), (0.34, 0.36, 0)])
-def test_features_that_gather_are_told_once(faces, tmp_path, monkeypatch, capsys, own, other, told):
+@pytest.mark.parametrize(
+    ("own", "other", "epochs", "told"), [(0.72, 0.71, 2, 1), (0.34, 0.36, 2, 1), (0.52, 0.38, 2, 0), (0.05, 0.2, 2, 0), (0.72, 0.71, 1, 0)]
+)
+def test_features_that_gather_are_told_once_past_half_of_the_run(faces, tmp_path, monkeypatch, capsys, own, other, epochs, told):
     row = monitor.Monitor._row
-    monkeypatch.setattr(
-        monitor.Monitor, "_row", lambda self, outcome: row(self, outcome) | {"target_cosine": own, "nearest_negative": other}
-    )
+    until, apart = 4 * epochs, {"target_cosine": 0.5, "nearest_negative": 0.4}  # of eight steps
+    gathered = {"target_cosine": own, "nearest_negative": other}
+    monkeypatch.setattr(monitor.Monitor, "_row", lambda self, o: row(self, o) | (gathered if self.run.step <= until else apart))
     train(recipe(faces, tmp_path / "run", margin=Margin("ArcFace", {"gradient": "exact"})))
     said = " ".join(capsys.readouterr().err.split())
-    assert said.count("gather in a few directions; if it stays so, start again with margin.options.gradient straight_through") == told
+    assert said.count("they gather in a few directions; if it stays so, start again with margin.options.gradient straight_through") == told
 
 
 def test_a_network_that_collapsed_ends_the_run_with_a_remedy(faces, tmp_path, collapsing):

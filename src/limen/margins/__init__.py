@@ -1,13 +1,14 @@
 """Floor 1: margins, one file per paper. A new one subclasses `Margin` and needs no more than `forward`."""
 
 import inspect
+import json
 from typing import Any
 
 from limen.lookup import call, find
 from limen.margins.adaface import AdaFace
 from limen.margins.adam_softmax import AdaMSoftmax
 from limen.margins.arcface import ArcFace
-from limen.margins.base import Margin
+from limen.margins.base import Margin, margined
 from limen.margins.cosface import CosFace
 from limen.margins.curricularface import CurricularFace
 from limen.margins.elastic import ElasticArcFace, ElasticCosFace
@@ -45,6 +46,7 @@ __all__ = [
     "NormFace",
     "SphereFace",
     "create_margin",
+    "margined",
     "training_options",
 ]
 
@@ -60,8 +62,13 @@ def training_options(name: str, options: dict[str, Any], begun: dict[str, Any] |
     >>> training_options("ArcFace", {"m": 0.3})
     {'gradient': 'straight_through', 'm': 0.3}
     """
-    found = [dict(find("margin.name", name, MARGINS, Margin).in_training) | options, {"past_peak": "keep"} | options, options]
-    return next((one for one in found if one == begun), found[0])
+    margin = find("margin.name", name, MARGINS, Margin)
+    defaults = {key: parameter.default for key, parameter in inspect.signature(margin).parameters.items()}
+    chosen = {key: value for key, value in margin.in_training.items() if key in defaults} | options
+    if begun is None:
+        return chosen
+    same = [defaults | json.loads(json.dumps(one)) for one in (chosen, {"past_peak": "keep"} | options, options)]
+    return begun if defaults | begun in same else chosen
 
 
 def create_margin(name: str, num_classes: int, **options: Any) -> Margin:

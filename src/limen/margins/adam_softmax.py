@@ -21,7 +21,7 @@ class AdaMSoftmax(Margin):
         num_classes: C.
         strength: the paper's lambda; s * .1 to s * .3 lets an average class settle inside the range.
         form: "cosine" is the paper's; "angular" is psi = cos(theta + m_y), in radians.
-        past_peak: of the angular form, as ArcFace's; the cosine form has no peak.
+        gradient, past_peak: of the angular form, as ArcFace's; the margins keep theirs. The cosine form has no peak, and a slope of 1.
 
     Margins start at U(.3, .4) and are held in [0, 1]. Optimisers leave `class_margin` out of weight decay (training does).
 
@@ -37,13 +37,14 @@ class AdaMSoftmax(Margin):
     in_training = STRAIGHT
     per_class = ("class_margin",)
 
-    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine", gradient: str = "exact", past_peak: str = "paper"):
+    def __init__(self, num_classes: int, strength: float = 6.4, form: str = "cosine", past_peak: str = "paper", gradient: str = "exact"):
         super().__init__()
         if strength < 0:
             raise ValueError(f"strength={strength!r} would ask for small margins; it is 0 or above, s * .1 to s * .3 as a rule")
         self.num_classes, self.strength = num_classes, strength
         self.form = check_choice("form", form, ("cosine", "angular"))
-        self.gradient = check_choice("gradient", gradient, GRADIENTS)
+        check_choice("gradient", gradient, GRADIENTS)
+        self.gradient = gradient if form == "angular" else "straight_through"  # psi of the cosine form has no other slope than 1
         self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)
         self.class_margin = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))
 

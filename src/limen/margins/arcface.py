@@ -10,7 +10,8 @@ class ArcFace(Margin):
     """psi = cos(theta + m). m in radians.
 
     Args:
-        gradient: "straight_through" reproduces insightface's training runs.
+        gradient: "exact", or "straight_through", d psi / d cosine = 1, as insightface's training runs have it and limen's: under the exact
+            one features may gather, or turn away from all centres (docs/explanation/collapse.md).
         past_peak: "paper" is cos(theta) - m sin(m) where theta + m passes pi. "keep" is cos(theta) - 2 sin(m / 2) past pi / 2 - m / 2,
             from where on the margin of the paper costs less and less, so that features opposite to all centres can be a minimum.
 

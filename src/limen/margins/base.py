@@ -43,7 +43,7 @@ class Margin(nn.Module, Part, ABC):
     """Options that a training run chooses where its recipe does not give them."""
 
     gradient: str = "straight_through"
-    """"exact" where d psi / d cosine may differ from 1: see `margined`. Of margins that are no angle it is 1."""
+    """Of a margin with this option: "exact", or d psi / d cosine = 1, see `margined`. Others have nothing to choose."""
 
     def remedy(self) -> str:
         """What to train with instead, where the features gather or have turned away from all centres."""
@@ -59,14 +59,21 @@ class Margin(nn.Module, Part, ABC):
 
 PAST_PEAK = ("paper", "keep")  # of every angular margin: limen.functional.add_angle and multiply_angle define them
 GRADIENTS = ("exact", "straight_through")
-STRAIGHT = MappingProxyType({"gradient": "straight_through"})  # in training, of the margins whose exact slope is above 1 at most angles
+STRAIGHT = MappingProxyType({"gradient": "straight_through"})  # in training, of margins whose exact slope is far from 1
 
 
 def margined(psi: Callable[[Tensor], Tensor], target_cosine: Tensor, gradient: str) -> Tensor:
-    """psi(target_cosine), with its exact gradient or with d psi / d cosine = 1 ("straight_through"). What else psi depends on, such as a
-    norm or a learnt margin, keeps its gradient.
+    """psi(target_cosine) (B,), with its exact gradient or with d psi / d cosine = 1 ("straight_through"). What else psi depends on, such as
+    a norm or a learnt margin, keeps its gradient.
 
     insightface and CVLface write the margined target without gradient, which loses the factor sin(theta + m) / sin(theta).
+
+    >>> import torch
+    >>> from limen.margins import margined
+    >>> cosine = torch.tensor([0.5], requires_grad=True)
+    >>> margined(lambda c: c**3, cosine, "straight_through").backward()
+    >>> cosine.grad
+    tensor([1.])
     """
     if gradient == "exact":
         return psi(target_cosine)

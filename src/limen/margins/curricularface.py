@@ -8,7 +8,7 @@ from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_cho
 
 
 class CurricularFace(Margin):
-    """psi and `past_peak` as ArcFace's; a negative with cos_j > cos(theta_y + m) becomes cos_j * (t + cos_j).
+    """psi, `gradient` and `past_peak` as ArcFace's; a negative with cos_j > cos(theta_y + m) becomes cos_j * (t + cos_j).
 
     `t` starts at 0 and is a moving average (weight .01) of the batch's mean target cosine. It moves in training only.
 

@@ -42,7 +42,8 @@ class ElasticArcFace(_Elastic):
     """psi = cos(theta + E), E ~ N(m, std^2) in radians. The paper's "+" form uses std .0175.
 
     The paper does not say what holds where theta + E passes pi. past_peak="paper" takes ArcFace's branch there, "released" none, as the
-    release does, and "keep" is the largest cost of the margin from pi / 2 - E / 2 on, as ArcFace's.
+    release does, and "keep" is the largest cost of the margin from pi / 2 - E / 2 on, as ArcFace's. `gradient` as ArcFace's; the release's
+    is exact.
 
     >>> import torch
     >>> from limen.margins import ElasticArcFace
@@ -60,8 +61,8 @@ class ElasticArcFace(_Elastic):
         std: float = 0.05,
         plus: bool = False,
         assignment: str = "ranked",
-        gradient: str = "exact",
         past_peak: str = "paper",
+        gradient: str = "exact",
     ):
         super().__init__(m, std, plus, assignment)
         self.gradient = check_choice("gradient", gradient, GRADIENTS)

@@ -16,6 +16,7 @@ class MagFace(Margin):
         easy_margin: no margin, psi = cos(theta), where cos(theta) <= 0. This is the release's default. Ours is the paper's equation, which
             has the margin at every angle: with the release's, psi jumps at a right angle, and features beyond it cost less than those
             just before it.
+        gradient: as ArcFace's, of the cosine; norms keep theirs. The release's is exact.
         past_peak: as ArcFace's, with the sample's own m(a).
 
     >>> import torch
@@ -33,8 +34,8 @@ class MagFace(Margin):
         norm_range: tuple[float, float] = (10.0, 110.0),
         strength: float = 35.0,
         easy_margin: bool = False,
-        gradient: str = "exact",
         past_peak: str = "paper",
+        gradient: str = "exact",
     ):
         super().__init__()
         self.m_range, self.norm_range, self.strength = tuple(m_range), tuple(norm_range), strength

@@ -14,6 +14,7 @@ class SphereFace(Margin):
         m: factor of the angle, at least 1.
         past_peak: "paper" is psi as above. "keep" is cos(theta) - c past the first angle where psi costs most (c; 85 degrees for m=1.7):
             from there on the margin of the paper costs less for a while, so that features turned away from all centres can be a minimum.
+        gradient: as ArcFace's.
         scale: "head" multiplies cosines by the head's scale (30 is usual), "norm" by the sample's own |z| as in the paper.
 
     >>> import torch
@@ -25,7 +26,7 @@ class SphereFace(Margin):
 
     in_training = STRAIGHT
 
-    def __init__(self, m: float = 1.7, scale: str = "head", gradient: str = "exact", past_peak: str = "paper"):
+    def __init__(self, m: float = 1.7, scale: str = "head", past_peak: str = "paper", gradient: str = "exact"):
         super().__init__()
         self.m = m
         self.past_peak = check_choice("past_peak", past_peak, PAST_PEAK)

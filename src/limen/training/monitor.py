@@ -15,7 +15,8 @@ from limen.training.run import Run
 from limen.training.step import Outcome
 
 CHECKED_EVERY, CHECKED_ELSEWHERE = {"cpu": 1}, 20  # steps until a loss that is not finite ends the run
-GATHERED, TOGETHER = 0.5, 0.05  # the nearest other mean cosine of a logged step above the first, and the own within the second of it
+GATHERED, TOGETHER = 0.3, 0.05  # past half of the steps, the nearest other above the first, the own less than the second above it
+NOT_APART = "the features are as near to the centre of another as to their own: they gather in a few directions"
 COLLAPSED = -0.3  # both mean cosines of a logged step below it: runs that learn never had either below -.1 (docs/results/margins.md)
 
 
@@ -128,11 +129,10 @@ class Monitor:
         run = self.run
         cosines = f"to the own centre is {target_cosine:.2f} and to the nearest other {nearest_negative:.2f}"
         found = f"step {run.step}: the mean cosine {cosines}: "
-        if nearest_negative > max(GATHERED, target_cosine - TOGETHER) and not self.told_gathered:
+        gathered = nearest_negative > max(GATHERED, target_cosine - TOGETHER) and 2 * run.step > run.total_steps
+        if gathered and not self.told_gathered and self.log is not None:
             self.told_gathered = True
-            if self.log is not None:
-                gathered = "the features of all people gather in a few directions"
-                self.log.note(f"{found}{gathered}; if it stays so, start again with {run.margin.remedy()}")
+            self.log.note(f"{found}{NOT_APART}; if it stays so, start again with {run.margin.remedy()}")
         if max(target_cosine, nearest_negative) >= COLLAPSED or run.collapsed:
             return
         found += "the features have turned away from all centres, and will stay there"
