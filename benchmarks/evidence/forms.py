@@ -4,7 +4,8 @@
 
 Networks and loop of networks.py, from drawn weights, with the flip alone. A collapse shows within the first steps, and collapse.py asks for
 that; whether features gather in a few narrow cones shows later. Prints accuracy, the mean cosines to the own centre and to the nearest
-other at the end, and each form less the last of its margin, with intervals over people and seeds (hierarchy.py).
+other at the end, each form less the last of its margin, and each margin as training has it less ArcFace, with intervals over people and
+seeds (hierarchy.py).
 """
 
 import argparse
@@ -53,6 +54,9 @@ def main():
     judge.accuracy_table(list(scores))
     last = {margin: list(KINDS[margin])[-1] for margin in options.margins}
     judge.difference_table([(name, last[margin]) for margin in options.margins for name in KINDS[margin] if name != last[margin]])
+    if "ArcFace" in options.margins:
+        trained = {margin: f"AdaFace, {FORMS[margin][0]}" if margin == "AdaFace" else name for margin, name in last.items()}
+        judge.difference_table([(name, trained["ArcFace"]) for margin, name in trained.items() if margin != "ArcFace"])
     line(["margin, form", "own centre", "nearest other", "collapsed"], head=True)
     for name, own in rows.items():
         means = [f"{np.mean([float(row[number]) for row in own]):.2f}" for number in ("target_cosine", "nearest_negative")]

@@ -29,7 +29,9 @@ from limen.data import FolderSource, create_augmentation, normalise, open_pairs
 from limen.data.pairs import PairSet
 
 CLAIM = "networks"
-MARGINS = {"ArcFace": options_of(STRAIGHT), "AdaFace": START | {"past_peak": "paper"}}  # gradients as training chooses
+PAPER = {"past_peak": "paper"}
+MARGINS = {"ArcFace": options_of(STRAIGHT), "AdaFace": START | PAPER}  # gradients as training chooses
+OTHERS = {"AdaFace, released start": PAPER, "AdaFace, straight through": START | options_of(STRAIGHT)}  # without augmentation
 SIDE, SIZE, CLIP = 56, 256, 5.0
 
 
@@ -121,12 +123,10 @@ def runs_of(found, options):
     """Seed by seed, so that what is there when it is cut off is even."""
     runs = []
     for seed in options.seeds:
-        for augmented in (False, True):
-            for name, own in MARGINS.items():
-                cell = title(name, augmented)
-                runs.append(Run(CLAIM, cell, name, own, seed, augmented, options.steps, warmup=0.125, batch=options.batch))
-        if found.start:
-            runs.insert(-4, started(found, runs[-1]))
+        cells = [(title(name, augmented), name, own, augmented) for augmented in (False, True) for name, own in MARGINS.items()]
+        cells += [(name, "AdaFace", own, False) for name, own in OTHERS.items()]
+        made = [Run(CLAIM, *cell[:3], seed, cell[3], options.steps, warmup=0.125, batch=options.batch) for cell in cells]
+        runs += [started(found, made[0]), *made] if found.start else made
     return runs
 
 
@@ -148,7 +148,7 @@ def main():
     judge.accuracy_table(list(scores))
     margins = [(title("AdaFace", augmented), title("ArcFace", augmented)) for augmented in (False, True)]
     augmentation = [(title(name, True), title(name, False)) for name in MARGINS]
-    judge.difference_table(margins)
+    judge.difference_table(margins + [(name, "ArcFace") for name in OTHERS] + [("AdaFace", name) for name in OTHERS])
     judge.difference_table(augmentation)
     judge.interaction("AdaFace", "ArcFace", title)
     norms.pop("start", None)  # of fewer steps
