@@ -125,8 +125,8 @@ def runs_of(found, options):
     for seed in options.seeds:
         cells = [(title(name, augmented), name, own, augmented) for augmented in (False, True) for name, own in MARGINS.items()]
         cells += [(name, "AdaFace", own, False) for name, own in OTHERS.items()]
-        made = [Run(CLAIM, *cell[:3], seed, cell[3], options.steps, warmup=0.125, batch=options.batch) for cell in cells]
-        runs += [started(found, made[0]), *made] if found.start else made
+        own_runs = [Run(CLAIM, *cell[:3], seed, cell[3], options.steps, warmup=0.125, batch=options.batch) for cell in cells]
+        runs += [started(found, own_runs[0]), *own_runs] if found.start else own_runs
     return runs
 
 
