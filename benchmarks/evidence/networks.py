@@ -1,12 +1,12 @@
-"""Is AdaFace better where images are bad, in whole networks? AdaFace and ArcFace, each with AdaFace's augmentation and without.
+"""Is AdaFace better where images are bad, in whole networks? AdaFace and ArcFace, with AdaFace's augmentation and without.
 
     PYTHONPATH=benchmarks python -m evidence.networks --faces FACES --pairs lfw_pairs.txt --images LFW --out runs/evidence
 
 From drawn weights each network makes --start steps, if any, with a plain softmax (NormFace, scale 30, no augmentation but the flip); from
-there the four cells part, with equal steps. A seed gives them the same weights, centres, order and draws. The network is that
-of small/faces at half of the side: the 112 pixels of an image are augmented or degraded, then reduced to 56. Prints accuracy by
-degradation, AdaFace less ArcFace, what augmentation gives each and what it gives AdaFace beyond ArcFace, and how far the norm follows the
-resolution, with intervals over people and seeds (hierarchy.py).
+there the cells part, with equal steps. AdaFace is there with the gradient of training and with its exact one. A seed gives them the same
+weights, centres, order and draws. The network is that of small/faces at half of the side: the 112 pixels of an image are augmented or
+degraded, then reduced to 56. Prints accuracy by degradation, AdaFace less ArcFace, what augmentation gives each and what it gives AdaFace
+beyond ArcFace, and how far the norm follows the resolution, with intervals over people and seeds (hierarchy.py).
 """
 
 import argparse
@@ -30,8 +30,9 @@ from limen.data.pairs import PairSet
 
 CLAIM = "networks"
 PAPER = {"past_peak": "paper"}
-MARGINS = {"ArcFace": options_of(STRAIGHT), "AdaFace": START | PAPER}  # gradients as training chooses
-OTHERS = {"AdaFace, released start": PAPER, "AdaFace, straight through": START | options_of(STRAIGHT)}  # without augmentation
+STRAIGHT_THROUGH = options_of(STRAIGHT)  # as training chooses
+MARGINS = {"ArcFace": STRAIGHT_THROUGH, "AdaFace": START | STRAIGHT_THROUGH, "AdaFace, exact": START | PAPER}
+RELEASED = "AdaFace, exact, released start"  # without augmentation alone
 SIDE, SIZE, CLIP = 56, 256, 5.0
 
 
@@ -123,10 +124,12 @@ def runs_of(found, options):
     """Seed by seed, so that what is there when it is cut off is even."""
     runs = []
     for seed in options.seeds:
-        cells = [(title(name, augmented), name, own, augmented) for augmented in (False, True) for name, own in MARGINS.items()]
-        cells += [(name, "AdaFace", own, False) for name, own in OTHERS.items()]
-        own_runs = [Run(CLAIM, *cell[:3], seed, cell[3], options.steps, warmup=0.125, batch=options.batch) for cell in cells]
-        runs += [started(found, own_runs[0]), *own_runs] if found.start else own_runs
+        cells = [(name, own, augmented) for augmented in (False, True) for name, own in MARGINS.items()]
+        for name, own, augmented in [*cells, (RELEASED, PAPER, False)]:
+            settings = dict(steps=options.steps, warmup=0.125, batch=options.batch)
+            runs.append(Run(CLAIM, title(name, augmented), name.split(",")[0], own, seed, augmented, **settings))
+        if found.start:
+            runs.insert(-len(cells) - 1, started(found, runs[-1]))
     return runs
 
 
@@ -146,9 +149,10 @@ def main():
     scores, norms, _ = made(found, runs_of(found, options), options.out, functools.partial(train, out=options.out))
     judge = Judge(CLAIM, found, scores, frozen=False)
     judge.accuracy_table(list(scores))
-    margins = [(title("AdaFace", augmented), title("ArcFace", augmented)) for augmented in (False, True)]
+    couples = [("AdaFace", "ArcFace"), ("AdaFace, exact", "ArcFace"), ("AdaFace", "AdaFace, exact")]
+    margins = [tuple(title(name, augmented) for name in couple) for augmented in (False, True) for couple in couples]
     augmentation = [(title(name, True), title(name, False)) for name in MARGINS]
-    judge.difference_table(margins + [(name, "ArcFace") for name in OTHERS] + [("AdaFace", name) for name in OTHERS])
+    judge.difference_table([*margins, (RELEASED, "ArcFace"), (RELEASED, "AdaFace, exact")])
     judge.difference_table(augmentation)
     judge.interaction("AdaFace", "ArcFace", title)
     norms.pop("start", None)  # of fewer steps

@@ -82,7 +82,7 @@ def test_whole_networks_are_made_once_and_judged(run, files, tmp_path):
     table = run("networks", *words)
     assert "what augmentation gives AdaFace beyond ArcFace" in table
     rows = rows_of(tmp_path / "evidence.csv")
-    assert len(rows) == 14
+    assert len(rows) == 16
     assert {json.loads(row["settings"])["people"] for row in rows} == {7}
     again = run("networks", *words)
     assert rows_of(tmp_path / "evidence.csv") == rows

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from limen.functional import keep_peak, sine
-from limen.margins.base import GRADIENTS, PAST_PEAK, Margin, check_choice, margined, move_average
+from limen.margins.base import GRADIENTS, PAST_PEAK, STRAIGHT, Margin, check_choice, margined, move_average
 
 EPSILON = 1e-3  # the release's bound on |cos|, on the angle and on the standard deviation
 
@@ -33,6 +33,8 @@ class AdaFace(Margin):
     >>> AdaFace(m=0.4).eval()(cosine, norm, label)  # norms at their mean: k = 0, CosFace(0.4)
     tensor([ 0.3000, -0.4000])
     """
+
+    in_training = STRAIGHT
 
     norm_mean: Tensor
     norm_std: Tensor
