@@ -22,6 +22,8 @@ class AdaFace(Margin):
     the first batch's own statistics instead. They move in training only. A batch without a standard deviation leaves it as it was, and one
     with a norm that is not finite leaves both.
 
+    `gradient` as ArcFace's; the release's is exact, CVLface's straight-through.
+
     past_peak="keep" changes poor images, k < 0, whose turn g = -m k is positive: past theta = pi / 2 - g / 2 they have
     psi = cos(theta) - 2 sin(g / 2) - (m + m k), where the release's turned angle stops at pi, so that at theta = pi and k = -1 nothing is
     left of the margin. For k >= 0 the margin costs m + m k - 2 sin(m k / 2) or more at every angle, and no less opposite to the centre

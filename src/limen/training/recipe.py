@@ -66,7 +66,7 @@ class Margin:
     """The margin: a name of limen.margins, or package.module:Class."""
 
     name: str = "AdaFace"  # a margin of limen.margins, or package.module:Class
-    options: dict[str, Any] = field(default_factory=dict)  # such as m; gradient of most angular margins is straight_through if not given
+    options: dict[str, Any] = field(default_factory=dict)  # such as m; an angular margin's gradient is straight_through if not given
 
 
 @dataclass
