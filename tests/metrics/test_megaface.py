@@ -16,6 +16,7 @@ def case(seed, images=30, people=8, distractors=400, failed=0.0):
     ids = np.r_[0, 0, random.integers(people, size=images - 2)]
     probes, others = random.normal(size=(people, 6))[ids] + random.normal(size=(images, 6)), random.normal(size=(distractors, 6))
     probes, others = (features / np.linalg.norm(features, axis=1, keepdims=True) for features in (probes, others))
+    probes, others = (np.round(features * 2**20) / 2**20 for features in (probes, others))  # scores are exact in whatever order they add up
     for features in (probes, others):
         features[random.random(len(features)) < failed] = np.nan
     return probes, ids, others

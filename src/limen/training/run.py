@@ -176,7 +176,7 @@ def _with_training_margin(recipe: Recipe, checkpoint: Path | None) -> Recipe:
     begun = None
     if checkpoint is not None:
         with damage(checkpoint):
-            begun = read_values(checkpoint)["recipe"]["margin"]["options"]
+            begun = dict(read_values(checkpoint)["recipe"]["margin"]["options"])
     options = training_options(recipe.margin.name, recipe.margin.options, begun)
     return dataclasses.replace(recipe, margin=dataclasses.replace(recipe.margin, options=options))
 
