@@ -55,8 +55,7 @@ def main():
     last = {margin: list(KINDS[margin])[-1] for margin in options.margins}
     judge.difference_table([(name, last[margin]) for margin in options.margins for name in KINDS[margin] if name != last[margin]])
     if "ArcFace" in options.margins:
-        trained = {margin: f"AdaFace, {FORMS[margin][0]}" if margin == "AdaFace" else name for margin, name in last.items()}
-        judge.difference_table([(name, trained["ArcFace"]) for margin, name in trained.items() if margin != "ArcFace"])
+        judge.difference_table([(name, last["ArcFace"]) for margin, name in last.items() if margin != "ArcFace"])
     line(["margin, form", "own centre", "nearest other", "collapsed"], head=True)
     for name, own in rows.items():
         means = [f"{np.mean([float(row[number]) for row in own]):.2f}" for number in ("target_cosine", "nearest_negative")]
