@@ -45,6 +45,8 @@ evidence: .venv/installed
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.kept_form $(SMALL)
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.networks --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) \
 		--out build/evidence/runs --folds 2 --degradations "resolution 14" --start 10 --steps 10 --seeds 0 1
+	PYTHONPATH=benchmarks $(BIN)/python -m evidence.forms --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) \
+		--out build/evidence/runs --folds 2 --margins ArcFace --steps 10 --seeds 0 1
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.collapse --faces $(FACES) --people 30 --seeds 0 --steps 100
 	PYTHONPATH=benchmarks $(BIN)/python -m evidence.generated --faces $(FACES) --pairs $(PAIRS) $(if $(IMAGES),--images $(IMAGES)) \
 		--out build/evidence/generated --people 30 --steps 40 --folds 2 --seeds 0 1
