@@ -105,11 +105,8 @@ def main():
             if any(all(row[name] == str(value) for name, value in key.items()) for row in made):
                 continue
             folder = Path(options.out) / "-".join([recipe, margin, form, *options.set, str(people), str(seed)]).replace("/", "_")
-            own = {
-                "name": margin,
-                "options": {"past_peak": form, "gradient": "exact"} if options.past_peak else {},
-            }  # in place of the recipe's margin and its options
-            settings = {"margin.name": own["name"], "margin.options": json.dumps(own["options"]), **further}
+            own = {"past_peak": form, "gradient": "exact"} if options.past_peak else {}  # in place of the recipe's options
+            settings = {"margin.name": margin, "margin.options": json.dumps(own), **further}
             train(options, folder, seed, settings)
             rows = rows_of(folder)
             found = {

@@ -16,7 +16,7 @@ class MagFace(Margin):
         easy_margin: no margin, psi = cos(theta), where cos(theta) <= 0. This is the release's default. Ours is the paper's equation, which
             has the margin at every angle: with the release's, psi jumps at a right angle, and features beyond it cost less than those
             just before it.
-        gradient: as ArcFace's, of the cosine; norms keep theirs. The release's is exact.
+        gradient: as ArcFace's, of the cosine; norms keep theirs.
         past_peak: as ArcFace's, with the sample's own m(a).
 
     >>> import torch
